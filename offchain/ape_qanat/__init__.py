@@ -1,0 +1,1 @@
+"""Lets `ape` find the pinned compiler and Anvil without shell variables."""

@@ -1,0 +1,1 @@
+"""The `qanat` command line: one file per command."""
