@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Assets: ERC-721 tokens that own objects
+/// @notice Minted only by the owner of the objects (as Objects knows it); an object belongs to one asset at most.
+interface IAssets {
+    event AssetMinted(uint256 indexed assetId, address indexed owner, bytes32 contentHash, bytes32[] objectIds, string metadata);
+
+    error NoObjects();
+    error TooManyObjects(uint256 count, uint256 limit);
+    error NotObjectOwner(bytes32 objectId, address caller, address owner);
+    error ObjectNotCertified(bytes32 objectId);
+    error ObjectAlreadyOwned(bytes32 objectId, uint256 assetId);
+    error AssetUnknown(uint256 assetId);
+    error MetadataTooLong(uint256 length, uint256 limit);
+
+    /// @param contentHash SHA-256 of the plaintext @param metadata URI or JSON of its description
+    function mint(bytes32[] calldata objectIds, bytes32 contentHash, string calldata metadata) external returns (uint256 assetId);
+    function objectsOf(uint256 assetId) external view returns (bytes32[] memory);
+    function assetOf(bytes32 objectId) external view returns (uint256 assetId);
+    function contentHashOf(uint256 assetId) external view returns (bytes32);
+    function metadataOf(uint256 assetId) external view returns (string memory);
+    function count() external view returns (uint256);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {LicenseRecord, OfferTerms} from "../types/Types.sol";
+
+/// @title Offers and licenses
+/// @notice A license is a non-transferable ERC-721 that copies the offer's terms at sale. The price goes to escrow in Payments; only what is earned
+/// goes on to the asset's owner: `earnedAtReleaseBps` of it at the first key release, the rest linearly until the end. Revocation returns the unearned
+/// part to that licensee. If no key was released by the end, the part for the release goes back to the licensee.
+/// Invariant I-L1: this contract's account of a license = price − paidOn − refunded.
+interface ILicenses {
+    event OfferPublished(uint256 indexed offerId, uint256 indexed assetId, OfferTerms terms);
+    event OfferWithdrawn(uint256 indexed offerId);
+    event LicenseSold(
+        uint256 indexed licenseId, uint256 indexed offerId, uint256 indexed assetId, address licensee, uint64 start, uint64 end, uint256 price
+    );
+    event KeyReleased(uint256 indexed licenseId, address indexed keyHolder, bytes32 recipientKey);
+    event EarningsPaidOn(uint256 indexed licenseId, address indexed owner, uint256 amount);
+    event LicenseRevoked(uint256 indexed licenseId, bytes32 causeHash, uint256 refund);
+    event LicenseRefunded(uint256 indexed licenseId, uint256 amount);
+
+    error NotAssetOwner(uint256 assetId, address caller, address owner);
+    error OfferUnknown(uint256 offerId);
+    error OfferIsWithdrawn(uint256 offerId);
+    error TermsInvalid(bytes32 field, uint256 value);
+    error PriceAboveMaximum(uint256 price, uint256 maximum);
+    error TermsChanged(bytes32 got, bytes32 expected);
+    error LicenseUnknown(uint256 licenseId);
+    error LicenseNotActive(uint256 licenseId);
+    error AlreadyRevoked(uint256 licenseId);
+    error NotTransferable(uint256 licenseId);
+    error RequestInvalid(uint256 licenseId, address signer);
+    error RequestExpired(uint256 deadline, uint256 timestamp);
+    error NothingEarned(uint256 licenseId);
+    error NothingToRefund(uint256 licenseId);
+    error KeyHolderUnknown(address keyHolder);
+
+    function publishOffer(OfferTerms calldata terms) external returns (uint256 offerId);
+    function withdrawOffer(uint256 offerId) external;
+    /// @notice Buys a license. `termsHash` = keccak256(abi.encode(terms)) as the buyer read them; `maxPrice` in the offer's token.
+    function buy(uint256 offerId, bytes32 termsHash, uint256 maxPrice) external returns (uint256 licenseId);
+    /// @notice Records the first key release. Called by a registered operator (key holder) with the licensee's EIP-712 signature over
+    /// KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline) — name "Qanat Licenses", version "1". Later calls change nothing.
+    function recordRelease(uint256 licenseId, bytes32 recipientKey, uint256 deadline, bytes calldata signature) external;
+    /// @notice Pays what is earned and not yet paid to the asset's owner of now. Anyone.
+    function payOn(uint256 licenseId) external returns (uint256 amount);
+    /// @notice Asset's owner: ends a license now and returns its unearned part to the licensee.
+    function revoke(uint256 licenseId, bytes32 causeHash) external returns (uint256 refund);
+    /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
+    function refundUnreleased(uint256 licenseId) external returns (uint256 amount);
+
+    function isLicensed(address licensee, uint256 assetId, uint32 purpose) external view returns (bool);
+    function isLicensedAt(address licensee, uint256 assetId, uint32 purpose, uint64 time) external view returns (bool);
+    /// @notice Whether this license itself is in force for all bits of `purpose` at `time`.
+    function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool);
+    function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn);
+    function license(uint256 licenseId) external view returns (LicenseRecord memory);
+    function earned(uint256 licenseId) external view returns (uint256);
+    function offerCount() external view returns (uint256);
+    function licenseCount() external view returns (uint256);
+    function keyRequestDigest(uint256 licenseId, address keyHolder, bytes32 recipientKey, uint256 deadline) external view returns (bytes32);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IStakeSource} from "./IStakeSource.sol";
+
+/// @title Stake: deposits, delegation, allocation, own bonds, queued withdrawals, slashing, restakers' rewards
+/// @notice One of the two contracts that hold tokens. A pool is (operator, collateral): shares of `assets`; slashing lowers what a share is worth.
+///
+/// Safety:
+/// - a slash takes what the roster fixed at its snapshot, never more than the operator allocated to that shard, never from deposits that came
+///   after the snapshot of the epoch it is for (they wait, unmatured, until earlier epochs can no longer be reported);
+/// - queued withdrawals stay slashable until they are completed; they complete after `withdrawalDelay` blocks, after every roster that counted
+///   them has released the operator (Shards.boundUntil), and with no reported miss of the operator pending;
+/// - delegated stake that is slashed is burned, all of it; of the own bond at most half goes to the reporter;
+/// - rounding is against the one who acts.
+/// Liveness: executing slashes, completing withdrawals and maturing deposits is open to anyone.
+/// Trust: collateral and bond tokens are listed by the governor; a listed token that fails blocks only its own pools.
+interface IRestaking is IStakeSource {
+    event CollateralListed(address indexed token);
+    event Deposited(address indexed restaker, address indexed collateral, uint256 amount);
+    event Withdrawn(address indexed restaker, address indexed collateral, uint256 amount);
+    event Delegated(
+        address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 maturesAtBlock
+    );
+    event Matured(address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 shares);
+    event WithdrawalQueued(
+        uint256 indexed id, address indexed restaker, address indexed operator, address collateral, uint256 shares, uint256 readyBlock
+    );
+    event WithdrawalCompleted(uint256 indexed id, address indexed restaker, address collateral, uint256 amount);
+    event Allocated(address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude);
+    event DeallocationQueued(
+        address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude, uint256 readyBlock
+    );
+    event Deallocated(address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude);
+    event BondPosted(address indexed operator, uint32 indexed shard, uint256 amount);
+    event BondWithdrawalQueued(address indexed operator, uint32 indexed shard, uint256 amount, uint256 readyBlock);
+    event BondWithdrawn(address indexed operator, uint32 indexed shard, uint256 amount);
+    event SlashQueued(
+        bytes32 indexed id, uint32 indexed shard, address indexed operator, uint64 epoch, uint32 roster, address reporter, uint256 readyBlock
+    );
+    event SlashDelayed(bytes32 indexed id, uint256 readyBlock);
+    event SlashExecuted(bytes32 indexed id, address indexed operator, uint256 bondTaken, uint256 reporterReward);
+    event StakeSlashed(bytes32 indexed id, address indexed operator, address indexed collateral, uint256 amount);
+    event SlasherAccepted(address indexed operator, address indexed slasher);
+    event Burned(address indexed token, uint256 amount);
+    event RewardBooked(address indexed operator, uint32 indexed shard, address indexed token, uint256 amount);
+    event RewardClaimed(address indexed restaker, address indexed operator, address indexed token, uint256 amount);
+
+    error CallerNotModule(address caller, bytes32 expected);
+    error NotGovernor(address caller);
+    error NotGuardian(address caller);
+    error CollateralUnknown(address token);
+    error CollateralAlreadyListed(address token);
+    error TooManyCollaterals(uint256 limit);
+    error OperatorUnknown(address operator);
+    error ShardUnknown(uint32 shard);
+    error ZeroAmount();
+    error AmountTooLarge(uint256 amount, uint256 limit);
+    error FreeBalanceTooLow(address collateral, uint256 balance, uint256 asked);
+    error SharesTooLow(uint256 shares, uint256 asked);
+    error NothingToMature(address restaker, address operator, address collateral);
+    error NotMature(uint256 maturesAtBlock, uint256 blockNumber);
+    error WithdrawalUnknown(uint256 id);
+    error WithdrawalNotReady(uint256 readyBlock, uint256 blockNumber);
+    error StakeBound(address operator, uint256 untilBlock);
+    error SlashPending(address operator, uint256 pending);
+    error MagnitudeTooLarge(uint256 magnitude, uint256 available);
+    error DeallocationUnknown(address operator, uint32 shard, address collateral);
+    error BondTooLow(uint256 bond, uint256 asked);
+    error BondWithdrawalUnknown(address operator, uint32 shard);
+    error NotSlasher(address caller, address slasher);
+    error SlashExists(bytes32 id);
+    error SlashUnknown(bytes32 id);
+    error SlashNotReady(bytes32 id, uint256 readyBlock, uint256 blockNumber);
+    error SlashAlreadyDelayed(bytes32 id);
+    error SlashAlreadyExecuted(bytes32 id);
+    error NothingToBurn(address token);
+
+    // ---- set-up
+
+    /// @notice Allows `token` as collateral. Governor. At most MAX_COLLATERALS in all.
+    function listCollateral(address token) external;
+    function isCollateral(address token) external view returns (bool);
+    /// @notice Blocks between queueing and completing, for undelegation, deallocation and bonds.
+    function withdrawalDelay() external view returns (uint256);
+    /// @notice Blocks between a reported miss and its slash.
+    function resolutionDelay() external view returns (uint256);
+    /// @notice Blocks that the guardian may add once.
+    function guardianDelay() external view returns (uint256);
+
+    // ---- restakers
+
+    /// @notice Takes `amount` of a listed collateral into the caller's free balance (what arrived is what counts).
+    function deposit(address collateral, uint256 amount) external returns (uint256 received);
+    /// @notice Pays out free balance to the caller.
+    function withdraw(address collateral, uint256 amount) external;
+    /// @notice Moves free balance into an operator's pool. It matures (counts, earns, can be slashed) at once if no roster that counts the
+    /// operator is live, otherwise `withdrawalDelay` blocks later. Topping up what has not matured starts its wait anew.
+    function delegate(address operator, address collateral, uint256 amount) external;
+    /// @notice Turns a delegation whose wait is over into shares. Anyone.
+    function mature(address restaker, address operator, address collateral) external;
+    /// @notice Queues shares for withdrawal; they earn nothing more and stay slashable until completed.
+    function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id);
+    /// @notice Credits a queued withdrawal to its restaker's free balance. Anyone.
+    function completeWithdrawal(uint256 id) external returns (uint256 amount);
+    function freeBalance(address restaker, address collateral) external view returns (uint256);
+    function sharesOf(address restaker, address operator, address collateral) external view returns (uint256);
+    function pendingOf(address restaker, address operator, address collateral)
+        external
+        view
+        returns (uint256 amount, uint256 maturesAtBlock);
+    /// @notice Pool totals: assets (queued ones included), shares (queued ones included), queued shares.
+    function pool(address operator, address collateral)
+        external
+        view
+        returns (uint256 assets, uint256 shares, uint256 queuedShares);
+    /// @notice A queued withdrawal: `freeFromBlock` is the date known beforehand at which it can be completed unless a miss is pending.
+    function withdrawal(uint256 id)
+        external
+        view
+        returns (
+            address restaker,
+            address operator,
+            address collateral,
+            uint256 shares,
+            uint256 queuedBlock,
+            uint256 freeFromBlock,
+            bool completed
+        );
+
+    // ---- operators
+
+    /// @notice Puts `magnitude` more (of 1e18 in all, per collateral) of the pool behind `shard`. Takes effect with the next snapshot.
+    function allocate(uint32 shard, address collateral, uint256 magnitude) external;
+    /// @notice Queues the removal of magnitude; snapshots stop counting it at once.
+    function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock);
+    function completeDeallocation(address operator, uint32 shard, address collateral) external;
+    /// @notice (allocated to the shard, of it queued for removal, all allocated, all there is). The whole starts at 1e18 and shrinks with slashes.
+    function magnitudes(address operator, uint32 shard, address collateral)
+        external
+        view
+        returns (uint256 allocated, uint256 queued, uint256 total, uint256 whole);
+    /// @notice Posts own bond for a shard in the shard's bond token.
+    function postBond(uint32 shard, uint256 amount) external;
+    function queueBondWithdrawal(uint32 shard, uint256 amount) external returns (uint256 readyBlock);
+    function completeBondWithdrawal(address operator, uint32 shard) external;
+    /// @notice Own bond behind `shard`, what is queued for withdrawal not counted.
+    function bondOf(address operator, uint32 shard) external view returns (uint256);
+    /// @notice Accepts a slasher newer than the one in force at the snapshot of rosters that bind the caller's stake.
+    function acceptSlasher(address slasher) external;
+
+    // ---- slashing
+
+    /// @notice Books a miss. Only the roster's slasher (or one in force that the operator accepted). One per (shard, epoch, operator).
+    /// The amounts are the roster's.
+    function queueSlash(uint32 shard, uint32 roster, address operator, uint64 epoch, address reporter) external returns (bytes32 id);
+    /// @notice Guardian: adds `guardianDelay` once.
+    function delaySlash(bytes32 id) external;
+    /// @notice Carries out a slash whose resolution delay is over. Anyone.
+    function executeSlash(bytes32 id) external;
+    function slashId(uint32 shard, uint64 epoch, address operator) external view returns (bytes32);
+    function slashOf(bytes32 id)
+        external
+        view
+        returns (address operator, uint32 shard, uint32 roster, uint64 epoch, address reporter, uint256 readyBlock, bool delayed, bool executed);
+    function pendingSlashes(address operator) external view returns (uint256);
+    /// @notice Sends what slashes burned to the address nobody can spend from. Anyone.
+    function burn(address token) external returns (uint256 amount);
+    function burnable(address token) external view returns (uint256);
+
+    // ---- rewards of restakers (the tokens stay in Payments)
+
+    /// @notice Shares `amount`, already moved to this contract's account in Payments, among the matured, unqueued shares of the operator's pools,
+    /// by the shard's collateral weights. Only Rewards. Returns what could not be shared (no shares, rounding): the caller books it to the operator.
+    function bookReward(address operator, uint32 shard, address token, uint256 amount) external returns (uint256 unshared);
+    function claimReward(address operator, address collateral, address token) external returns (uint256 amount);
+    function claimableReward(address restaker, address operator, address collateral, address token) external view returns (uint256);
+    /// @notice All that this contract owes in `token`: free balances, pools, pending delegations, bonds, burnable.
+    function recorded(address token) external view returns (uint256);
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Who earned which storage fee
+/// @notice Holds no token: the fees lie in Payments under this contract's accounts, one for each shard. An operator earns for an epoch only if
+/// its response stood. Fees of an epoch that an operator did not prove go, object by object, to payer and repair fund; of a void epoch, to the payer.
+/// Invariant I-W1: the shard's account = fees booked − settled − refunded, to the unit.
+interface IRewards {
+    event FeesBooked(bytes32 indexed objectId, uint32 indexed shard, uint256 storageFee, uint256 intakeFee);
+    event UnsignedReturned(bytes32 indexed objectId, address indexed payer, uint256 amount);
+    event OpeningReturned(bytes32 indexed objectId, address indexed payer, uint256 amount, uint256 toRepairFund);
+    event EpochSettled(uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 amount, uint256 toOperator);
+    event IntakeClaimed(uint32 indexed shard, uint32 indexed roster, address indexed operator, uint256 amount);
+    event UnprovenReturned(
+        bytes32 indexed objectId, uint64 indexed epoch, address indexed operator, uint256 toPayer, uint256 toRepairFund
+    );
+    event VoidReturned(bytes32 indexed objectId, uint64 indexed epoch, uint256 amount);
+
+    error CallerNotModule(address caller, bytes32 expected);
+    error NotAnswered(uint32 shard, uint64 epoch, address operator);
+    error AlreadySettled(uint32 shard, uint64 epoch, address operator);
+    error NotUnproven(uint32 shard, uint64 epoch, address operator);
+    error NotVoid(uint32 shard, uint64 epoch);
+    error ObjectNotLive(bytes32 objectId, uint64 epoch);
+    error OperatorDidNotSign(bytes32 objectId, address operator);
+    error NonSignersWrong(bytes32 objectId);
+    error AlreadyReturned(bytes32 objectId, uint64 epoch, address operator);
+    error NothingToClaim(address operator);
+
+    /// @notice Objects, at opening: takes the payment from the payer into the shard's account.
+    function collectOpening(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
+    /// @notice Objects, at certification: returns the fees of unsigned rows to the payer; `intakeRemainder` fills the repair fund.
+    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder) external;
+    /// @notice Objects, when certification failed: storage fee back to the payer, intake fee to the repair fund.
+    function bookFailed(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
+
+    /// @notice Pays an operator (and its restakers) for an epoch whose response stood. Anyone, once.
+    function settle(uint32 shard, uint64 epoch, address operator) external returns (uint256 amount);
+    /// @notice Pays the operator its intake fees under a roster. Anyone.
+    function claimIntake(uint32 shard, uint32 roster, address operator) external returns (uint256 amount);
+    /// @notice Returns an object's fees for an epoch that one of its signers did not prove (deadline over, no answer, or no duty because its place
+    /// is vacant). Anyone, once.
+    function returnUnproven(bytes32 objectId, uint64 epoch, address operator, uint16[] calldata nonSigners) external;
+    /// @notice Returns an object's fees for a void epoch. Anyone, once.
+    function returnVoid(bytes32 objectId, uint64 epoch, uint16[] calldata nonSigners) external;
+
+    function earnedIn(uint32 shard, uint64 epoch, address operator) external view returns (uint256);
+    function isSettled(uint32 shard, uint64 epoch, address operator) external view returns (bool);
+    /// @notice Account in Payments that holds a shard's fees, and the one of its repair fund.
+    function feeAccount(uint32 shard) external view returns (bytes32);
+    function repairAccount(uint32 shard) external view returns (bytes32);
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Where a shard's delegated stake is counted
+/// @notice The built-in vault (Restaking) is one; an adapter for stake that sits elsewhere can take its place.
+interface IStakeSource {
+    /// @notice Delegated stake that `operator` has allocated to `shard` and that a snapshot may count now:
+    /// matured, not queued for withdrawal or deallocation. Token units, rounded down.
+    function stakeOf(address operator, uint32 shard, address collateral) external view returns (uint256 amount);
+}

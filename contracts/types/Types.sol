@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// One collateral token that a shard counts as stake, and what one unit of it weighs there.
+struct CollateralWeight {
+    address token;
+    /// Weight of one token unit, 1e18-scaled (1e18: one unit weighs one).
+    uint256 weightWad;
+}
+
+/// All that a shard fixes. Every period counts blocks. See `docs/contracts/shards.md`.
+struct ShardParameters {
+    // periods, in blocks
+    uint32 epochLength;
+    uint32 finality;
+    uint32 sealingLimit;
+    uint32 window;
+    uint32 reporting;
+    // longest term D in epochs, counted from the roster's snapshot
+    uint32 termEpochs;
+    // slices drawn per operator and epoch (q)
+    uint16 samples;
+    // operators that a roster may hold
+    uint16 maxOperators;
+    // part of an epoch's unproven fees that goes back to the payer, in basis points; the rest fills the repair fund
+    uint16 unprovenToPayerBps;
+    // live rows that a ticket may hold, over all objects of a roster
+    uint64 maxRowsPerTicket;
+    address bondToken;
+    address paymentToken;
+    // weight that makes one ticket
+    uint256 ticketPrice;
+    // own bond that makes one ticket, and the least own bond
+    uint256 bondPerTicket;
+    uint256 minBond;
+    // what a missed ticket costs: of the own bond (bond token units), of the delegated stake (weight units)
+    uint256 bondSlashPerTicket;
+    uint256 stakeSlashPerTicket;
+    // fixed sum to the reporter of a miss, bond token units, never more than half of what the bond lost
+    uint256 reporterFee;
+    // prices in payment token units, 1e18-scaled
+    uint256 pricePerByteEpochWad;
+    uint256 intakePricePerByteWad;
+}
+
+/// A roster's head: what `certify`, draws and slashes need beside the operators' entries.
+struct RosterHead {
+    uint64 snapshotBlock;
+    // the epoch from whose first block on objects may be opened under it
+    uint64 activeFromEpoch;
+    // objects under it end at this epoch at the latest (their last epoch is lastEpoch - 1)
+    uint64 endEpoch;
+    uint16 tickets;
+    uint16 operators;
+    // the Audits contract in force at the snapshot: the only one that may slash stake bound here (see IRestaking.acceptSlasher)
+    address slasher;
+}
+
+/// One operator's place in a roster. Its tickets are firstTicket … firstTicket + tickets - 1.
+struct RosterEntry {
+    address operator;
+    uint16 firstTicket;
+    uint16 tickets;
+    // keccak256 of the operator's 256-byte EIP-2537 key at the snapshot
+    bytes32 keyHash;
+    // weight counted at the snapshot
+    uint128 weight;
+    // what one miss takes of the own bond
+    uint128 bondSlash;
+}
+
+/// What an owner asks for when opening an object.
+struct OpenRequest {
+    uint32 shard;
+    // the roster that the owner planned for; must be the shard's active one
+    uint32 roster;
+    uint32 width;
+    uint32 k;
+    uint32 n;
+    uint32 matrices;
+    uint64 size;
+    uint32 epochs;
+    bytes32 treeRoot;
+    bytes32 contentHash;
+    bytes32 headerHash;
+    // most that the owner will pay, in payment token units
+    uint256 maxPayment;
+}
+
+enum ObjectStatus {
+    None,
+    Open,
+    Certified,
+    Failed
+}
+
+/// An object as the chain knows it.
+struct ObjectRecord {
+    address owner;
+    ObjectStatus status;
+    uint32 shard;
+    uint32 roster;
+    uint32 width;
+    uint32 k;
+    uint32 n;
+    uint32 matrices;
+    uint64 size;
+    uint32 epochs;
+    // block of `open`; certification must come within one epoch length of it
+    uint64 openedBlock;
+    // first epoch in which its slices can be drawn and are paid; 0 before certification
+    uint64 firstEpoch;
+    bytes32 manifestRoot;
+    // keccak256 of the non-signers' roster indexes, each as uint16, ascending, packed; keccak256("") if all signed
+    bytes32 nonSignersHash;
+    // fee of one row for one epoch, payment token units
+    uint256 rowFee;
+    uint256 intakeFee;
+}
+
+/// Rows and fees of one ticket in one epoch.
+struct Tally {
+    uint64 rows;
+    uint192 fee;
+}
+
+/// One listed object, found by a draw.
+struct Listing {
+    bytes32 objectId;
+    // its rows are the positions start … end - 1 of each ticket's part of the bucket
+    uint64 start;
+    uint64 end;
+}
+
+/// What an operator shows for one position that its draw named.
+struct ReadWitness {
+    // index of the object in its bucket's list
+    uint32 index;
+    bytes32 paramsHash;
+    // raw 96-byte commitment and Merkle path of a live row; empty for a void one
+    bytes point;
+    bytes32[] path;
+    // roster indexes of the object's non-signers when it has any; may be empty otherwise
+    uint16[] nonSigners;
+}
+
+struct Response {
+    uint32 shard;
+    uint64 epoch;
+    address operator;
+    uint256 y;
+    bytes proof;
+    ReadWitness[] reads;
+}
+
+enum DutyStatus {
+    None,
+    Answered,
+    Missed
+}
+
+/// Terms of an offer, copied into every license at sale.
+struct OfferTerms {
+    uint256 assetId;
+    // payment token and price in its units
+    address token;
+    uint256 price;
+    // purpose bits: see Purposes
+    uint32 purposes;
+    // seconds from sale to end
+    uint64 duration;
+    // number of uses, 0: not counted
+    uint32 uses;
+    // part of the price that is earned at the first key release, in basis points; the rest is earned linearly over the duration
+    uint16 earnedAtReleaseBps;
+    // hash of the license text
+    bytes32 textHash;
+}
+
+struct LicenseRecord {
+    uint256 assetId;
+    address licensee;
+    uint32 purposes;
+    uint64 start;
+    uint64 end;
+    // 0: not revoked
+    uint64 revokedAt;
+    // 0: no key released yet
+    uint64 releasedAt;
+    uint32 uses;
+    uint16 earnedAtReleaseBps;
+    address token;
+    uint256 price;
+    // part of the price already paid on to the waterfall
+    uint256 paidOn;
+    uint256 refunded;
+}
