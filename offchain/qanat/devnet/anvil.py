@@ -1,0 +1,145 @@
+"""A local chain: Anvil with the Prague rules, and the clock that makes its blocks.
+
+Anvil runs without mining by itself. :class:`Clock` mines: in ``run`` mode one block per interval, in ``quiet`` mode only when a transaction waits,
+so that blocks, which is what every period of the protocol counts, pass when the scenario wants them to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from qanat.devnet.processes import Child, Supervisor
+from qanat.errors import ChainUnreachable, InputError
+
+__all__ = ["MNEMONIC", "Clock", "find_anvil", "rpc", "start_anvil"]
+
+#: Foundry's public development mnemonic. Its accounts are worth nothing anywhere else.
+MNEMONIC = "test test test test test test test test test test test junk"
+ACCOUNTS = 60
+
+
+def find_anvil(root: Path) -> str:
+    """Returns the path of Anvil's own binary: from ``node_modules`` under ``root``, else from PATH. Raises :class:`InputError`."""
+    for found in sorted(root.glob("node_modules/@foundry-rs/anvil-*/bin/anvil")):
+        if os.access(found, os.X_OK):
+            return str(found)
+    on_path = shutil.which("anvil")
+    if on_path is None:
+        raise InputError("Anvil is missing: run `make setup` in the checkout, or install Foundry")
+    return on_path
+
+
+def rpc(url: str, method: str, *parameters: Any, timeout: float = 30.0) -> Any:
+    """Calls one JSON-RPC method. Raises :class:`ChainUnreachable` if nothing answers or the answer is an error."""
+    try:
+        answer = httpx.post(
+            url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}, timeout=timeout
+        ).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise ChainUnreachable(f"{method} at {url}: {error}") from error
+    if "error" in answer:
+        raise ChainUnreachable(f"{method} at {url}: {answer['error'].get('message')}")
+    return answer["result"]
+
+
+def start_anvil(
+    supervisor: Supervisor,
+    root: Path,
+    port: int,
+    *,
+    block_seconds: int | None = None,
+    state: Path | None = None,
+) -> tuple[Child, str]:
+    """Starts Anvil on ``port`` and waits until it answers.
+
+    With ``block_seconds`` it mines by itself, otherwise a :class:`Clock` has to. ``state``: file in which the chain outlives the process.
+    Returns the child and its URL. Raises :class:`ChainUnreachable` if it does not answer within 20 s.
+    """
+    command = [
+        find_anvil(root),
+        *("--host", "127.0.0.1", "--port", str(port), "--hardfork", "prague", "--slots-in-an-epoch", "1"),
+        *("--accounts", str(ACCOUNTS), "--mnemonic", MNEMONIC, "--silent"),
+    ]
+    command += ["--no-mining"] if block_seconds is None else ["--block-time", str(block_seconds)]
+    if state is not None:
+        command += ["--state", str(state), "--state-interval", "5"]
+    child = supervisor.start("anvil", command)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            rpc(url, "eth_chainId", timeout=2)
+        except ChainUnreachable as error:
+            if not child.running or time.monotonic() > deadline:
+                raise ChainUnreachable(f"Anvil did not start: {error}\n{child.tail()}") from error
+            time.sleep(0.05)
+        else:
+            return child, url
+
+
+class Clock:
+    """Mines the blocks of a chain that does not mine by itself. Start with :meth:`start`, end with :meth:`stop`."""
+
+    def __init__(self, url: str, interval: float = 0.25) -> None:
+        self.url = url
+        self.interval = interval
+        self.failure: ChainUnreachable | None = None
+        self._running = threading.Event()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._loop, name="clock", daemon=True)
+
+    def start(self) -> Clock:
+        """Begins, in ``quiet`` mode."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends the clock's thread."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+
+    def run(self) -> None:
+        """From now on one block per interval."""
+        self._running.set()
+
+    def quiet(self) -> None:
+        """From now on a block only when a transaction waits."""
+        self._running.clear()
+
+    @property
+    def block(self) -> int:
+        """Number of the latest block."""
+        return int(rpc(self.url, "eth_blockNumber"), 16)
+
+    def mine(self, count: int = 1) -> int:
+        """Mines ``count`` blocks at once, and returns the number of the latest."""
+        with self._lock:
+            if count > 0:
+                rpc(self.url, "anvil_mine", hex(count))
+            return self.block
+
+    def mine_to(self, block: int) -> int:
+        """Mines until ``block`` is the latest block, nothing if it has passed."""
+        with self._lock:
+            missing = block - self.block
+            if missing > 0:
+                rpc(self.url, "anvil_mine", hex(missing))
+            return self.block
+
+    def _loop(self) -> None:
+        while not self._ended.wait(self.interval):
+            try:
+                if self._running.is_set() or int(rpc(self.url, "txpool_status")["pending"], 16) > 0:
+                    self.mine()
+                self.failure = None
+            except ChainUnreachable as error:
+                self.failure = error
