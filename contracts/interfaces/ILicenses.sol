@@ -34,14 +34,16 @@ interface ILicenses {
     error NothingEarned(uint256 licenseId);
     error NothingToRefund(uint256 licenseId);
     error KeyHolderUnknown(address keyHolder);
+    error NotKeyHolder(address keyHolder, address caller);
 
     function publishOffer(OfferTerms calldata terms) external returns (uint256 offerId);
     function withdrawOffer(uint256 offerId) external;
     /// @notice Buys a license. `termsHash` = keccak256(abi.encode(terms)) as the buyer read them; `maxPrice` in the offer's token.
     function buy(uint256 offerId, bytes32 termsHash, uint256 maxPrice) external returns (uint256 licenseId);
-    /// @notice Records the first key release. Called by a registered operator (key holder) with the licensee's EIP-712 signature over
+    /// @notice Records the first key release, with the licensee's EIP-712 signature over
     /// KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline) — name "Qanat Licenses", version "1". Later calls change nothing.
-    function recordRelease(uint256 licenseId, bytes32 recipientKey, uint256 deadline, bytes calldata signature) external;
+    /// Sent by the key holder (a registered operator) or by its responder (Operators.responderOf): a node holds only the responder's key.
+    function recordRelease(uint256 licenseId, address keyHolder, bytes32 recipientKey, uint256 deadline, bytes calldata signature) external;
     /// @notice Pays what is earned and not yet paid to the asset's owner of now. Anyone.
     function payOn(uint256 licenseId) external returns (uint256 amount);
     /// @notice Asset's owner: ends a license now and returns its unearned part to the licensee.
