@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 /// @title ICertificateVerifier
@@ -46,10 +46,7 @@ interface ICertificateVerifier {
     /// @notice Tells whether `signature` proves possession of `key`. A true answer says also that the key is in the
     /// r-order subgroup and is not the identity.
     /// @param digest What binds the proof to its use: the key's hash, chain, contract and operator.
-    function verifyPossession(bytes32 digest, bytes calldata key, bytes calldata signature)
-        external
-        view
-        returns (bool);
+    function verifyPossession(bytes32 digest, bytes calldata key, bytes calldata signature) external view returns (bool);
 
     /// @notice The sum of two keys. Checks that both lie on the curve, not that they are in the subgroup: only keys that
     /// passed `verifyPossession` should be added.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 /// @title IOpeningVerifier
@@ -27,11 +27,8 @@ interface IOpeningVerifier {
     /// @param z Where the polynomial is evaluated, below the field's modulus.
     /// @param y The value claimed, below the field's modulus.
     /// @param proof The KZG proof, 48 bytes, compressed.
-    function verifyFold(
-        bytes calldata points,
-        uint256[] calldata weights,
-        uint256 z,
-        uint256 y,
-        bytes calldata proof
-    ) external view returns (bool);
+    function verifyFold(bytes calldata points, uint256[] calldata weights, uint256 z, uint256 y, bytes calldata proof)
+        external
+        view
+        returns (bool);
 }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 /// @title Bls12381
@@ -197,25 +197,25 @@ library Bls12381 {
     /// @notice a + b in G1. Not valid where one of them is off the curve; the subgroup is not checked.
     function add(G1 memory a, G1 memory b) internal view returns (bool valid, G1 memory sum) {
         uint256[8] memory buffer;
+        uint256 input;
         assembly ("memory-safe") {
-            mcopy(buffer, a, PADDED_G1_BYTES)
-            mcopy(add(buffer, PADDED_G1_BYTES), b, PADDED_G1_BYTES)
+            input := buffer
+            mcopy(input, a, PADDED_G1_BYTES)
+            mcopy(add(input, PADDED_G1_BYTES), b, PADDED_G1_BYTES)
         }
-        valid = _attempt(G1_ADD, G1_ADD_GAS, _address(buffer), 2 * PADDED_G1_BYTES, _address(sum), PADDED_G1_BYTES);
+        valid = _attempt(G1_ADD, G1_ADD_GAS, input, 2 * PADDED_G1_BYTES, _pointer(sum), PADDED_G1_BYTES);
     }
 
     /// @notice a + b in G2. Not valid where one of them is off the curve; the subgroup is not checked.
     function add(G2 memory a, G2 memory b) internal view returns (bool valid, G2 memory sum) {
         uint256[16] memory buffer;
         uint256 input;
-        uint256 output;
         assembly ("memory-safe") {
-            mcopy(buffer, a, PADDED_G2_BYTES)
-            mcopy(add(buffer, PADDED_G2_BYTES), b, PADDED_G2_BYTES)
             input := buffer
-            output := sum
+            mcopy(input, a, PADDED_G2_BYTES)
+            mcopy(add(input, PADDED_G2_BYTES), b, PADDED_G2_BYTES)
         }
-        valid = _attempt(G2_ADD, G2_ADD_GAS, input, 2 * PADDED_G2_BYTES, output, PADDED_G2_BYTES);
+        valid = _attempt(G2_ADD, G2_ADD_GAS, input, 2 * PADDED_G2_BYTES, _pointer(sum), PADDED_G2_BYTES);
     }
 
     /// @notice Σ weights[j]·pointⱼ over raw points. Not valid where one is off the curve or outside the subgroup.
@@ -226,9 +226,8 @@ library Bls12381 {
         returns (bool valid, G1 memory sum)
     {
         bytes memory buffer = new bytes(MSM_ITEM_BYTES * weights.length);
-        uint256 input;
+        uint256 input = _pointer(buffer);
         assembly ("memory-safe") {
-            input := add(buffer, 32)
             let item := input
             let point := points.offset
             let weight := weights.offset
@@ -243,7 +242,7 @@ library Bls12381 {
             }
         }
         valid = _attempt(
-            G1_MSM, G1_MSM_GAS_PER_POINT * weights.length, input, buffer.length, _address(sum), PADDED_G1_BYTES
+            G1_MSM, G1_MSM_GAS_PER_POINT * weights.length, input, buffer.length, _pointer(sum), PADDED_G1_BYTES
         );
     }
 
@@ -252,11 +251,11 @@ library Bls12381 {
         uint256[24] memory buffer;
         uint256 input;
         assembly ("memory-safe") {
-            mcopy(buffer, a, PADDED_G1_BYTES)
-            mcopy(add(buffer, 128), b, PADDED_G2_BYTES)
-            mcopy(add(buffer, 384), c, PADDED_G1_BYTES)
-            mcopy(add(buffer, 512), d, PADDED_G2_BYTES)
             input := buffer
+            mcopy(input, a, PADDED_G1_BYTES)
+            mcopy(add(input, 128), b, PADDED_G2_BYTES)
+            mcopy(add(input, 384), c, PADDED_G1_BYTES)
+            mcopy(add(input, 512), d, PADDED_G2_BYTES)
         }
         // The answer, 0 or 1 in 32 bytes, overwrites the input.
         return _attempt(PAIRING, PAIRING_OF_TWO_GAS, input, 768, input, 32) && buffer[0] == 1;
@@ -281,10 +280,7 @@ library Bls12381 {
         // The versioned hash: SHA-256 with its first byte replaced by the version 1.
         uint256 versionedHash = (uint256(sha256(commitment)) & (type(uint256).max >> 8)) | (1 << 248);
         bytes memory buffer = abi.encodePacked(versionedHash, z, y, commitment, proof);
-        uint256 input;
-        assembly ("memory-safe") {
-            input := add(buffer, 32)
-        }
+        uint256 input = _pointer(buffer);
         // The precompile answers with two constants in 64 bytes, which overwrite the input.
         return _attempt(POINT_EVALUATION, POINT_EVALUATION_GAS, input, 192, input, 64);
     }
@@ -314,9 +310,10 @@ library Bls12381 {
 
         uniform = new bytes(blocks * SHA256_BYTES);
         bytes memory suffix = abi.encodePacked(tag, uint8(tag.length));
-        // The first hash reads one whole block of zeros, 64 bytes, before the message.
-        uint256 first = uint256(sha256(abi.encodePacked(uint512Zero(), message, uint16(length), uint8(0), suffix)));
-        _chain(uniform, first, abi.encodePacked(uint256(0), uint8(0), suffix));
+        // The first hash reads one whole block of SHA-256, 64 bytes, of zeros before the message.
+        uint256 first =
+            uint256(sha256(abi.encodePacked(uint256(0), uint256(0), message, uint16(length), uint8(0), suffix)));
+        _expand(uniform, blocks, first, abi.encodePacked(uint256(0), uint8(0), suffix));
 
         assembly ("memory-safe") {
             mstore(uniform, length)
@@ -324,4 +321,114 @@ library Bls12381 {
     }
 
     // ─── Inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Fills `uniform` with block i = SHA-256((first xor block i−1) ‖ i ‖ suffix), i from 1, block 0 being zero.
+    /// @param item 32 bytes for the xor, one for i, and the suffix: overwritten and hashed in place.
+    function _expand(bytes memory uniform, uint256 blocks, uint256 first, bytes memory item) private view {
+        uint256 input = _pointer(item);
+        uint256 output = _pointer(uniform);
+        uint256 previous = 0;
+        for (uint256 i = 1; i <= blocks; ++i) {
+            assembly ("memory-safe") {
+                mstore(input, xor(first, previous))
+                mstore8(add(input, 32), i)
+            }
+            _compute(SHA256, input, item.length, output, SHA256_BYTES);
+            assembly ("memory-safe") {
+                previous := mload(output)
+                output := add(output, SHA256_BYTES)
+            }
+        }
+    }
+
+    /// Reduces 64 bytes from `offset` on to a field element and maps it to the subgroup.
+    function _mapToG1(bytes memory uniform, uint256 offset) private view returns (G1 memory point) {
+        // Modular exponentiation with exponent 1: the lengths of base, exponent and modulus, then these three.
+        uint256[8] memory power;
+        power[0] = FIELD_DRAW_BYTES;
+        power[1] = 32;
+        power[2] = FIELD_DRAW_BYTES;
+        power[5] = 1;
+        power[6] = P_HIGH;
+        power[7] = P_LOW;
+        uint256 input;
+        assembly ("memory-safe") {
+            input := power
+            mcopy(add(input, 96), add(add(uniform, 32), offset), FIELD_DRAW_BYTES)
+        }
+        // The result has the modulus' length, so it is already padded for the next precompile.
+        _compute(MODEXP, input, 256, input, FIELD_DRAW_BYTES);
+        _compute(MAP_FP_TO_G1, input, FIELD_DRAW_BYTES, _pointer(point), PADDED_G1_BYTES);
+    }
+
+    /// −a in Fp. What is no field element is left as it is: the precompile that gets it refuses it.
+    function _negateElement(uint256 high, uint256 low) private pure returns (uint256, uint256) {
+        if (high | low == 0 || !_exceeds(P_HIGH, P_LOW, high, low)) return (high, low);
+        unchecked {
+            return (P_HIGH - high - (low > P_LOW ? 1 : 0), P_LOW - low);
+        }
+    }
+
+    /// Tells whether a > b, as integers of 512 bits.
+    function _exceeds(uint256 aHigh, uint256 aLow, uint256 bHigh, uint256 bLow) private pure returns (bool) {
+        return aHigh > bHigh || (aHigh == bHigh && aLow > bLow);
+    }
+
+    /// Calls a precompile that may refuse its input, with bounded gas; false if it refused.
+    function _attempt(
+        uint256 precompile,
+        uint256 price,
+        uint256 input,
+        uint256 inputBytes,
+        uint256 output,
+        uint256 outputBytes
+    ) internal view returns (bool valid) {
+        uint256 bound = PRICE_HEADROOM * price;
+        // A call gets at most 63/64 of what is left (EIP-150).
+        uint256 needed = bound + bound / 63 + CALL_OVERHEAD_GAS;
+        uint256 left = gasleft();
+        if (left < needed) revert GasInsufficient(left, needed);
+
+        uint256 answered;
+        assembly ("memory-safe") {
+            valid := staticcall(bound, precompile, input, inputBytes, output, outputBytes)
+            answered := returndatasize()
+        }
+        // An address without code accepts everything and answers nothing.
+        if (valid && answered != outputBytes) revert PrecompileMissing(precompile);
+    }
+
+    /// Calls a precompile that accepts every input of this form.
+    function _compute(uint256 precompile, uint256 input, uint256 inputBytes, uint256 output, uint256 outputBytes)
+        internal
+        view
+    {
+        bool valid;
+        uint256 answered;
+        assembly ("memory-safe") {
+            valid := staticcall(gas(), precompile, input, inputBytes, output, outputBytes)
+            answered := returndatasize()
+        }
+        if (!valid) revert PrecompileFailed(precompile);
+        if (answered != outputBytes) revert PrecompileMissing(precompile);
+    }
+
+    function _pointer(G1 memory point) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") {
+            pointer := point
+        }
+    }
+
+    function _pointer(G2 memory point) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") {
+            pointer := point
+        }
+    }
+
+    /// Where the bytes begin, after their length.
+    function _pointer(bytes memory data) internal pure returns (uint256 pointer) {
+        assembly ("memory-safe") {
+            pointer := add(data, 32)
+        }
+    }
 }

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 import {IOpeningVerifier} from "../interfaces/IOpeningVerifier.sol";
@@ -10,13 +10,11 @@ contract KzgOpeningVerifier is IOpeningVerifier {
     using Bls12381 for Bls12381.G1;
 
     /// @inheritdoc IOpeningVerifier
-    function verifyFold(
-        bytes calldata points,
-        uint256[] calldata weights,
-        uint256 z,
-        uint256 y,
-        bytes calldata proof
-    ) external view returns (bool) {
+    function verifyFold(bytes calldata points, uint256[] calldata weights, uint256 z, uint256 y, bytes calldata proof)
+        external
+        view
+        returns (bool)
+    {
         if (weights.length == 0) revert FoldEmpty();
         uint256 expected = weights.length * Bls12381.RAW_G1_BYTES;
         if (points.length != expected) revert PointsLengthInvalid(points.length, expected);

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title CodeBlob
+/// @notice Immutable bytes kept as the code of an account: 200 gas a byte once, and cheap to read in any part.
+/// The code begins with STOP, so that a call to it does nothing.
+library CodeBlob {
+    /// @notice More bytes than an account's code may hold.
+    error BlobTooLarge(uint256 got, uint256 limit);
+
+    /// @notice The account could not be created: too little gas.
+    error BlobNotWritten(uint256 size);
+
+    /// @notice There is no blob at this address.
+    error BlobMissing(address pointer);
+
+    /// @notice A read goes past the blob's end.
+    error BlobOutOfBounds(uint256 start, uint256 length, uint256 size);
+
+    /// The longest blob: 24,576 bytes of code (EIP-170) less the STOP.
+    uint256 internal constant MAX_BYTES = 24_575;
+
+    /// @notice Writes `data`, which may be empty, and returns the account that holds it.
+    function write(bytes memory data) internal returns (address pointer) {
+        uint256 size = data.length;
+        if (size > MAX_BYTES) revert BlobTooLarge(size, MAX_BYTES);
+
+        // Init code that returns what follows it, 11 bytes:
+        //   61 LLLL  PUSH2 size + 1    80  DUP1    60 0a  PUSH1 10    5f  PUSH0    39  CODECOPY    5f  PUSH0    f3  RETURN
+        // (CODECOPY eats one copy of the length, RETURN the other), of which the STOP, 00, is the code's first byte.
+        bytes memory init = abi.encodePacked(hex"61", uint16(size + 1), hex"80600a5f395ff300", data);
+        assembly ("memory-safe") {
+            pointer := create(0, add(init, 32), mload(init))
+        }
+        if (pointer == address(0)) revert BlobNotWritten(size);
+    }
+
+    /// @notice The number of bytes in a blob.
+    function sizeOf(address pointer) internal view returns (uint256) {
+        uint256 codeBytes = pointer.code.length;
+        if (codeBytes == 0) revert BlobMissing(pointer);
+        return codeBytes - 1;
+    }
+
+    /// @notice Reads `length` bytes from `start` on.
+    function read(address pointer, uint256 start, uint256 length) internal view returns (bytes memory data) {
+        uint256 size = sizeOf(pointer);
+        if (start > size || length > size - start) revert BlobOutOfBounds(start, length, size);
+
+        data = new bytes(length);
+        assembly ("memory-safe") {
+            extcodecopy(pointer, add(data, 32), add(start, 1), length)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SliceTree} from "../libraries/SliceTree.sol";
+
+/// @title SliceTreeHarness
+/// @notice Calls each function of the library from outside, for tests.
+contract SliceTreeHarness {
+    function depthOf(uint256 count) external pure returns (uint256) {
+        return SliceTree.depthOf(count);
+    }
+
+    function leafOf(uint64 index, bytes calldata commitment) external pure returns (bytes32) {
+        return SliceTree.leafOf(index, commitment);
+    }
+
+    function rootFrom(bytes32 leaf, uint256 index, bytes32[] calldata path) external pure returns (bytes32) {
+        return SliceTree.rootFrom(leaf, index, path);
+    }
+
+    function verify(bytes32 treeRoot, uint256 count, uint256 index, bytes calldata commitment, bytes32[] calldata path)
+        external
+        pure
+        returns (bool)
+    {
+        return SliceTree.verify(treeRoot, count, index, commitment, path);
+    }
+
+    function parametersHash(SliceTree.Parameters calldata parameters) external pure returns (bytes32) {
+        return SliceTree.parametersHash(parameters);
+    }
+
+    function manifestRoot(bytes32 treeRoot, bytes32 paramsHash) external pure returns (bytes32) {
+        return SliceTree.manifestRoot(treeRoot, paramsHash);
+    }
+}
