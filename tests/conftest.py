@@ -1,0 +1,32 @@
+"""What every test shares; imports nothing heavy, and no Ape."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine and every run; `make fuzz` looks for new ones.
+settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True, max_examples=50)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    print_blob=True,
+    max_examples=2_000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Return the checkout's root folder."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def vectors(checkout: Path) -> Path:
+    """Return the folder of committed test vectors."""
+    return checkout / "tests" / "vectors"
