@@ -197,7 +197,7 @@ def _decimate_in_frequency(block, twiddles):
             for j in range(half):
                 top, bottom, power = start + j, start + j + half, j * stride
                 t0, t1, t2, t3 = twiddles[power, 0], twiddles[power, 1], twiddles[power, 2], twiddles[power, 3]
-                for c in range(BLOCK):
+                for c in range(block.shape[1]):
                     a0, a1, a2, a3 = block[top, c, 0], block[top, c, 1], block[top, c, 2], block[top, c, 3]
                     b0, b1, b2, b3 = block[bottom, c, 0], block[bottom, c, 1], block[bottom, c, 2], block[bottom, c, 3]
                     s0, s1, s2, s3 = addmod(a0, a1, a2, a3, b0, b1, b2, b3)
@@ -220,7 +220,7 @@ def _decimate_in_time(block, twiddles):
             for j in range(half):
                 top, bottom, power = start + j, start + j + half, j * stride
                 t0, t1, t2, t3 = twiddles[power, 0], twiddles[power, 1], twiddles[power, 2], twiddles[power, 3]
-                for c in range(BLOCK):
+                for c in range(block.shape[1]):
                     a0, a1, a2, a3 = block[top, c, 0], block[top, c, 1], block[top, c, 2], block[top, c, 3]
                     b0, b1, b2, b3 = block[bottom, c, 0], block[bottom, c, 1], block[bottom, c, 2], block[bottom, c, 3]
                     if power != 0:
@@ -234,6 +234,24 @@ def _decimate_in_time(block, twiddles):
 
 
 @njit(cache=True, nogil=True)
+def _clear(block):
+    for row in range(block.shape[0]):
+        for c in range(block.shape[1]):
+            for limb in range(4):
+                block[row, c, limb] = np.uint64(0)
+
+
+@njit(cache=True, nogil=True)
+def _load(elements, start, used, block):
+    """Copy ``used`` columns from ``start`` on into the block; what is left of the block is zero."""
+    _clear(block)
+    for row in range(elements.shape[0]):
+        for c in range(used):
+            for limb in range(4):
+                block[row, c, limb] = elements[row, start + c, limb]
+
+
+@njit(cache=True, nogil=True)
 def transform(elements, twiddles, reversal, scale, out, low, high):
     """Transform columns low to high of (size, width, 4), natural order in and out, then multiply by the scale."""
     size = elements.shape[0]
@@ -241,8 +259,7 @@ def transform(elements, twiddles, reversal, scale, out, low, high):
     f0, f1, f2, f3 = scale[0], scale[1], scale[2], scale[3]
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
-        block[:, used:, :] = np.uint64(0)
-        block[:, :used, :] = elements[:, start : start + used, :]
+        _load(elements, start, used, block)
         _decimate_in_frequency(block, twiddles)
         for row in range(size):
             target = reversal[row]
@@ -262,13 +279,12 @@ def extend(data, inverse_twiddles, twiddles, shifts, out, low, high):
     omega_N^((1+c)*i)/K for coefficient i. out (n-k, width, 4): values on coset 1+c at rows c*K and after.
     """
     size = shifts.shape[1]
-    rows, parity = data.shape[0], out.shape[0]
+    parity = out.shape[0]
     block = np.empty((size, BLOCK, 4), dtype=np.uint64)
     work = np.empty((size, BLOCK, 4), dtype=np.uint64)
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
-        block[:, :, :] = np.uint64(0)
-        block[:rows, :used, :] = data[:, start : start + used, :]
+        _load(data, start, used, block)
         _decimate_in_frequency(block, inverse_twiddles)
         for coset in range(shifts.shape[0]):
             for row in range(size):
@@ -278,14 +294,16 @@ def extend(data, inverse_twiddles, twiddles, shifts, out, low, high):
                     shifts[coset, row, 2],
                     shifts[coset, row, 3],
                 )
-                for c in range(BLOCK):
+                for c in range(block.shape[1]):
                     r0, r1, r2, r3 = montmul(
                         block[row, c, 0], block[row, c, 1], block[row, c, 2], block[row, c, 3], f0, f1, f2, f3
                     )
                     work[row, c, 0], work[row, c, 1], work[row, c, 2], work[row, c, 3] = r0, r1, r2, r3
             _decimate_in_time(work, twiddles)
             for row in range(min(size, parity - coset * size)):
-                out[coset * size + row, start : start + used, :] = work[row, :used, :]
+                for c in range(used):
+                    for limb in range(4):
+                        out[coset * size + row, start + c, limb] = work[row, c, limb]
 
 
 @njit(cache=True, nogil=True)
@@ -303,7 +321,7 @@ def recover(rows, positions, inward, inverse_twiddles, folding, small, twiddles,
     work = np.empty((small, BLOCK, 4), dtype=np.uint64)
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
-        block[:, :, :] = np.uint64(0)
+        _clear(block)
         for row in range(rows.shape[0]):
             target = positions[row]
             f0, f1, f2, f3 = inward[row, 0], inward[row, 1], inward[row, 2], inward[row, 3]
@@ -320,11 +338,11 @@ def recover(rows, positions, inward, inverse_twiddles, folding, small, twiddles,
                 )
                 block[target, c, 0], block[target, c, 1], block[target, c, 2], block[target, c, 3] = r0, r1, r2, r3
         _decimate_in_frequency(block, inverse_twiddles)
-        work[:, :, :] = np.uint64(0)
+        _clear(work)
         for row in range(size):
             target = row // group
             f0, f1, f2, f3 = folding[row, 0], folding[row, 1], folding[row, 2], folding[row, 3]
-            for c in range(BLOCK):
+            for c in range(block.shape[1]):
                 p0, p1, p2, p3 = montmul(
                     block[row, c, 0], block[row, c, 1], block[row, c, 2], block[row, c, 3], f0, f1, f2, f3
                 )

@@ -1,0 +1,112 @@
+"""The fast row code: transforms over column blocks, O(N log N) products per column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from qanat.coding.points import Points, points
+from qanat.errors import BadParameters
+from qanat.field import MODULUS, limbs
+from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, factors, twiddles
+
+
+class FastCode:
+    """Encoding: one inverse transform, then one shifted transform per coset. Restoring: see :func:`limbs.recover`."""
+
+    field = FastField()
+
+    def __init__(self, k: int, n: int) -> None:
+        self.points: Points = points(k, n)
+        self.k, self.n = k, n
+        size, domain = self.points.size, self.points.domain
+        cosets = -(-(n - k) // size)
+        reversal = bit_reversal(size)
+        share = pow(size, -1, MODULUS)
+        shifts = [
+            self.points.at((1 + coset) * int(reversal[row])) * share % MODULUS
+            for coset in range(cosets)
+            for row in range(size)
+        ]
+        self._shifts = factors(shifts).reshape(cosets, size, 4)
+        share = pow(domain, -1, MODULUS)
+        self._folding = factors([int(i) * share % MODULUS for i in bit_reversal(domain)])
+        self._patterns = lru_cache(maxsize=32)(self._pattern)
+
+    def encode(self, data: Limbs) -> Limbs:
+        """Return the parity rows, shape (n-k, width)."""
+        rows, width = self.field.shape(data)
+        if rows != self.k:
+            raise BadParameters(f"{rows} data rows for k={self.k}.")
+        out = np.empty((self.n - self.k, width, 4), dtype=np.uint64)
+        if self.n > self.k:
+            size = self.points.size
+            inward, outward = twiddles(size, inverse=True), twiddles(size, inverse=False)
+            by_columns(
+                lambda low, high: limbs.extend(data, inward, outward, self._shifts, out, low, high),
+                width,
+                self.points.domain * width,
+            )
+        return out
+
+    def restore(self, indices: Sequence[int], rows: Limbs) -> Limbs:
+        """Return the data rows: those at hand are copied, the missing ones recovered the cheaper of two ways."""
+        self.points.check(indices)
+        place = {index: position for position, index in enumerate(indices)}
+        missing = [row for row in range(self.k) if row not in place]
+        out = self.field.zeros((self.k, self.field.shape(rows)[1]))
+        for row in range(self.k):
+            if row in place:
+                out[row] = rows[place[row]]
+        if missing:
+            size, domain = self.points.size, self.points.domain
+            transforms = (domain // 2) * domain.bit_length() + domain + (size // 2) * size.bit_length()
+            if len(missing) * self.k <= transforms:
+                out[missing] = self.rebuild(indices, rows, missing)
+            else:
+                out[missing] = self._recover(tuple(indices), rows, tuple(missing))
+        return out
+
+    def rebuild(self, indices: Sequence[int], rows: Limbs, wanted: Sequence[int]) -> Limbs:
+        """Return the wanted rows as weighted sums: k products per element."""
+        weights = self.points.lagrange(indices, wanted)
+        if self.field.shape(rows)[0] != self.k:
+            raise BadParameters(f"{self.field.shape(rows)[0]} rows for {self.k} row numbers.")
+        return self.field.combine(weights, rows)
+
+    def _recover(self, indices: tuple[int, ...], rows: Limbs, missing: tuple[int, ...]) -> Limbs:
+        positions, inward, outward = self._patterns(indices, missing)
+        width = self.field.shape(rows)[1]
+        out = np.empty((len(missing), width, 4), dtype=np.uint64)
+        domain, size = self.points.domain, self.points.size
+        inverse_table, table = twiddles(domain, inverse=True), twiddles(size, inverse=False)
+        lost = np.array(missing, dtype=np.int64)
+        by_columns(
+            lambda low, high: limbs.recover(
+                rows, positions, inward, inverse_table, self._folding, size, table, lost, outward, out, low, high
+            ),
+            width,
+            domain * width,
+        )
+        return out
+
+    def _pattern(self, indices: tuple[int, ...], missing: tuple[int, ...]) -> tuple[np.ndarray, Limbs, Limbs]:
+        """Return positions and factors for one pattern of rows at hand.
+
+        Z vanishes on the unknown points of the domain, W on the known ones (virtual rows included), Z*W = x^N - 1.
+        So Z(x) = N x^-1 / W'(x) at a known point, and u Z'(u) = N / W(u) at an unknown one.
+        """
+        known = [self.points.values[i] for i in indices]
+        lost = [self.points.values[u] for u in missing]
+        derivative = self.field.products(known, known + self.points.virtual)
+        vanishing = self.field.products(lost, known + self.points.virtual)
+        domain = self.points.domain
+        share = pow(domain, -1, MODULUS)
+        inward = [
+            domain * self.points.at(-self.points.exponents[i]) * pow(d, -1, MODULUS) % MODULUS
+            for i, d in zip(indices, derivative, strict=True)
+        ]
+        positions = np.array([self.points.exponents[i] for i in indices], dtype=np.int64)
+        return positions, factors(inward), factors([value * share % MODULUS for value in vanishing])
