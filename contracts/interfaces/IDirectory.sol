@@ -37,7 +37,8 @@ interface IDirectory {
 
     /// @notice Before the seal: fills an entry at once. Governor.
     function set(bytes32 name, address module_) external;
-    /// @notice Ends the set-up. Requires every name of `ModuleNames` to be set. Governor.
+    /// @notice Ends the set-up. Requires every name of `ModuleNames` to be set, to a contract, and a timelock longer than Restaking's withdrawal
+    /// delay. Governor.
     function seal() external;
     /// @notice After the seal: announces a change. Governor.
     function queueChange(bytes32 name, address module_) external;

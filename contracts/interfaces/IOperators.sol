@@ -18,6 +18,7 @@ interface IOperators {
     error CommissionTooHigh(uint256 commissionBps, uint256 limit);
     error EndpointTooLong(uint256 length, uint256 limit);
     error ZeroResponder();
+    error IndexOutOfRange(uint256 index, uint256 count);
 
     /// @notice Registers the caller.
     /// @param key 256-byte EIP-2537 G2 point @param possession 128-byte EIP-2537 G1 signature of the possession digest
