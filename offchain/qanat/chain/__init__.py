@@ -1,0 +1,1 @@
+"""The way to the chain: connections, deployments, signers, transactions, typed views."""

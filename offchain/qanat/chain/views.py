@@ -1,0 +1,745 @@
+"""Typed views of the chain: the value types of ``contracts/types/Types.sol`` as dataclasses, read at one block.
+
+::
+
+    views = Views(chain)
+    roster = views.roster(shard=1, roster=views.active_roster(1))
+    record = views.object(object_id, block=chain.safe_block())
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from web3.types import BlockIdentifier
+
+from qanat.chain.connection import Chain
+from qanat.errors import BadParameters, NotDeployed
+
+__all__ = [
+    "PURPOSES",
+    "CollateralWeight",
+    "DutyStatus",
+    "LicenseRecord",
+    "Listing",
+    "Magnitudes",
+    "ObjectRecord",
+    "ObjectStatus",
+    "OfferTerms",
+    "OpenRequest",
+    "OperatorRecord",
+    "Pool",
+    "Roster",
+    "RosterEntry",
+    "RosterHead",
+    "Seed",
+    "ShardParameters",
+    "Slash",
+    "Tally",
+    "Views",
+    "Withdrawal",
+    "purpose_bits",
+    "purpose_names",
+]
+
+#: Purpose bits of licenses, lowest first (contracts/libraries/Purposes.sol).
+PURPOSES = ("train", "fine-tune", "evaluate", "infer", "redistribute", "commercial")
+
+WAD = 10**18
+_T = TypeVar("_T")
+
+
+def purpose_bits(names: str | list[str] | tuple[str, ...]) -> int:
+    """Return the bits of purposes named in a list or a comma-separated text.
+
+    Raises :class:`BadParameters` for an unknown one.
+    """
+    listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    bits = 0
+    for name in listed:
+        if name not in PURPOSES:
+            raise BadParameters(
+                f"{name or 'nothing'!r} is no purpose.", hint=f"Purposes: {', '.join(PURPOSES)}.", purpose=name
+            )
+        bits |= 1 << PURPOSES.index(name)
+    return bits
+
+
+def purpose_names(bits: int) -> list[str]:
+    """Return the names of purpose bits; a bit without a name as ``bit<number>``."""
+    return [
+        PURPOSES[bit] if bit < len(PURPOSES) else f"bit{bit}" for bit in range(bits.bit_length()) if bits >> bit & 1
+    ]
+
+
+class ObjectStatus(IntEnum):
+    """Where an object stands."""
+
+    NONE = 0
+    OPEN = 1
+    CERTIFIED = 2
+    FAILED = 3
+
+
+class DutyStatus(IntEnum):
+    """What became of an operator's duty in an epoch."""
+
+    NONE = 0
+    ANSWERED = 1
+    MISSED = 2
+
+
+@dataclass(frozen=True)
+class CollateralWeight:
+    """A collateral token of a shard; ``weight_wad``: weight of one token unit, 1e18-scaled."""
+
+    token: str
+    weight_wad: int
+
+
+@dataclass(frozen=True)
+class ShardParameters:
+    """All that a shard fixes. Periods count blocks; prices are token units, 1e18-scaled where named ``wad``."""
+
+    epoch_length: int
+    finality: int
+    sealing_limit: int
+    window: int
+    reporting: int
+    term_epochs: int
+    samples: int
+    max_operators: int
+    unproven_to_payer_bps: int
+    max_rows_per_ticket: int
+    bond_token: str
+    payment_token: str
+    ticket_price: int
+    bond_per_ticket: int
+    min_bond: int
+    bond_slash_per_ticket: int
+    stake_slash_per_ticket: int
+    reporter_fee: int
+    price_per_byte_epoch_wad: int
+    intake_price_per_byte_wad: int
+
+
+@dataclass(frozen=True)
+class RosterHead:
+    """What is the same for all operators of a roster."""
+
+    snapshot_block: int
+    active_from_epoch: int
+    end_epoch: int
+    tickets: int
+    operators: int
+    slasher: str
+
+
+@dataclass(frozen=True)
+class RosterEntry:
+    """One operator's place: tickets ``first_ticket … first_ticket + tickets - 1``."""
+
+    operator: str
+    first_ticket: int
+    tickets: int
+    key_hash: bytes
+    weight: int
+    bond_slash: int
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A roster with all its entries and the 256-byte EIP-2537 sum of its keys. Immutable, as on chain."""
+
+    shard: int
+    number: int
+    head: RosterHead
+    entries: tuple[RosterEntry, ...]
+    aggregate_key: bytes
+
+    @property
+    def tickets(self) -> int:
+        """T, the number of tickets."""
+        return self.head.tickets
+
+    @property
+    def operators(self) -> list[str]:
+        """Addresses in the order of their indexes."""
+        return [entry.operator for entry in self.entries]
+
+    def index_of(self, operator: str) -> int | None:
+        """Index of an operator's entry, None if it has none."""
+        wanted = operator.lower()
+        return next((number for number, entry in enumerate(self.entries) if entry.operator.lower() == wanted), None)
+
+    def entry_of(self, operator: str) -> RosterEntry | None:
+        """An operator's entry, None if it has none."""
+        index = self.index_of(operator)
+        return None if index is None else self.entries[index]
+
+    def holder_of(self, ticket: int) -> RosterEntry:
+        """Entry that holds a ticket. Raises :class:`BadParameters` for one that does not exist."""
+        for entry in self.entries:
+            if entry.first_ticket <= ticket < entry.first_ticket + entry.tickets:
+                return entry
+        raise BadParameters(f"Roster {self.number} has no ticket {ticket}; it has {self.tickets}.", ticket=ticket)
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """An object as the chain knows it."""
+
+    owner: str
+    status: ObjectStatus
+    shard: int
+    roster: int
+    width: int
+    k: int
+    n: int
+    matrices: int
+    size: int
+    epochs: int
+    opened_block: int
+    first_epoch: int
+    manifest_root: bytes
+    non_signers_hash: bytes
+    row_fee: int
+    intake_fee: int
+
+    @property
+    def slices(self) -> int:
+        """Number of slices: n·M."""
+        return self.n * self.matrices
+
+    @property
+    def end_epoch(self) -> int:
+        """First epoch after its last; 0 before certification."""
+        return self.first_epoch + self.epochs if self.first_epoch else 0
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """What an owner asks for when opening an object; :meth:`as_tuple` is what the contract takes."""
+
+    shard: int
+    roster: int
+    width: int
+    k: int
+    n: int
+    matrices: int
+    size: int
+    epochs: int
+    tree_root: bytes
+    content_hash: bytes
+    header_hash: bytes
+    max_payment: int
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """The values in the order of the contract's struct."""
+        return tuple(getattr(self, item.name) for item in fields(self))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows and fees of one ticket in one epoch."""
+
+    rows: int
+    fee: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A listed object: positions ``start … end - 1`` of each ticket's part of its bucket."""
+
+    object_id: bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class OfferTerms:
+    """Terms of an offer. ``price`` in units of ``token``, ``duration`` in seconds."""
+
+    asset_id: int
+    token: str
+    price: int
+    purposes: int
+    duration: int
+    uses: int
+    earned_at_release_bps: int
+    text_hash: bytes
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """The values in the order of the contract's struct."""
+        return tuple(getattr(self, item.name) for item in fields(self))
+
+    @property
+    def hash(self) -> bytes:
+        """What a buyer names in ``buy``: keccak256(abi.encode(terms))."""
+        kinds = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32)"
+        return bytes(keccak(encode([kinds], [self.as_tuple()])))
+
+
+@dataclass(frozen=True)
+class LicenseRecord:
+    """A license. Times are seconds since 1970; ``revoked_at``, ``released_at``: 0 if it did not happen."""
+
+    asset_id: int
+    licensee: str
+    purposes: int
+    start: int
+    end: int
+    revoked_at: int
+    released_at: int
+    uses: int
+    earned_at_release_bps: int
+    token: str
+    price: int
+    paid_on: int
+    refunded: int
+
+
+@dataclass(frozen=True)
+class OperatorRecord:
+    """A registered operator. ``key``: 256-byte EIP-2537 G2 point; ``sealing_key``: X25519."""
+
+    address: str
+    key: bytes
+    sealing_key: bytes
+    endpoint: str
+    commission_bps: int
+    responder: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An operator's pool of one collateral: ``assets`` and ``shares`` include what is queued for withdrawal."""
+
+    assets: int
+    shares: int
+    queued_shares: int
+
+    def worth(self, shares: int) -> int:
+        """Token units that shares are worth now, rounded down."""
+        return shares * self.assets // self.shares if self.shares else 0
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """What part of an operator's pool of one collateral stands behind a shard; ``whole`` starts at 1e18."""
+
+    allocated: int
+    queued: int
+    total: int
+    whole: int
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A queued withdrawal of shares."""
+
+    restaker: str
+    operator: str
+    collateral: str
+    shares: int
+    queued_block: int
+    free_from_block: int
+    completed: bool
+
+
+@dataclass(frozen=True)
+class Slash:
+    """A reported miss on its way to a slash."""
+
+    operator: str
+    shard: int
+    roster: int
+    epoch: int
+    reporter: str
+    ready_block: int
+    delayed: bool
+    executed: bool
+
+
+@dataclass(frozen=True)
+class Seed:
+    """An epoch's seed, the block of its sealing and the last block in which an answer counts."""
+
+    seed: bytes
+    sealed_block: int
+    deadline: int
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the epoch has been sealed."""
+        return self.sealed_block > 0
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match.group(1).lower()}", name)
+
+
+def _build(kind: type[_T], components: list[dict[str, Any]], values: Any) -> _T:
+    """Make a dataclass from a contract's struct, by the names of its fields; addresses checksummed."""
+    given = {_snake(item["name"]): _value(value) for item, value in zip(components, values, strict=True)}
+    wanted = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise NotDeployed(
+            f"The contract's {kind.__name__} has no {', '.join(missing)}: it is of another version.",
+            hint="Use the version of Qanat that the network was deployed with.",
+        )
+    return kind(**{name: given[name] for name in wanted})
+
+
+def _fields_of(outputs: list[dict[str, Any]], values: Any) -> tuple[list[dict[str, Any]], Any]:
+    """Return names and values of a call's result: of its struct, where it returns one."""
+    if len(outputs) == 1 and outputs[0]["type"] == "tuple":
+        return outputs[0]["components"], values
+    return outputs, values
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value)
+    if isinstance(value, str) and len(value) == 42 and value.startswith("0x"):
+        return to_checksum_address(value)
+    return value
+
+
+class Views:
+    """Reads typed values from the contracts of a chain's deployment. Every method takes the block at which to read."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self._rosters: dict[tuple[int, int], Roster] = {}
+        self._parameters: dict[int, ShardParameters] = {}
+        self._collaterals: dict[int, tuple[CollateralWeight, ...]] = {}
+        self._first_blocks: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def _ask(self, contract: str, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
+        bound = getattr(self.chain.contract(contract).functions, function)(*arguments)
+        return self.chain.call(bound, block=block)
+
+    def _struct(
+        self, kind: type[_T], contract: str, function: str, *arguments: Any, block: BlockIdentifier = "latest"
+    ) -> _T:
+        """Ask for one struct, or for several named results, as a dataclass."""
+        bound = getattr(self.chain.contract(contract).functions, function)(*arguments)
+        return _build(kind, *_fields_of(bound.abi["outputs"], self.chain.call(bound, block=block)))
+
+    # ---- shards
+
+    def shard_count(self, block: BlockIdentifier = "latest") -> int:
+        """Number of shards; they are numbered as ``Shards.create`` returned them."""
+        return int(self._ask("Shards", "count", block=block))
+
+    def shard_parameters(self, shard: int, block: BlockIdentifier = "latest") -> ShardParameters:
+        """A shard's parameters. They never change, so they are asked for once."""
+        with self._lock:
+            known = self._parameters.get(shard)
+        if known is None:
+            known = self._struct(ShardParameters, "Shards", "parametersOf", shard, block=block)
+            with self._lock:
+                self._parameters[shard] = known
+        return known
+
+    def collaterals(self, shard: int, block: BlockIdentifier = "latest") -> tuple[CollateralWeight, ...]:
+        """A shard's collaterals. They never change, so they are asked for once."""
+        with self._lock:
+            known = self._collaterals.get(shard)
+        if known is None:
+            bound = self.chain.contract("Shards").functions.collateralsOf(shard)
+            components = bound.abi["outputs"][0]["components"]
+            known = tuple(_build(CollateralWeight, components, item) for item in self.chain.call(bound, block=block))
+            with self._lock:
+                self._collaterals[shard] = known
+        return known
+
+    def first_block(self, shard: int) -> int:
+        """Block at which a shard's epoch 0 began."""
+        with self._lock:
+            known = self._first_blocks.get(shard)
+        if known is None:
+            known = int(self._ask("Shards", "firstBlockOf", shard))
+            with self._lock:
+                self._first_blocks[shard] = known
+        return known
+
+    def epoch_at(self, shard: int, block_number: int) -> int:
+        """Epoch in which a block lies."""
+        first = self.first_block(shard)
+        if block_number < first:
+            raise BadParameters(
+                f"Block {block_number} lies before shard {shard} began (block {first}).", block=block_number
+            )
+        return (block_number - first) // self.shard_parameters(shard).epoch_length
+
+    def seed_block(self, shard: int, epoch: int) -> int:
+        """Block whose randomness seeds an epoch: its first one."""
+        return self.first_block(shard) + epoch * self.shard_parameters(shard).epoch_length
+
+    def frozen_block(self, shard: int, epoch: int) -> int:
+        """B_e: the block whose state is what can be asked in an epoch."""
+        return self.seed_block(shard, epoch) - self.shard_parameters(shard).finality
+
+    def members(self, shard: int, block: BlockIdentifier = "latest") -> list[str]:
+        """Operators that want to be counted by the next snapshot."""
+        return [to_checksum_address(item) for item in self._ask("Shards", "membersOf", shard, block=block)]
+
+    def roster_count(self, shard: int, block: BlockIdentifier = "latest") -> int:
+        """Number of a shard's rosters; they are numbered from 1."""
+        return int(self._ask("Shards", "rosterCount", shard, block=block))
+
+    def active_roster(self, shard: int, block: BlockIdentifier = "latest") -> int:
+        """Number of the roster under which objects can be opened; 0 if there is none yet."""
+        return int(self._ask("Shards", "activeRoster", shard, block=block))
+
+    def roster_head(self, shard: int, roster: int, block: BlockIdentifier = "latest") -> RosterHead:
+        """A roster's head."""
+        return self._struct(RosterHead, "Shards", "rosterHead", shard, roster, block=block)
+
+    def roster(self, shard: int, roster: int, block: BlockIdentifier = "latest") -> Roster:
+        """A whole roster. It is immutable: kept once it has been read at a block that the chain calls safe."""
+        key = (shard, roster)
+        with self._lock:
+            known = self._rosters.get(key)
+        if known is not None:
+            return known
+        head = self.roster_head(shard, roster, block)
+        entries = tuple(
+            self._struct(RosterEntry, "Shards", "rosterEntry", shard, roster, index, block=block)
+            for index in range(head.operators)
+        )
+        made = Roster(
+            shard, roster, head, entries, bytes(self._ask("Shards", "aggregateKeyOf", shard, roster, block=block))
+        )
+        if head.snapshot_block <= self.chain.safe_block():
+            with self._lock:
+                self._rosters[key] = made
+        return made
+
+    def rosters_live_in(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> range:
+        """Numbers of the rosters that may have live objects in an epoch."""
+        first, last = self._ask("Shards", "rostersLiveIn", shard, epoch, block=block)
+        return range(int(first), int(last) + 1)
+
+    def vacated_at(self, shard: int, roster: int, operator: str, block: BlockIdentifier = "latest") -> int:
+        """Block at which an operator's place fell vacant; 0: never."""
+        return int(self._ask("Shards", "vacatedAt", shard, roster, operator, block=block))
+
+    def bound_until(self, operator: str, since: int, until: int, block: BlockIdentifier = "latest") -> int:
+        """Block until which rosters taken in [since, until] bind an operator's stake; 0: nothing binds it."""
+        return int(self._ask("Shards", "boundUntil", operator, since, until, block=block))
+
+    def slash_terms(
+        self, shard: int, roster: int, operator: str, block: BlockIdentifier = "latest"
+    ) -> tuple[int, int, dict[str, int]]:
+        """What one miss takes: (of the bond, reporter's fee, of each collateral by token)."""
+        bond, fee, tokens, amounts = self._ask("Shards", "slashTerms", shard, roster, operator, block=block)
+        return (
+            int(bond),
+            int(fee),
+            {to_checksum_address(token): int(amount) for token, amount in zip(tokens, amounts, strict=True)},
+        )
+
+    # ---- operators
+
+    def is_registered(self, operator: str, block: BlockIdentifier = "latest") -> bool:
+        """Whether an address is registered as operator."""
+        return bool(self._ask("Operators", "isRegistered", operator, block=block))
+
+    def operator(self, operator: str, block: BlockIdentifier = "latest") -> OperatorRecord:
+        """A registered operator. Raises :class:`TransactionReverted` (``NotRegistered``) for another address."""
+
+        def ask(function: str) -> Any:
+            return self._ask("Operators", function, operator, block=block)
+
+        return OperatorRecord(
+            to_checksum_address(operator),
+            bytes(ask("keyOf")),
+            bytes(ask("sealingKeyOf")),
+            str(ask("endpointOf")),
+            int(ask("commissionOf")),
+            to_checksum_address(ask("responderOf")),
+        )
+
+    def operators(self, block: BlockIdentifier = "latest") -> list[str]:
+        """Addresses of all registered operators."""
+        count = int(self._ask("Operators", "count", block=block))
+        return [to_checksum_address(self._ask("Operators", "operatorAt", index, block=block)) for index in range(count)]
+
+    # ---- stake
+
+    def free_balance(self, restaker: str, token: str, block: BlockIdentifier = "latest") -> int:
+        """Deposited and not delegated, in token units."""
+        return int(self._ask("Restaking", "freeBalance", restaker, token, block=block))
+
+    def shares(self, restaker: str, operator: str, token: str, block: BlockIdentifier = "latest") -> int:
+        """A restaker's shares of an operator's pool."""
+        return int(self._ask("Restaking", "sharesOf", restaker, operator, token, block=block))
+
+    def pending(self, restaker: str, operator: str, token: str, block: BlockIdentifier = "latest") -> tuple[int, int]:
+        """A delegation that waits: (amount, block from which it matures)."""
+        amount, matures = self._ask("Restaking", "pendingOf", restaker, operator, token, block=block)
+        return int(amount), int(matures)
+
+    def pool(self, operator: str, token: str, block: BlockIdentifier = "latest") -> Pool:
+        """An operator's pool of one collateral."""
+        return self._struct(Pool, "Restaking", "pool", operator, token, block=block)
+
+    def magnitudes(self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest") -> Magnitudes:
+        """How an operator's pool of one collateral is allocated."""
+        return self._struct(Magnitudes, "Restaking", "magnitudes", operator, shard, token, block=block)
+
+    def stake(self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest") -> int:
+        """Delegated stake that a snapshot would count now, in token units."""
+        return int(self._ask("Restaking", "stakeOf", operator, shard, token, block=block))
+
+    def weight(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> int:
+        """Weight that a snapshot would count now."""
+        return sum(
+            self.stake(operator, shard, item.token, block) * item.weight_wad // WAD
+            for item in self.collaterals(shard, block)
+        )
+
+    def bond(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> int:
+        """Own bond behind a shard, in units of its bond token, without what is queued for withdrawal."""
+        return int(self._ask("Restaking", "bondOf", operator, shard, block=block))
+
+    def withdrawal(self, number: int, block: BlockIdentifier = "latest") -> Withdrawal:
+        """A queued withdrawal."""
+        return self._struct(Withdrawal, "Restaking", "withdrawal", number, block=block)
+
+    def slash(self, slash_id: bytes, block: BlockIdentifier = "latest") -> Slash:
+        """A reported miss on its way to a slash."""
+        return self._struct(Slash, "Restaking", "slashOf", slash_id, block=block)
+
+    def pending_slashes(self, operator: str, block: BlockIdentifier = "latest") -> int:
+        """Number of an operator's reported misses that have not been carried out."""
+        return int(self._ask("Restaking", "pendingSlashes", operator, block=block))
+
+    def withdrawal_delay(self) -> int:
+        """Blocks between queueing and completing a withdrawal."""
+        return int(self._ask("Restaking", "withdrawalDelay"))
+
+    # ---- objects
+
+    def object(self, object_id: bytes, block: BlockIdentifier = "latest") -> ObjectRecord:
+        """An object's record; its status is ``NONE`` where the chain does not know it."""
+        record = self._struct(ObjectRecord, "Objects", "record", object_id, block=block)
+        return ObjectRecord(**{**_shallow(record), "status": ObjectStatus(record.status)})
+
+    def quote(self, request: OpenRequest) -> tuple[int, int, str]:
+        """What ``open`` would take now: (storage fee, intake fee, token)."""
+        storage, intake, token = self._ask("Objects", "quote", request.as_tuple())
+        return int(storage), int(intake), to_checksum_address(token)
+
+    def certificate_digest(self, object_id: bytes, block: BlockIdentifier = "latest") -> bytes:
+        """What operators sign for an object."""
+        return bytes(self._ask("Objects", "certificateDigest", object_id, block=block))
+
+    def certification_deadline(self, object_id: bytes, block: BlockIdentifier = "latest") -> int:
+        """Last block in which an open object can be certified."""
+        return int(self._ask("Objects", "certificationDeadlineOf", object_id, block=block))
+
+    def nonce(self, owner: str, block: BlockIdentifier = "latest") -> int:
+        """Number of objects that an owner has opened: what the next one's id is made of."""
+        return int(self._ask("Objects", "nonceOf", owner, block=block))
+
+    def tally(self, shard: int, roster: int, epoch: int, block: BlockIdentifier = "latest") -> Tally:
+        """Rows and fee of one ticket of a roster in an epoch, unsigned ones included."""
+        return self._struct(Tally, "Objects", "tally", shard, roster, epoch, block=block)
+
+    def excluded_tally(
+        self, shard: int, roster: int, operator: str, epoch: int, block: BlockIdentifier = "latest"
+    ) -> Tally:
+        """The part of :meth:`tally` that an operator did not sign, per ticket."""
+        return self._struct(Tally, "Objects", "excludedTally", shard, roster, operator, epoch, block=block)
+
+    def listed_rows(self, shard: int, roster: int, epoch: int, block: BlockIdentifier = "latest") -> list[int]:
+        """Rows per ticket of each bucket as frozen for an epoch."""
+        return [int(item) for item in self._ask("Objects", "listedRows", shard, roster, epoch, block=block)]
+
+    def listings(self, shard: int, roster: int, bucket: int, block: BlockIdentifier = "latest") -> list[Listing]:
+        """All listings of a bucket, in order of certification."""
+        count = int(self._ask("Objects", "listingCount", shard, roster, bucket, block=block))
+        return [
+            self._struct(Listing, "Objects", "listing", shard, roster, bucket, index, block=block)
+            for index in range(count)
+        ]
+
+    # ---- audits
+
+    def seed(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> Seed:
+        """An epoch's seed; ``is_sealed`` tells whether there is one."""
+        return self._struct(Seed, "Audits", "seedOf", shard, epoch, block=block)
+
+    def duty(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> DutyStatus:
+        """What became of an operator's duty in an epoch."""
+        return DutyStatus(self._ask("Audits", "statusOf", shard, epoch, operator, block=block))
+
+    def held_rows(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
+        """Rows that an operator must be able to open in an epoch; 0: no duty."""
+        return int(self._ask("Audits", "heldRows", shard, epoch, operator, block=block))
+
+    def is_void(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> bool:
+        """Whether an epoch was not sealed in time."""
+        return bool(self._ask("Audits", "isVoid", shard, epoch, block=block))
+
+    # ---- assets, licenses, money
+
+    def asset_owner(self, asset_id: int, block: BlockIdentifier = "latest") -> str:
+        """Owner of an asset."""
+        return to_checksum_address(self._ask("Assets", "ownerOf", asset_id, block=block))
+
+    def asset_objects(self, asset_id: int, block: BlockIdentifier = "latest") -> list[bytes]:
+        """Objects of an asset."""
+        return [bytes(item) for item in self._ask("Assets", "objectsOf", asset_id, block=block)]
+
+    def asset_of(self, object_id: bytes, block: BlockIdentifier = "latest") -> int:
+        """Asset that owns an object; 0: none."""
+        return int(self._ask("Assets", "assetOf", object_id, block=block))
+
+    def offer(self, offer_id: int, block: BlockIdentifier = "latest") -> tuple[OfferTerms, bool]:
+        """An offer's terms, and whether it was withdrawn."""
+        bound = self.chain.contract("Licenses").functions.offer(offer_id)
+        terms, withdrawn = self.chain.call(bound, block=block)
+        return _build(OfferTerms, bound.abi["outputs"][0]["components"], terms), bool(withdrawn)
+
+    def license(self, license_id: int, block: BlockIdentifier = "latest") -> LicenseRecord:
+        """A license's record."""
+        return self._struct(LicenseRecord, "Licenses", "license", license_id, block=block)
+
+    def is_licensed(self, licensee: str, asset_id: int, purposes: int, block: BlockIdentifier = "latest") -> bool:
+        """Whether an account holds a license in force for all the purposes."""
+        return bool(self._ask("Licenses", "isLicensed", licensee, asset_id, purposes, block=block))
+
+    def claimable(self, token: str, account: str, block: BlockIdentifier = "latest") -> int:
+        """What an account can claim from Payments, in token units."""
+        return int(self._ask("Payments", "claimable", token, account, block=block))
+
+    def earned_in(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
+        """What an operator's rows earn in an epoch, in units of the payment token."""
+        return int(self._ask("Rewards", "earnedIn", shard, epoch, operator, block=block))
+
+    def is_settled(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> bool:
+        """Whether an operator was paid for an epoch."""
+        return bool(self._ask("Rewards", "isSettled", shard, epoch, operator, block=block))
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def as_json(value: Any) -> dict[str, Any]:
+    """Return a view as JSON values: bytes as ``0x`` hex."""
+    return {name: "0x" + item.hex() if isinstance(item, bytes) else item for name, item in asdict(value).items()}
