@@ -4,15 +4,30 @@ pragma solidity 0.8.37;
 import {LicenseRecord, OfferTerms} from "../types/Types.sol";
 
 /// @title Offers and licenses
-/// @notice A license is a non-transferable ERC-721 that copies the offer's terms at sale. The price goes to escrow in Payments; only what is earned
-/// goes on to the asset's owner: `earnedAtReleaseBps` of it at the first key release, the rest linearly until the end. Revocation returns the unearned
-/// part to that licensee. If no key was released by the end, the part for the release goes back to the licensee.
-/// Invariant I-L1: this contract's account of a license = price − paidOn − refunded.
+/// @notice A license is a non-transferable ERC-721 (ERC-5192) with the terms that its offer had at the sale: an offer's terms never change. The price
+/// goes to escrow in Payments; only what is earned goes on to the asset's owner: `earnedAtReleaseBps` of it (rounded down) at the first key release,
+/// the rest linearly until the end, released or not. Revocation returns the unearned part to that licensee. If no key was released by the end, the
+/// part for the release goes back to the licensee.
+/// Invariant I-L1: this contract's account of a license, key bytes32(licenseId), = price − paidOn − refunded.
+///
+/// Typical flow: 1 the asset's owner publishes an offer; 2 a licensee buys; 3 it signs a key request; the key holder records the release and only
+/// then hands over the key; 4 anyone pays on what is earned; 5 the owner may revoke, or time ends it.
+///
+/// A license is in force at time t (seconds, as blocks are stamped) iff start ≤ t < end and it was not revoked at or before t. Offers bind only
+/// the owner who published them: when the asset changes hands they are void for ever. Licenses bind every later owner.
+///
+/// Safety assumption: an offer's token behaves (see IPayments); a buyer that accepts a hostile one risks this license's money only.
 interface ILicenses {
     event OfferPublished(uint256 indexed offerId, uint256 indexed assetId, OfferTerms terms);
     event OfferWithdrawn(uint256 indexed offerId);
     event LicenseSold(
-        uint256 indexed licenseId, uint256 indexed offerId, uint256 indexed assetId, address licensee, uint64 start, uint64 end, uint256 price
+        uint256 indexed licenseId,
+        uint256 indexed offerId,
+        uint256 indexed assetId,
+        address licensee,
+        uint64 start,
+        uint64 end,
+        uint256 price
     );
     event KeyReleased(uint256 indexed licenseId, address indexed keyHolder, bytes32 recipientKey);
     event EarningsPaidOn(uint256 indexed licenseId, address indexed owner, uint256 amount);
@@ -22,6 +37,9 @@ interface ILicenses {
     error NotAssetOwner(uint256 assetId, address caller, address owner);
     error OfferUnknown(uint256 offerId);
     error OfferIsWithdrawn(uint256 offerId);
+    /// @notice The asset has changed hands since: what a former owner offered binds nobody.
+    error OfferVoid(uint256 offerId, address publisher, address owner);
+    error NotOfferPublisher(uint256 offerId, address caller, address publisher);
     error TermsInvalid(bytes32 field, uint256 value);
     error PriceAboveMaximum(uint256 price, uint256 maximum);
     error TermsChanged(bytes32 got, bytes32 expected);
@@ -36,14 +54,22 @@ interface ILicenses {
     error KeyHolderUnknown(address keyHolder);
     error NotKeyHolder(address keyHolder, address caller);
 
+    /// @notice Offers licenses of an asset, to anyone, any number, until withdrawn. Asset's owner.
     function publishOffer(OfferTerms calldata terms) external returns (uint256 offerId);
+    /// @notice Ends an offer. Its publisher. What was sold stays sold.
     function withdrawOffer(uint256 offerId) external;
     /// @notice Buys a license. `termsHash` = keccak256(abi.encode(terms)) as the buyer read them; `maxPrice` in the offer's token.
     function buy(uint256 offerId, bytes32 termsHash, uint256 maxPrice) external returns (uint256 licenseId);
     /// @notice Records the first key release, with the licensee's EIP-712 signature over
     /// KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline) — name "Qanat Licenses", version "1". Later calls change nothing.
     /// Sent by the key holder (a registered operator) or by its responder (Operators.responderOf): a node holds only the responder's key.
-    function recordRelease(uint256 licenseId, address keyHolder, bytes32 recipientKey, uint256 deadline, bytes calldata signature) external;
+    function recordRelease(
+        uint256 licenseId,
+        address keyHolder,
+        bytes32 recipientKey,
+        uint256 deadline,
+        bytes calldata signature
+    ) external;
     /// @notice Pays what is earned and not yet paid to the asset's owner of now. Anyone.
     function payOn(uint256 licenseId) external returns (uint256 amount);
     /// @notice Asset's owner: ends a license now and returns its unearned part to the licensee.
@@ -51,14 +77,22 @@ interface ILicenses {
     /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
     function refundUnreleased(uint256 licenseId) external returns (uint256 amount);
 
+    /// @notice Whether the licensee now holds one license of the asset that allows all of `purpose` (see Purposes). No purpose, or an unknown
+    /// one: no. Costs the same however many licenses were sold; with the licensee's own it grows as their logarithm.
     function isLicensed(address licensee, uint256 assetId, uint32 purpose) external view returns (bool);
+    /// @notice The same for any time: exact for the past, as things stand for the future.
     function isLicensedAt(address licensee, uint256 assetId, uint32 purpose, uint64 time) external view returns (bool);
     /// @notice Whether this license itself is in force for all bits of `purpose` at `time`.
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool);
+    /// @notice An offer's terms, and whether it can no longer be bought: withdrawn, or void because the asset changed hands.
     function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn);
     function license(uint256 licenseId) external view returns (LicenseRecord memory);
+    /// @notice What of the price is earned now, paid on or not.
     function earned(uint256 licenseId) external view returns (uint256);
     function offerCount() external view returns (uint256);
     function licenseCount() external view returns (uint256);
-    function keyRequestDigest(uint256 licenseId, address keyHolder, bytes32 recipientKey, uint256 deadline) external view returns (bytes32);
+    function keyRequestDigest(uint256 licenseId, address keyHolder, bytes32 recipientKey, uint256 deadline)
+        external
+        view
+        returns (bytes32);
 }
