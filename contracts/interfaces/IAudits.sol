@@ -14,10 +14,12 @@ import {DutyStatus, Response} from "../types/Types.sol";
 /// object (matrix, row) ascending. q' = min(q, held live signed rows). Position i < q' lies in the stratum [⌊iS/q'⌋, ⌊(i+1)S/q'⌋), at
 /// keccak256(abi.encode(ctx, 0, i)) mod its length. A position on an expired or unsigned row is void; each void is replaced, after the q' first ones,
 /// by keccak256(abi.encode(ctx, 3, j)) mod S, j = 0, 1, …, uniform over the whole snapshot, until q' are live or 4q' were read.
+/// A roster counts if its head's `slasher` is this contract (it was in force at the snapshot) and the operator's place in it was not vacant at B_e.
 /// L = keccak256 of the live ones in order, each objectId ‖ uint64 slice ‖ x ‖ y; z = keccak256(abi.encode(ctx, 1, L)) mod r;
 /// γ_0 = 1, γ_j = keccak256(abi.encode(ctx, 2, L, j)) mod r; the response opens Σ γ_j p_j at z.
 interface IAudits {
     event EpochSealed(uint32 indexed shard, uint64 indexed epoch, bytes32 seed, uint256 sealedBlock, uint256 deadline);
+    /// @param live rows opened, @param read positions read: live and void ones
     event Answered(uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 live, uint256 read);
     event MissReported(uint32 indexed shard, uint64 indexed epoch, address indexed operator, address reporter, bytes32 slashId);
 
@@ -29,6 +31,7 @@ interface IAudits {
     error AnswerTooLate(uint256 deadline, uint256 blockNumber);
     error AlreadyAnswered(uint32 shard, uint64 epoch, address operator);
     error NoDuty(uint32 shard, uint64 epoch, address operator);
+    /// @notice Too few positions shown (expected: at least so many) or more than were to be read.
     error ReadsCountWrong(uint256 got, uint256 expected);
     error ListingWrong(uint256 read, uint256 position, uint256 start, uint256 end);
     error NonSignersWrong(uint256 read, bytes32 objectId);
@@ -41,9 +44,11 @@ interface IAudits {
 
     /// @notice Stores the epoch's seed. Anyone.
     function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof) external returns (bytes32 seed);
-    /// @notice Answers an operator's draw. Anyone may bring it; it is the operator's own.
+    /// @notice Answers an operator's draw. Anyone may bring it; it is the operator's own. If no live row was among the positions read, y is 0 and
+    /// the proof is empty.
     function respond(Response calldata response) external;
-    /// @notice Reports that an operator with a duty did not answer. Anyone; the first one is the reporter.
+    /// @notice Reports that an operator with a duty did not answer. Anyone; the first one is the reporter. The slash is the one fixed by that live
+    /// roster in which the operator holds live rows and most tickets (the oldest of equals).
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId);
 
     /// @notice (seed, block of sealing, last block in which an answer counts); zeros if not sealed.

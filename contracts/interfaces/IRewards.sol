@@ -34,12 +34,15 @@ interface IRewards {
     /// @notice Objects, when certification failed: storage fee back to the payer, intake fee to the repair fund.
     function bookFailed(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
 
-    /// @notice Pays an operator (and its restakers) for an epoch whose response stood. Anyone, once.
+    /// @notice Pays an operator (and its restakers) for an epoch whose response stood: Σ over live rosters of its tickets × (fee − unsigned fee).
+    /// The operator's commission is rounded down; the rest goes to its restakers, and what can't be shared among them to the operator. Anyone, once
+    /// per roster (rosters of different Audits contracts may be settled one after the other).
     function settle(uint32 shard, uint64 epoch, address operator) external returns (uint256 amount);
     /// @notice Pays the operator its intake fees under a roster. Anyone.
     function claimIntake(uint32 shard, uint32 roster, address operator) external returns (uint256 amount);
     /// @notice Returns an object's fees for an epoch that one of its signers did not prove (deadline over, no answer, or no duty because its place
     /// is vacant). Anyone, once.
+    /// The payer gets unprovenToPayerBps of it, rounded down, the repair fund the rest.
     function returnUnproven(bytes32 objectId, uint64 epoch, address operator, uint16[] calldata nonSigners) external;
     /// @notice Returns an object's fees for a void epoch. Anyone, once.
     function returnVoid(bytes32 objectId, uint64 epoch, uint16[] calldata nonSigners) external;

@@ -132,15 +132,29 @@ struct Listing {
     uint64 end;
 }
 
+/// A listed object with all that checking a drawn position needs.
+struct ListedObject {
+    bytes32 objectId;
+    // its rows are the positions start … end - 1 of each ticket's part of the bucket
+    uint64 start;
+    uint64 end;
+    // first epoch after its last
+    uint64 endEpoch;
+    uint32 n;
+    uint32 matrices;
+    bytes32 manifestRoot;
+    bytes32 nonSignersHash;
+}
+
 /// What an operator shows for one position that its draw named.
 struct ReadWitness {
     // index of the object in its bucket's list
     uint32 index;
+    // parameters' hash, raw 96-byte commitment and Merkle path of a live row; zero and empty for a void one
     bytes32 paramsHash;
-    // raw 96-byte commitment and Merkle path of a live row; empty for a void one
     bytes point;
     bytes32[] path;
-    // roster indexes of the object's non-signers when it has any; may be empty otherwise
+    // roster indexes of the object's non-signers, ascending, unless the object has expired: then empty
     uint16[] nonSigners;
 }
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title NonSigners
+/// @notice The list of those who did not sign an object: roster indexes, ascending. The chain keeps its hash alone.
+library NonSigners {
+    /// @notice keccak256 of the indexes, each as uint16 (two bytes, big-endian), packed. keccak256("") for none.
+    function hashOf(uint16[] calldata indexes) internal pure returns (bytes32) {
+        uint256 count = indexes.length;
+        bytes memory packed = new bytes(2 * count);
+        for (uint256 i; i < count; ++i) {
+            uint256 index = indexes[i];
+            packed[2 * i] = bytes1(uint8(index >> 8));
+            packed[2 * i + 1] = bytes1(uint8(index));
+        }
+        return keccak256(packed);
+    }
+
+    /// @notice Whether `index` is in the list. The caller has checked the list's hash.
+    function contains(uint16[] calldata indexes, uint256 index) internal pure returns (bool) {
+        for (uint256 i; i < indexes.length; ++i) {
+            if (indexes[i] == index) return true;
+        }
+        return false;
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+
+import {Accumulator} from "./Accumulator.sol";
+
+import {RosterHead} from "../types/Types.sol";
+
+/// @title ObjectBook
+/// @notice What one roster keeps of its objects: how many rows and what fee each of its tickets has per epoch, what each
+/// operator did not sign of that, the lists that draws are located in, and what is reserved for objects still uncertified.
+///
+/// Lists. An object stands in the bucket of its end epoch. The roster's life [activeFrom, end) is cut into at most BUCKETS
+/// ranges of `bucketEpochs` epochs; bucket b takes the objects that end in (activeFrom + b·bucketEpochs, activeFrom +
+/// (b + 1)·bucketEpochs] and leaves the count at the latter, when all that may be in it have expired. Within a bucket an
+/// object's rows are a range of every ticket's part; the sum of rows is a checkpoint keyed by the first epoch in which the
+/// object may be drawn, so what an epoch's draw counts is fixed by the state at B_e and never changes later.
+///
+/// Reservations. An object opened while f is the next epoch to be frozen is certified with first epoch f or f + 1, or not
+/// at all. So what can still be certified was opened under f or f − 1, and two sums, which lapse by themselves, are enough;
+/// and no object known now begins after f + 1, so rows live in f bound the rows live in every later epoch.
+/// With r the rows of a new object: rows(f) + reserved(f) + reserved(f − 1) + r ≤ limit at each opening implies
+/// rows(e) ≤ limit for every epoch e, and no object that was paid can be refused for it at certification.
+library ObjectBook {
+    using Accumulator for Accumulator.State;
+    using Checkpoints for Checkpoints.Trace208;
+    using SafeCast for uint256;
+
+    /// One slot.
+    struct Head {
+        // the first opening's epoch to be frozen next; `rows` were opened under it, `rowsBefore` under the one before
+        uint40 epoch;
+        uint56 rows;
+        uint56 rowsBefore;
+        // bit b: bucket b has objects
+        uint8 filled;
+        // 0: nothing was opened yet
+        uint32 bucketEpochs;
+        uint40 activeFromEpoch;
+        // the roster's T
+        uint16 tickets;
+    }
+
+    struct State {
+        Head head;
+        // rows and fee of one ticket
+        Accumulator.State tally;
+        // the part of it that an operator did not sign
+        mapping(address operator => Accumulator.State) excluded;
+        mapping(uint256 bucket => bytes32[] objectIds) lists;
+        // first epoch → rows of each ticket in the bucket, of all objects that may be drawn from then on
+        mapping(uint256 bucket => Checkpoints.Trace208) rows;
+        // intake fees so far, per ticket, and the part that an operator did not sign
+        uint256 intake;
+        mapping(address operator => uint256) intakeExcluded;
+    }
+
+    /// Bits of `Head.filled`. More buckets would drop expired objects sooner and cost each draw one more read each.
+    uint256 internal constant BUCKETS = 8;
+
+    /// @notice Prepares a roster's book at its first opening. `nextEpoch` is the next epoch to be frozen, at least 1.
+    function start(State storage book, RosterHead memory roster, uint64 nextEpoch) internal {
+        if (book.head.bucketEpochs != 0) return;
+        uint256 life = roster.endEpoch - roster.activeFromEpoch;
+        book.head.bucketEpochs = ((life + BUCKETS - 1) / BUCKETS).toUint32();
+        book.head.activeFromEpoch = uint256(roster.activeFromEpoch).toUint40();
+        book.head.tickets = roster.tickets;
+        book.tally.start(nextEpoch - 1);
+    }
+
+    // ─── Reservations ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice Rows of each ticket that objects opened before may still claim when `nextEpoch` is the next to be frozen.
+    function reserved(State storage book, uint64 nextEpoch) internal view returns (uint256) {
+        Head memory head = book.head;
+        if (head.epoch == nextEpoch) return uint256(head.rows) + head.rowsBefore;
+        return uint256(head.epoch) + 1 == nextEpoch ? head.rows : 0;
+    }
+
+    /// @notice Reserves rows for an object opened while `nextEpoch` is the next to be frozen.
+    function reserve(State storage book, uint64 nextEpoch, uint256 rows) internal {
+        Head memory head = book.head;
+        if (head.epoch != nextEpoch) {
+            head.rowsBefore = uint256(head.epoch) + 1 == nextEpoch ? head.rows : 0;
+            head.rows = 0;
+            head.epoch = uint256(nextEpoch).toUint40();
+        }
+        head.rows = (head.rows + rows).toUint56();
+        book.head = head;
+    }
+
+    /// @notice Ends the reservation of an object opened while `openedUnder` was the next to be frozen.
+    function release(State storage book, uint64 openedUnder, uint256 rows) internal {
+        Head memory head = book.head;
+        // No more than was reserved: never negative.
+        if (openedUnder == head.epoch) {
+            book.head.rows = (head.rows - rows).toUint56();
+        } else if (uint256(openedUnder) + 1 == head.epoch) {
+            book.head.rowsBefore = (head.rowsBefore - rows).toUint56();
+        }
+    }
+
+    // ─── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice The bucket of objects that end at `endEpoch`, which lies after the roster's first active epoch.
+    function bucketOf(State storage book, uint64 endEpoch) internal view returns (uint256) {
+        Head memory head = book.head;
+        return (endEpoch - 1 - head.activeFromEpoch) / head.bucketEpochs;
+    }
+
+    /// @notice Lists an object and returns where its rows begin in each ticket's part of its bucket.
+    function list(State storage book, bytes32 objectId, uint64 firstEpoch, uint64 endEpoch, uint256 rowsPerTicket)
+        internal
+        returns (uint256 begin)
+    {
+        uint256 bucket = bucketOf(book, endEpoch);
+        begin = book.rows[bucket].latest();
+        book.rows[bucket].push(uint256(firstEpoch).toUint48(), (begin + rowsPerTicket).toUint208());
+        book.lists[bucket].push(objectId);
+        // BUCKETS bits: bucketOf is below BUCKETS for every end epoch of the roster.
+        book.head.filled |= uint8(1 << bucket);
+    }
+
+    /// @notice Rows of each ticket that stand in each bucket as of an epoch's frozen state; 0 for buckets that left.
+    function listedRows(State storage book, uint64 epoch) internal view returns (uint64[] memory rowsPerTicket) {
+        rowsPerTicket = new uint64[](BUCKETS);
+        Head memory head = book.head;
+        uint256 leavesAt = head.activeFromEpoch;
+        for (uint256 bucket; bucket < BUCKETS; ++bucket) {
+            leavesAt += head.bucketEpochs;
+            if ((head.filled >> bucket) & 1 == 0 || epoch >= leavesAt) continue;
+            uint256 key = epoch > type(uint48).max ? type(uint48).max : epoch;
+            rowsPerTicket[bucket] = uint256(book.rows[bucket].upperLookupRecent(uint48(key))).toUint64();
+        }
+    }
+}
