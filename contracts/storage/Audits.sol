@@ -279,14 +279,14 @@ contract Audits is IAudits {
     function _append(Reading memory reading, bytes32 objectId, uint256 slice, bytes calldata point) private pure {
         bytes memory transcript = reading.transcript;
         bytes memory points = reading.points;
-        uint256 number = reading.live++;
+        uint256 order = reading.live++;
         assembly ("memory-safe") {
             // Both arrays were allocated for as many rows as are ever live: their entries start at multiples of 136 and 96.
-            let entry := add(add(transcript, 32), mul(number, 136))
+            let entry := add(add(transcript, 32), mul(order, 136))
             mstore(entry, objectId)
             mstore(add(entry, 32), shl(192, slice))
             calldatacopy(add(entry, 40), point.offset, 96)
-            calldatacopy(add(add(points, 32), mul(number, 96)), point.offset, 96)
+            calldatacopy(add(add(points, 32), mul(order, 96)), point.offset, 96)
         }
     }
 
