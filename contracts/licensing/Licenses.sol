@@ -304,7 +304,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     // ─── Token ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IERC5192
-    function locked(uint256 licenseId) external view returns (bool) {
+    function locked(uint256 licenseId) public view returns (bool) {
         if (_ownerOf(licenseId) == address(0)) revert LicenseUnknown(licenseId);
         return true;
     }
@@ -315,18 +315,16 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     }
 
     /// @inheritdoc ERC721
-    function approve(address, uint256 licenseId) public pure override {
-        revert NotTransferable(licenseId);
+    function approve(address to, uint256 licenseId) public override {
+        if (locked(licenseId)) revert NotTransferable(licenseId);
+        super.approve(to, licenseId);
     }
 
     /// @inheritdoc ERC721
-    function transferFrom(address, address, uint256 licenseId) public pure override {
-        revert NotTransferable(licenseId);
-    }
-
-    /// @inheritdoc ERC721
-    function safeTransferFrom(address, address, uint256 licenseId, bytes memory) public pure override {
-        revert NotTransferable(licenseId);
+    /// @dev Both kinds of `safeTransferFrom` come here too.
+    function transferFrom(address from, address to, uint256 licenseId) public override {
+        if (locked(licenseId)) revert NotTransferable(licenseId);
+        super.transferFrom(from, to, licenseId);
     }
 
     /// @inheritdoc ERC721
@@ -335,7 +333,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     }
 
     /// Licensees stand in the sales, so that a sale writes one slot less; `buy` does what minting would, and nothing else here
-    /// writes owners: whatever moves or burns a token is overridden above.
+    /// writes owners: what moves a token is refused above, and nothing burns one.
     function _ownerOf(uint256 licenseId) internal view override returns (address) {
         return _sales[licenseId].licensee;
     }
