@@ -386,7 +386,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match.group(1).lower()}", name)
 
 
-def _build(kind: type[_T], components: list[dict[str, Any]], values: Any) -> _T:
+def _build(kind: type[_T], components: Any, values: Any) -> _T:
     """Make a dataclass from a contract's struct, by the names of its fields; addresses checksummed."""
     given = {_snake(item["name"]): _value(value) for item, value in zip(components, values, strict=True)}
     wanted = [item.name for item in fields(kind)]  # type: ignore[arg-type]
@@ -399,7 +399,7 @@ def _build(kind: type[_T], components: list[dict[str, Any]], values: Any) -> _T:
     return kind(**{name: given[name] for name in wanted})
 
 
-def _fields_of(outputs: list[dict[str, Any]], values: Any) -> tuple[list[dict[str, Any]], Any]:
+def _fields_of(outputs: Any, values: Any) -> tuple[Any, Any]:
     """Return names and values of a call's result: of its struct, where it returns one."""
     if len(outputs) == 1 and outputs[0]["type"] == "tuple":
         return outputs[0]["components"], values

@@ -1,0 +1,678 @@
+"""The index: follows the contracts' events block by block and answers from one SQLite file.
+
+::
+
+    index = Index(path, chain)
+    index.sync()                         # up to the newest block; or sync(chain.safe_block())
+    index.objects(owner=address, status="certified")
+
+Log history: the endpoint must serve logs from the deployment's first block (:attr:`Index.needs_logs_from`) on. Once a
+block has been read it is not asked for again.
+
+Reorganisations: with every range the hash of its last block is stored, and at every start of a synchronisation
+    the newest
+stored hash is compared with the chain's. Where they differ, rows are deleted back to the newest block on which both
+agree.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from eth_abi.abi import decode
+from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
+
+from qanat.chain.abis import abi_of, signature_of
+from qanat.chain.connection import MODULES, Chain
+from qanat.chain.views import OfferTerms
+from qanat.errors import ChainError, ChainUnreachable, FileUnreadable, StoreCorrupted, WrongChain
+from qanat.index.records import (
+    Answer,
+    Asset,
+    Certificate,
+    Event,
+    IndexedObject,
+    IndexedRoster,
+    License,
+    Miss,
+    Offer,
+    SealedEpoch,
+    Settlement,
+    SlashRecord,
+)
+from qanat.index.rows import ROWS
+from qanat.index.schema import EVENT_TABLES, SCHEMA, VERSION
+
+__all__ = ["Index"]
+
+#: Blocks asked for at once: at the beginning, and at most.
+FIRST_SPAN = 2_000
+LONGEST_SPAN = 20_000
+#: Hashes of this many newest blocks are all kept; of older ones, one in as many.
+DENSE_HASHES = 1_024
+
+_CONTRACT_OF_MODULE = {module: contract for contract, module in MODULES.items()}
+
+
+_T = TypeVar("_T")
+
+
+class _Reorganised(Exception):
+    """The chain changed while a range was being read."""
+
+
+class Index:
+    """Events of one deployment in one SQLite file. Safe to share between threads; other processes may read along."""
+
+    def __init__(self, path: str | Path, chain: Chain) -> None:
+        """Open the index at ``path`` (made if missing) for the chain's deployment.
+
+        Raises:
+            WrongChain: the file belongs to another chain or deployment.
+            FileUnreadable: the file cannot be opened or made.
+            StoreCorrupted: the file is no index, or damaged.
+        """
+        self.path = Path(path)
+        self.chain = chain
+        self._lock = threading.RLock()
+        self._span = FIRST_SPAN
+        self._events: dict[str, dict[bytes, dict[str, Any]]] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                self.path, timeout=30.0, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+        except (OSError, sqlite3.OperationalError) as error:
+            raise FileUnreadable(f"The index {path} cannot be opened: {error}.", path=str(path)) from error
+        with self._guarded():
+            self._database.row_factory = sqlite3.Row
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._prepare()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def __enter__(self) -> Index:  # noqa: PYI034 (typing.Self begins with Python 3.11)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                raise StoreCorrupted(
+                    f"The index {self.path} cannot be used: {error}.",
+                    hint="It holds nothing that is not on chain: delete it, and it is built anew.",
+                    path=str(self.path),
+                ) from error
+
+    def _prepare(self) -> None:
+        identity = {
+            "version": str(VERSION),
+            "chain": str(self.chain.chain_id),
+            "directory": self.chain.deployment.contracts["Directory"].address
+            if "Directory" in self.chain.deployment.contracts
+            else ",".join(sorted(item.address for item in self.chain.deployment.contracts.values())),
+        }
+        with self._transaction():
+            existing = self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            if existing:
+                found = {row["name"]: row["value"] for row in self._database.execute("SELECT * FROM meta")}
+                if found.get("version") == identity["version"]:
+                    for name in ("chain", "directory"):
+                        if found.get(name) != identity[name]:
+                            raise WrongChain(
+                                f"The index {self.path} is of another deployment ({name} {found.get(name)}, "
+                                f"not {identity[name]}).",
+                                hint="Use another file, or delete this one.",
+                                path=str(self.path),
+                            )
+                    return
+                for row in existing:
+                    self._database.execute(f"DROP TABLE {row['name']}")
+            for statement in SCHEMA.split(";\n"):
+                self._database.execute(statement)
+            self._database.executemany("INSERT INTO meta VALUES (?, ?)", identity.items())
+            self._database.executemany(
+                "INSERT OR IGNORE INTO modules VALUES (?, ?, ?)",
+                [
+                    (item.address, item.type or name, item.block)
+                    for name, item in self.chain.deployment.contracts.items()
+                ],
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    # ---- following the chain
+
+    @property
+    def needs_logs_from(self) -> int:
+        """First block whose logs the endpoint must still serve for this index to be complete."""
+        return max(self.cursor + 1, self.chain.deployment.first_block)
+
+    @property
+    def cursor(self) -> int:
+        """Newest block whose events are in the index; the block before the deployment if there is none."""
+        with self._guarded():
+            row = self._database.execute("SELECT max(number) AS newest FROM blocks").fetchone()
+        return int(row["newest"]) if row["newest"] is not None else self.chain.deployment.first_block - 1
+
+    def sync(self, to_block: int | None = None, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Read events up to a block (the newest one if none is given), undoing first what was reorganised away.
+
+        Args:
+            to_block: last block to read; blocks that do not exist yet are not waited for.
+            progress: called with (block reached, last block) after each range.
+
+        Returns:
+            the block up to which the index is complete, which is above ``to_block`` if it was so before.
+
+        Raises:
+            ChainUnreachable: no answer; what was read before stays.
+            ChainError: the endpoint does not serve the logs that are needed.
+        """
+        with self._guarded():
+            self._undo_reorganised()
+            latest = self.chain.latest()
+            target = latest if to_block is None else min(to_block, latest)
+            while (cursor := self.cursor) < target:
+                end = min(cursor + self._span, target)
+                try:
+                    self._read(cursor, end)
+                except _Reorganised:
+                    self._undo_reorganised()
+                    target = min(target, self.chain.latest())
+                    continue
+                except ChainError as error:
+                    if isinstance(error, ChainUnreachable) and not error.data.get("timeout"):
+                        raise
+                    if end - cursor <= 1:
+                        raise ChainError(
+                            f"The endpoint does not serve the logs of block {end}: {error.message}",
+                            hint=f"The index needs logs from block {self.needs_logs_from} on; "
+                            "use an endpoint that keeps them.",
+                            block=end,
+                        ) from error
+                    self._span = max(1, (end - cursor) // 4)
+                    continue
+                self._span = min(self._span * 2, LONGEST_SPAN)
+                if progress is not None:
+                    progress(end, target)
+            return self.cursor
+
+    def _undo_reorganised(self) -> None:
+        """Delete what belongs to blocks that are no longer the chain's."""
+        newest = self.cursor
+        good = newest
+        for row in self._database.execute("SELECT number, hash FROM blocks ORDER BY number DESC").fetchall():
+            good = int(row["number"])
+            if self._hash_of(good) == bytes(row["hash"]):
+                break
+        else:
+            good = self.chain.deployment.first_block - 1
+        if good < newest:
+            with self._transaction():
+                self._delete_after(good)
+
+    def _delete_after(self, block: int) -> None:
+        for table in EVENT_TABLES:
+            self._database.execute(f"DELETE FROM {table} WHERE block > ?", (block,))  # noqa: S608 (names of our own tables and columns)
+        self._database.execute("DELETE FROM blocks WHERE number > ?", (block,))
+        known = {item.address for item in self.chain.deployment.contracts.values()}
+        for row in self._database.execute("SELECT address FROM modules WHERE block > ?", (block,)).fetchall():
+            if row["address"] not in known:
+                self._database.execute("DELETE FROM modules WHERE address = ?", (row["address"],))
+
+    def _hash_of(self, number: int) -> bytes | None:
+        found = self.chain.rpc("eth_getBlockByNumber", hex(number), False)
+        return bytes.fromhex(found["hash"][2:]) if found else None
+
+    def _read(self, cursor: int, end: int) -> None:
+        """Read the blocks after ``cursor`` up to ``end`` and store them in one transaction."""
+        last = self._hash_of(end)
+        if last is None:
+            raise _Reorganised
+        modules = {row["address"]: row["contract"] for row in self._database.execute("SELECT * FROM modules")}
+        events = self._fetch(modules, cursor + 1, end)
+        added: dict[str, tuple[str, int]] = {}
+        # a module that was swapped in raises events from then on
+        while fresh := {
+            address: found
+            for address, found in _announced(events).items()
+            if address not in modules and address not in added
+        }:
+            added.update(fresh)
+            events += self._fetch({address: contract for address, (contract, _) in fresh.items()}, cursor + 1, end)
+        known = self._database.execute("SELECT hash FROM blocks WHERE number = ?", (cursor,)).fetchone()
+        if self._hash_of(end) != last or (known is not None and self._hash_of(cursor) != bytes(known["hash"])):
+            raise _Reorganised
+        with self._transaction():
+            if self.cursor != cursor:
+                return  # another process was faster
+            for event in events:
+                self._insert(event)
+            for address, (contract, block) in added.items():
+                self._database.execute("INSERT OR IGNORE INTO modules VALUES (?, ?, ?)", (address, contract, block))
+            hashes = {event.block: event.block_hash for event in events} | {end: last}
+            self._database.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", hashes.items())
+            self._database.execute(
+                "DELETE FROM blocks WHERE number < ? AND number % ? != 0", (end - DENSE_HASHES, DENSE_HASHES)
+            )
+
+    def _fetch(self, modules: dict[str, str], first: int, last: int) -> list[Event]:
+        logs = self.chain.rpc("eth_getLogs", {"address": list(modules), "fromBlock": hex(first), "toBlock": hex(last)})
+        made = (self._decode(log, modules[to_checksum_address(log["address"])]) for log in logs)
+        return [event for event in made if event is not None]
+
+    def _decode(self, log: dict[str, Any], contract: str) -> Event | None:
+        if not log["topics"]:
+            return None
+        abi = self._events_of(contract).get(bytes(HexBytes(log["topics"][0])))
+        if abi is None:
+            return None
+        return Event(
+            block=int(log["blockNumber"], 16),
+            block_hash=bytes.fromhex(log["blockHash"][2:]),
+            log_index=int(log["logIndex"], 16),
+            transaction=bytes.fromhex(log["transactionHash"][2:]),
+            contract=contract,
+            address=to_checksum_address(log["address"]),
+            name=str(abi["name"]),
+            arguments=decode_log(abi, log),
+        )
+
+    def _events_of(self, contract: str) -> dict[bytes, dict[str, Any]]:
+        known = self._events.get(contract)
+        if known is None:
+            known = {
+                bytes(self.chain.web3.keccak(text=signature_of(entry))): entry
+                for entry in abi_of(contract)
+                if entry.get("type") == "event" and not entry.get("anonymous")
+            }
+            self._events[contract] = known
+        return known
+
+    def _insert(self, event: Event) -> None:
+        place = (event.block, event.log_index, event.transaction)
+        self._put(
+            "events",
+            place,
+            {
+                "block_hash": event.block_hash,
+                "contract": event.contract,
+                "address": event.address,
+                "name": event.name,
+                "arguments": json.dumps(_plain(event.arguments)),
+            },
+        )
+        kept = ROWS.get((event.contract, event.name))
+        if kept is not None:
+            table, row = kept
+            self._put(table, place, row(event.arguments))
+
+    def _put(self, table: str, place: tuple[int, int, bytes], row: dict[str, Any]) -> None:
+        columns = ["block", "log_index", "tx", *row]
+        marks = ", ".join("?" for _ in columns)
+        self._database.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", (*place, *row.values()))  # noqa: S608 (names of our own tables and columns)
+
+    # ---- asking
+
+    def _rows(self, query: str, wanted: dict[str, Any], order: str = "block, log_index") -> list[sqlite3.Row]:
+        """Rows of ``query`` (which ends before WHERE) whose columns equal what is wanted; None: any."""
+        named = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in named)
+        with self._guarded():
+            return self._database.execute(
+                f"{query}{f' WHERE {where}' if where else ''} ORDER BY {order}", tuple(named.values())
+            ).fetchall()
+
+    def events(self, name: str | None = None, *, contract: str | None = None, since: int = 0) -> list[Event]:
+        """Events by name, contract and first block, in the order in which they happened; bytes as ``0x`` hex."""
+        query = f"SELECT * FROM (SELECT * FROM events WHERE block >= {int(since)})"  # noqa: S608 (names of our own tables and columns)
+        rows = self._rows(query, {"name": name, "contract": contract})
+        return [
+            Event(
+                row["block"],
+                bytes(row["block_hash"]),
+                row["log_index"],
+                bytes(row["tx"]),
+                row["contract"],
+                row["address"],
+                row["name"],
+                json.loads(row["arguments"]),
+            )
+            for row in rows
+        ]
+
+    def operators(self) -> list[str]:
+        """Addresses of all operators that ever registered, oldest first."""
+        return [str(event.arguments["operator"]) for event in self.events("OperatorRegistered", contract="Operators")]
+
+    def rosters(self, shard: int | None = None) -> list[IndexedRoster]:
+        """Rosters, oldest first."""
+        return [
+            IndexedRoster(
+                row["shard"],
+                row["roster"],
+                row["tickets"],
+                row["operators"],
+                row["active_from"],
+                bytes(row["aggregate_key"]),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows("SELECT * FROM rosters", {"shard": shard})
+        ]
+
+    def objects(
+        self,
+        *,
+        object_id: bytes | None = None,
+        owner: str | None = None,
+        shard: int | None = None,
+        roster: int | None = None,
+        status: str | None = None,
+    ) -> list[IndexedObject]:
+        """Objects, oldest first. ``status``: ``open``, ``certified`` or ``failed``."""
+        query = """SELECT * FROM (SELECT objects.*, CASE
+            WHEN object_id IN (SELECT object_id FROM certificates) THEN 'certified'
+            WHEN object_id IN (SELECT object_id FROM failures) THEN 'failed' ELSE 'open' END AS status FROM objects)"""
+        wanted = {
+            "object_id": object_id,
+            "owner": None if owner is None else to_checksum_address(owner),
+            "shard": shard,
+            "roster": roster,
+            "status": status,
+        }
+        return [
+            IndexedObject(
+                object_id=bytes(row["object_id"]),
+                owner=row["owner"],
+                shard=row["shard"],
+                roster=row["roster"],
+                width=row["width"],
+                k=row["k"],
+                n=row["n"],
+                matrices=row["matrices"],
+                size=row["size"],
+                epochs=row["epochs"],
+                tree_root=bytes(row["tree_root"]),
+                content_hash=bytes(row["content_hash"]),
+                header_hash=bytes(row["header_hash"]),
+                manifest_root=bytes(row["manifest_root"]),
+                payment=int(row["payment"]),
+                status=row["status"],
+                block=row["block"],
+                transaction=bytes(row["tx"]),
+            )
+            for row in self._rows(query, wanted)
+        ]
+
+    def object(self, object_id: bytes) -> IndexedObject | None:
+        """One object, None if it was never opened."""
+        return _first(self.objects(object_id=object_id))
+
+    def certificates(self, object_id: bytes | None = None) -> list[Certificate]:
+        """Certificates, oldest first."""
+        return [
+            Certificate(
+                bytes(row["object_id"]),
+                row["first_epoch"],
+                row["end_epoch"],
+                tuple(json.loads(row["non_signers"])),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows("SELECT * FROM certificates", {"object_id": object_id})
+        ]
+
+    def certificate(self, object_id: bytes) -> Certificate | None:
+        """An object's certificate, None if it has none."""
+        return _first(self.certificates(object_id))
+
+    def sealed_epochs(self, shard: int | None = None, epoch: int | None = None) -> list[SealedEpoch]:
+        """Sealed epochs, in the order of their sealing."""
+        return [
+            SealedEpoch(
+                row["shard"], row["epoch"], bytes(row["seed"]), row["sealed_block"], row["deadline"], bytes(row["tx"])
+            )
+            for row in self._rows("SELECT * FROM seals", {"shard": shard, "epoch": epoch})
+        ]
+
+    def answers(self, shard: int | None = None, epoch: int | None = None, operator: str | None = None) -> list[Answer]:
+        """Responses that the chain accepted, oldest first."""
+        return [
+            Answer(
+                row["shard"], row["epoch"], row["operator"], row["live"], row["reads"], row["block"], bytes(row["tx"])
+            )
+            for row in self._rows("SELECT * FROM answers", _duty(shard, epoch, operator))
+        ]
+
+    def misses(self, shard: int | None = None, epoch: int | None = None, operator: str | None = None) -> list[Miss]:
+        """Reported misses, oldest first."""
+        return [
+            Miss(
+                row["shard"],
+                row["epoch"],
+                row["operator"],
+                row["reporter"],
+                bytes(row["slash_id"]),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows("SELECT * FROM misses", _duty(shard, epoch, operator))
+        ]
+
+    def slashes(self, operator: str | None = None, *, slash_id: bytes | None = None) -> list[SlashRecord]:
+        """Queued slashes and what the executed ones took, oldest first."""
+        query = """SELECT * FROM (SELECT slashes.*, done.block AS executed_block, done.bond_taken, done.reporter_reward,
+            (SELECT max(ready_block) FROM slash_delays WHERE slash_id = slashes.slash_id) AS delayed_to
+            FROM slashes LEFT JOIN slash_executions AS done ON done.slash_id = slashes.slash_id)"""
+        wanted = {"slash_id": slash_id, "operator": None if operator is None else to_checksum_address(operator)}
+        found = []
+        for row in self._rows(query, wanted):
+            taken: dict[str, int] = {}
+            for part in self._rows("SELECT * FROM stake_slashes", {"slash_id": row["slash_id"]}):
+                taken[part["collateral"]] = taken.get(part["collateral"], 0) + int(part["amount"])
+            found.append(
+                SlashRecord(
+                    bytes(row["slash_id"]),
+                    row["shard"],
+                    row["roster"],
+                    row["epoch"],
+                    row["operator"],
+                    row["reporter"],
+                    row["delayed_to"] or row["ready_block"],
+                    row["executed_block"],
+                    int(row["bond_taken"] or 0),
+                    int(row["reporter_reward"] or 0),
+                    taken,
+                    bytes(row["tx"]),
+                )
+            )
+        return found
+
+    def settlements(
+        self, shard: int | None = None, epoch: int | None = None, operator: str | None = None
+    ) -> list[Settlement]:
+        """Payments of operators for epochs, oldest first."""
+        return [
+            Settlement(
+                row["shard"],
+                row["epoch"],
+                row["operator"],
+                int(row["amount"]),
+                int(row["to_operator"]),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows("SELECT * FROM settlements", _duty(shard, epoch, operator))
+        ]
+
+    def assets(self, asset_id: int | None = None) -> list[Asset]:
+        """Assets, oldest first."""
+        return [
+            Asset(
+                int(row["asset_id"]),
+                row["minter"],
+                bytes(row["content_hash"]),
+                tuple(bytes.fromhex(item) for item in json.loads(row["objects"])),
+                row["metadata"],
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows("SELECT * FROM assets", {"asset_id": _text(asset_id)})
+        ]
+
+    def asset(self, asset_id: int) -> Asset | None:
+        """One asset, None if it was never minted."""
+        return _first(self.assets(asset_id))
+
+    def offers(self, asset_id: int | None = None, *, offer_id: int | None = None) -> list[Offer]:
+        """Offers, oldest first, withdrawn ones too."""
+        query = """SELECT * FROM (SELECT offers.*,
+            EXISTS (SELECT 1 FROM offer_withdrawals WHERE offer_id = offers.offer_id) AS withdrawn FROM offers)"""
+        return [
+            Offer(
+                int(row["offer_id"]),
+                _terms(json.loads(row["terms"])),
+                bool(row["withdrawn"]),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows(query, {"asset_id": _text(asset_id), "offer_id": _text(offer_id)})
+        ]
+
+    def licenses(
+        self, *, licensee: str | None = None, asset_id: int | None = None, license_id: int | None = None
+    ) -> list[License]:
+        """Licenses, oldest first, ended and revoked ones too."""
+        query = """SELECT * FROM (SELECT licenses.*,
+            EXISTS (SELECT 1 FROM revocations WHERE license_id = licenses.license_id) AS revoked,
+            EXISTS (SELECT 1 FROM releases WHERE license_id = licenses.license_id) AS released FROM licenses)"""
+        wanted = {
+            "licensee": None if licensee is None else to_checksum_address(licensee),
+            "asset_id": _text(asset_id),
+            "license_id": _text(license_id),
+        }
+        return [
+            License(
+                int(row["license_id"]),
+                int(row["offer_id"]),
+                int(row["asset_id"]),
+                row["licensee"],
+                row["start"],
+                row["ends"],
+                int(row["price"]),
+                bool(row["revoked"]),
+                bool(row["released"]),
+                row["block"],
+                bytes(row["tx"]),
+            )
+            for row in self._rows(query, wanted)
+        ]
+
+
+def decode_log(abi: dict[str, Any], log: dict[str, Any]) -> dict[str, Any]:
+    """Decode a raw log by its event's ABI: arguments by name, structs as mappings, addresses checksummed.
+
+    Of an indexed argument of dynamic length the chain keeps only the hash, and that is what it becomes.
+    """
+    inputs = abi["inputs"]
+    plain = [item for item in inputs if not item["indexed"]]
+    data = decode([_canonical(item) for item in plain], bytes(HexBytes(log["data"])))
+    values = {item["name"]: _named(item, value) for item, value in zip(plain, data, strict=True)}
+    topics = iter(log["topics"][1:])
+    for item in inputs:
+        if item["indexed"]:
+            topic = bytes(HexBytes(next(topics)))
+            kind = item["type"]
+            dynamic = kind in {"string", "bytes"} or kind.endswith("]") or kind.startswith("tuple")
+            values[item["name"]] = topic if dynamic else _named(item, decode([kind], topic)[0])
+    return {item["name"]: values[item["name"]] for item in inputs}
+
+
+def _canonical(item: dict[str, Any]) -> str:
+    kind = str(item["type"])
+    if kind.startswith("tuple"):
+        return f"({','.join(_canonical(part) for part in item['components'])}){kind[5:]}"
+    return kind
+
+
+def _named(item: dict[str, Any], value: Any) -> Any:
+    kind = str(item["type"])
+    if kind.endswith("]"):
+        part = {**item, "type": kind[: kind.rindex("[")]}
+        return [_named(part, element) for element in value]
+    if kind == "tuple":
+        return {part["name"]: _named(part, element) for part, element in zip(item["components"], value, strict=True)}
+    return to_checksum_address(value) if kind == "address" else value
+
+
+def _announced(events: Iterable[Event]) -> dict[str, tuple[str, int]]:
+    """Modules that the Directory announced: address → (contract, block)."""
+    found = {}
+    for event in events:
+        if event.contract == "Directory" and event.name == "ModuleSet":
+            name = bytes(event.arguments["name"]).rstrip(b"\0").decode(errors="replace")  # type: ignore[call-overload]
+            contract = _CONTRACT_OF_MODULE.get(name)
+            if contract is not None:
+                found[str(event.arguments["module"])] = (contract, event.block)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _duty(shard: int | None, epoch: int | None, operator: str | None) -> dict[str, Any]:
+    return {"shard": shard, "epoch": epoch, "operator": None if operator is None else to_checksum_address(operator)}
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _terms(terms: dict[str, Any]) -> OfferTerms:
+    return OfferTerms(
+        terms["assetId"],
+        terms["token"],
+        terms["price"],
+        terms["purposes"],
+        terms["duration"],
+        terms["uses"],
+        terms["earnedAtReleaseBps"],
+        bytes.fromhex(terms["textHash"][2:]),
+    )
+
+
+def _first(items: Sequence[_T]) -> _T | None:
+    return items[0] if items else None

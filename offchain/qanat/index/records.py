@@ -1,0 +1,199 @@
+"""What the index answers: one dataclass for each kind of thing that happened on chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.chain.views import OfferTerms
+
+__all__ = [
+    "Answer",
+    "Asset",
+    "Certificate",
+    "Event",
+    "IndexedObject",
+    "IndexedRoster",
+    "License",
+    "Miss",
+    "Offer",
+    "SealedEpoch",
+    "Settlement",
+    "SlashRecord",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Any event: where it happened, which contract raised it, its arguments by name (bytes as ``0x`` hex)."""
+
+    block: int
+    block_hash: bytes
+    log_index: int
+    transaction: bytes
+    contract: str
+    address: str
+    name: str
+    arguments: dict[str, object]
+
+
+@dataclass(frozen=True)
+class IndexedRoster:
+    """A roster as it was announced. ``aggregate_key``: 256-byte EIP-2537 G2 point."""
+
+    shard: int
+    number: int
+    tickets: int
+    operators: int
+    active_from_epoch: int
+    aggregate_key: bytes
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class IndexedObject:
+    """An object as it was opened. ``status``: ``open``, ``certified`` or ``failed`` at the index's block."""
+
+    object_id: bytes
+    owner: str
+    shard: int
+    roster: int
+    width: int
+    k: int
+    n: int
+    matrices: int
+    size: int
+    epochs: int
+    tree_root: bytes
+    content_hash: bytes
+    header_hash: bytes
+    manifest_root: bytes
+    payment: int
+    status: str
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that the chain accepted.
+
+    ``non_signers``: roster indexes, ascending; the signature is in the transaction's data.
+    """
+
+    object_id: bytes
+    first_epoch: int
+    end_epoch: int
+    non_signers: tuple[int, ...]
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class SealedEpoch:
+    """An epoch whose seed is known. ``deadline``: last block in which an answer counts."""
+
+    shard: int
+    epoch: int
+    seed: bytes
+    sealed_block: int
+    deadline: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that the chain accepted; what it showed is in the transaction's data."""
+
+    shard: int
+    epoch: int
+    operator: str
+    live: int
+    read: int
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A reported miss."""
+
+    shard: int
+    epoch: int
+    operator: str
+    reporter: str
+    slash_id: bytes
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class SlashRecord:
+    """A queued slash and, once carried out, what it took. ``stake_taken``: units by collateral token."""
+
+    slash_id: bytes
+    shard: int
+    roster: int
+    epoch: int
+    operator: str
+    reporter: str
+    ready_block: int
+    executed_block: int | None
+    bond_taken: int
+    reporter_reward: int
+    stake_taken: dict[str, int]
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """An operator paid for an epoch: ``amount`` in all, ``to_operator`` of it its own part."""
+
+    shard: int
+    epoch: int
+    operator: str
+    amount: int
+    to_operator: int
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset as it was minted. ``minter``: its first owner."""
+
+    asset_id: int
+    minter: str
+    content_hash: bytes
+    objects: tuple[bytes, ...]
+    metadata: str
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An offer as it was published, and whether it was withdrawn."""
+
+    offer_id: int
+    terms: OfferTerms
+    withdrawn: bool
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class License:
+    """A license as it was sold; ``revoked`` and ``released`` tell whether either happened."""
+
+    license_id: int
+    offer_id: int
+    asset_id: int
+    licensee: str
+    start: int
+    end: int
+    price: int
+    revoked: bool
+    released: bool
+    block: int
+    transaction: bytes
