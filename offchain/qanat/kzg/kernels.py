@@ -1,0 +1,23 @@
+"""Where commitment kernels are had by name; nothing heavy is imported before one is asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from qanat.errors import BadParameters
+from qanat.kzg.protocol import CommitmentKernel
+
+
+@cache
+def commitment_kernel(name: str = "fast") -> CommitmentKernel[Any]:
+    """Return the kernel called ``fast`` (ckzg and arkworks) or ``reference`` (py_ecc); the same object every time."""
+    if name == "reference":
+        from qanat.kzg.reference import ReferenceCommitments
+
+        return ReferenceCommitments()
+    if name == "fast":
+        from qanat.kzg.fast import FastCommitments
+
+        return FastCommitments()
+    raise BadParameters(f"There is no commitment kernel called {name!r}.", hint="Use 'fast' or 'reference'.")
