@@ -1,0 +1,1 @@
+"""Keys of data: encryption before encoding, sealing to a recipient, recovery."""
