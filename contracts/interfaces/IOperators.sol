@@ -5,7 +5,9 @@ pragma solidity 0.8.37;
 /// @notice Registration is permissionless and costs nothing but gas; what counts is bond and stake (Restaking) and a place in a shard (Shards).
 /// The possession digest is keccak256(abi.encode(Tags.POSSESSION, chainid, this contract, operator, keccak256(key))), signed under the POP tag.
 interface IOperators {
-    event OperatorRegistered(address indexed operator, bytes32 indexed keyHash, bytes key, bytes32 sealingKey, address responder);
+    event OperatorRegistered(
+        address indexed operator, bytes32 indexed keyHash, bytes key, bytes32 sealingKey, address responder
+    );
     event EndpointChanged(address indexed operator, string endpoint);
     event ResponderChanged(address indexed operator, address responder);
     event CommissionChanged(address indexed operator, uint16 commissionBps, uint256 fromBlock);

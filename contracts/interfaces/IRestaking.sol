@@ -8,35 +8,59 @@ import {IStakeSource} from "./IStakeSource.sol";
 ///
 /// Safety:
 /// - a slash takes what the roster fixed at its snapshot, never more than the operator allocated to that shard, never from deposits that came
-///   after the snapshot of the epoch it is for (they wait, unmatured, until earlier epochs can no longer be reported);
+///   after the frozen block of the epoch it is for (they wait, unmatured, until earlier epochs can no longer be reported and what was reported
+///   is settled);
 /// - queued withdrawals stay slashable until they are completed; they complete after `withdrawalDelay` blocks, after every roster that counted
 ///   them has released the operator (Shards.boundUntil), and with no reported miss of the operator pending;
 /// - delegated stake that is slashed is burned, all of it; of the own bond at most half goes to the reporter;
-/// - rounding is against the one who acts.
+/// - rounding is against the one who acts;
+/// - the Shards in force when the first stake is allocated or the first bond posted stays: what its rosters bind, no later module can slash.
 /// Liveness: executing slashes, completing withdrawals and maturing deposits is open to anyone.
+/// A pool whose shares slashes have made worth next to nothing ends its generation: what is left belongs to the old shares, new deposits begin anew.
 /// Trust: collateral and bond tokens are listed by the governor; a listed token that fails blocks only its own pools.
 interface IRestaking is IStakeSource {
     event CollateralListed(address indexed token);
     event Deposited(address indexed restaker, address indexed collateral, uint256 amount);
     event Withdrawn(address indexed restaker, address indexed collateral, uint256 amount);
     event Delegated(
-        address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 maturesAtBlock
+        address indexed restaker,
+        address indexed operator,
+        address indexed collateral,
+        uint256 amount,
+        uint256 maturesAtBlock
     );
-    event Matured(address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 shares);
+    event Matured(
+        address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 shares
+    );
     event WithdrawalQueued(
-        uint256 indexed id, address indexed restaker, address indexed operator, address collateral, uint256 shares, uint256 readyBlock
+        uint256 indexed id,
+        address indexed restaker,
+        address indexed operator,
+        address collateral,
+        uint256 shares,
+        uint256 readyBlock
     );
     event WithdrawalCompleted(uint256 indexed id, address indexed restaker, address collateral, uint256 amount);
     event Allocated(address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude);
     event DeallocationQueued(
-        address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude, uint256 readyBlock
+        address indexed operator,
+        uint32 indexed shard,
+        address indexed collateral,
+        uint256 magnitude,
+        uint256 readyBlock
     );
     event Deallocated(address indexed operator, uint32 indexed shard, address indexed collateral, uint256 magnitude);
     event BondPosted(address indexed operator, uint32 indexed shard, uint256 amount);
     event BondWithdrawalQueued(address indexed operator, uint32 indexed shard, uint256 amount, uint256 readyBlock);
     event BondWithdrawn(address indexed operator, uint32 indexed shard, uint256 amount);
     event SlashQueued(
-        bytes32 indexed id, uint32 indexed shard, address indexed operator, uint64 epoch, uint32 roster, address reporter, uint256 readyBlock
+        bytes32 indexed id,
+        uint32 indexed shard,
+        address indexed operator,
+        uint64 epoch,
+        uint32 roster,
+        address reporter,
+        uint256 readyBlock
     );
     event SlashDelayed(bytes32 indexed id, uint256 readyBlock);
     event SlashExecuted(bytes32 indexed id, address indexed operator, uint256 bondTaken, uint256 reporterReward);
@@ -44,6 +68,8 @@ interface IRestaking is IStakeSource {
     event SlasherAccepted(address indexed operator, address indexed slasher);
     event Burned(address indexed token, uint256 amount);
     event RewardBooked(address indexed operator, uint32 indexed shard, address indexed token, uint256 amount);
+    event GenerationEnded(address indexed operator, address indexed collateral, uint256 generation, uint256 assetsLeft);
+    event ShardsPinned(address indexed shards);
     event RewardClaimed(address indexed restaker, address indexed operator, address indexed token, uint256 amount);
 
     error CallerNotModule(address caller, bytes32 expected);
@@ -75,6 +101,8 @@ interface IRestaking is IStakeSource {
     error SlashAlreadyDelayed(bytes32 id);
     error SlashAlreadyExecuted(bytes32 id);
     error NothingToBurn(address token);
+    error NothingToClaim(address restaker, address operator, address collateral, address token);
+    error WithdrawalAlreadyCompleted(uint256 id);
 
     // ---- set-up
 
@@ -90,20 +118,29 @@ interface IRestaking is IStakeSource {
 
     // ---- restakers
 
-    /// @notice Takes `amount` of a listed collateral into the caller's free balance (what arrived is what counts).
+    /// @notice Takes `amount` of a listed collateral into the caller's free balance (what arrived is what counts). All of a token that this contract
+    /// holds stays below 2^104 units.
     function deposit(address collateral, uint256 amount) external returns (uint256 received);
-    /// @notice Pays out free balance to the caller.
+    /// @notice Pays out free balance to the caller: of a collateral, or of the token of a bond or a reporter's fee.
     function withdraw(address collateral, uint256 amount) external;
     /// @notice Moves free balance into an operator's pool. It matures (counts, earns, can be slashed) at once if no roster that counts the
     /// operator is live, otherwise `withdrawalDelay` blocks later. Topping up what has not matured starts its wait anew.
     function delegate(address operator, address collateral, uint256 amount) external;
-    /// @notice Turns a delegation whose wait is over into shares. Anyone.
+    /// @notice Turns a delegation whose wait is over into shares, once no reported miss of the operator is pending. Anyone.
+    /// Shares of an ended generation that the restaker still has are paid out to its free balance.
     function mature(address restaker, address operator, address collateral) external;
     /// @notice Queues shares for withdrawal; they earn nothing more and stay slashable until completed.
     function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id);
     /// @notice Credits a queued withdrawal to its restaker's free balance. Anyone.
     function completeWithdrawal(uint256 id) external returns (uint256 amount);
     function freeBalance(address restaker, address collateral) external view returns (uint256);
+    /// @notice Shares of a restaker that are not queued, and whose generation they are.
+    function positionOf(address restaker, address operator, address collateral)
+        external
+        view
+        returns (uint256 shares, uint256 generation, uint256 sinceBlock);
+    /// @notice Units that the restaker's unqueued shares are worth now.
+    function stakeValueOf(address restaker, address operator, address collateral) external view returns (uint256);
     function sharesOf(address restaker, address operator, address collateral) external view returns (uint256);
     function pendingOf(address restaker, address operator, address collateral)
         external
@@ -132,18 +169,25 @@ interface IRestaking is IStakeSource {
 
     /// @notice Puts `magnitude` more (of 1e18 in all, per collateral) of the pool behind `shard`. Takes effect with the next snapshot.
     function allocate(uint32 shard, address collateral, uint256 magnitude) external;
-    /// @notice Queues the removal of magnitude; snapshots stop counting it at once.
+    /// @notice Queues the removal of magnitude; snapshots stop counting it at once. Queueing more starts the wait anew.
     function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock);
+    /// @notice Frees queued magnitude for other shards, when the delay is over and no roster of this shard with a snapshot up to the queueing binds
+    /// it. Anyone.
     function completeDeallocation(address operator, uint32 shard, address collateral) external;
     /// @notice (allocated to the shard, of it queued for removal, all allocated, all there is). The whole starts at 1e18 and shrinks with slashes.
     function magnitudes(address operator, uint32 shard, address collateral)
         external
         view
         returns (uint256 allocated, uint256 queued, uint256 total, uint256 whole);
-    /// @notice Posts own bond for a shard in the shard's bond token.
+    /// @notice Takes own bond for a shard, in the shard's bond token, from the caller.
     function postBond(uint32 shard, uint256 amount) external;
     function queueBondWithdrawal(uint32 shard, uint256 amount) external returns (uint256 readyBlock);
     function completeBondWithdrawal(address operator, uint32 shard) external;
+    /// @notice (all there is behind the shard, of it queued for withdrawal, block of the last queueing).
+    function bondState(address operator, uint32 shard)
+        external
+        view
+        returns (uint256 amount, uint256 queued, uint256 queuedBlock);
     /// @notice Own bond behind `shard`, what is queued for withdrawal not counted.
     function bondOf(address operator, uint32 shard) external view returns (uint256);
     /// @notice Accepts a slasher newer than the one in force at the snapshot of rosters that bind the caller's stake.
@@ -153,16 +197,28 @@ interface IRestaking is IStakeSource {
 
     /// @notice Books a miss. Only the roster's slasher (or one in force that the operator accepted). One per (shard, epoch, operator).
     /// The amounts are the roster's.
-    function queueSlash(uint32 shard, uint32 roster, address operator, uint64 epoch, address reporter) external returns (bytes32 id);
+    function queueSlash(uint32 shard, uint32 roster, address operator, uint64 epoch, address reporter)
+        external
+        returns (bytes32 id);
     /// @notice Guardian: adds `guardianDelay` once.
     function delaySlash(bytes32 id) external;
-    /// @notice Carries out a slash whose resolution delay is over. Anyone.
+    /// @notice Carries out a slash whose resolution delay is over. Anyone. Sends no token: the reporter's fee goes to its free balance, all else
+    /// becomes burnable. If the bond that is left, queued part included, is below the shard's least, the operator's places fall vacant.
     function executeSlash(bytes32 id) external;
     function slashId(uint32 shard, uint64 epoch, address operator) external view returns (bytes32);
     function slashOf(bytes32 id)
         external
         view
-        returns (address operator, uint32 shard, uint32 roster, uint64 epoch, address reporter, uint256 readyBlock, bool delayed, bool executed);
+        returns (
+            address operator,
+            uint32 shard,
+            uint32 roster,
+            uint64 epoch,
+            address reporter,
+            uint256 readyBlock,
+            bool delayed,
+            bool executed
+        );
     function pendingSlashes(address operator) external view returns (uint256);
     /// @notice Sends what slashes burned to the address nobody can spend from. Anyone.
     function burn(address token) external returns (uint256 amount);
@@ -170,11 +226,19 @@ interface IRestaking is IStakeSource {
 
     // ---- rewards of restakers (the tokens stay in Payments)
 
-    /// @notice Shares `amount`, already moved to this contract's account in Payments, among the matured, unqueued shares of the operator's pools,
-    /// by the shard's collateral weights. Only Rewards. Returns what could not be shared (no shares, rounding): the caller books it to the operator.
-    function bookReward(address operator, uint32 shard, address token, uint256 amount) external returns (uint256 unshared);
+    /// @notice Shares `amount` among the matured, unqueued shares of the operator's pools, by the weight that each has behind the shard (allocated
+    /// magnitude queued for removal included: it still can be slashed). Only Rewards, which has already moved `amount` to this contract's account
+    /// `REWARDS_KEY` in Payments. Returns what could not be shared (nothing there, more than MAX_REWARD_TOKENS tokens, remainders), which this
+    /// contract moves on to the operator's own account.
+    function bookReward(address operator, uint32 shard, address token, uint256 amount)
+        external
+        returns (uint256 unshared);
+    /// @notice Moves the caller's rewards to its account in Payments, where it claims them.
     function claimReward(address operator, address collateral, address token) external returns (uint256 amount);
-    function claimableReward(address restaker, address operator, address collateral, address token) external view returns (uint256);
+    function claimableReward(address restaker, address operator, address collateral, address token)
+        external
+        view
+        returns (uint256);
     /// @notice All that this contract owes in `token`: free balances, pools, pending delegations, bonds, burnable.
     function recorded(address token) external view returns (uint256);
 }

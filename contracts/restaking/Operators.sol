@@ -173,7 +173,9 @@ contract Operators is IOperators {
 
     function _checkPossession(bytes calldata key, bytes calldata possession) internal view {
         ICertificateVerifier verifier = ICertificateVerifier(directory.module(ModuleNames.CERTIFICATE_VERIFIER));
-        if (!verifier.verifyPossession(_possessionDigest(msg.sender, key), key, possession)) revert PossessionInvalid(msg.sender);
+        if (!verifier.verifyPossession(_possessionDigest(msg.sender, key), key, possession)) {
+            revert PossessionInvalid(msg.sender);
+        }
     }
 
     function _possessionDigest(address operator, bytes calldata key) internal view returns (bytes32) {

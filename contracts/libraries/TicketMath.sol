@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title TicketMath
+/// @notice From what operators could have to what a roster gives: no operator above a third where three or more have a ticket,
+/// and at most MAX_TICKETS in all.
+library TicketMath {
+    /// Non-signer lists, draws and T | n stay small; a larger shard has dearer tickets.
+    uint256 internal constant MAX_TICKETS = 1024;
+
+    /// @notice Turns the tickets that bond and weight would give into those of a roster, in place; returns their number T.
+    ///
+    /// Above MAX_TICKETS both prices rise by T / MAX_TICKETS: each count becomes ⌊t·MAX_TICKETS / T⌋, so one step is enough. Three operators
+    /// with a ticket remain three: none has more than T/3, so if two alone kept theirs, the others would be T/3 in parts below
+    /// T / MAX_TICKETS, which takes more than 341 operators (a roster holds fewer, see Shards). The floors can leave one above the third again,
+    /// hence the second cap.
+    function apportion(uint256[] memory tickets) internal pure returns (uint256 total) {
+        total = cap(tickets);
+        if (total <= MAX_TICKETS) return total;
+
+        for (uint256 i = 0; i < tickets.length; ++i) {
+            tickets[i] = tickets[i] * MAX_TICKETS / total;
+        }
+        return cap(tickets);
+    }
+
+    /// @notice Limits each count, in place, to the largest c with c ≤ ⌊Σ min(tᵢ, c) / 3⌋, if three or more are not zero; returns their sum.
+    ///
+    /// With a ≥ b the two largest and `rest` the sum of the others, at most two counts exceed c (three at c always make a third each):
+    /// none if 3a ≤ a + b + rest; one if c ≥ b, where rest + b ≥ 2c; else two, where rest ≥ c. As three have one, c ≥ 1: the cap takes
+    /// nobody's last ticket.
+    function cap(uint256[] memory tickets) internal pure returns (uint256 total) {
+        uint256 a;
+        uint256 b;
+        uint256 holders;
+        for (uint256 i = 0; i < tickets.length; ++i) {
+            uint256 t = tickets[i];
+            if (t == 0) continue;
+            ++holders;
+            total += t;
+            if (t > a) (a, b) = (t, a);
+            else if (t > b) b = t;
+        }
+        if (holders < 3 || 3 * a <= total) return total;
+
+        uint256 rest = total - a - b;
+        uint256 limit = (rest + b) / 2;
+        if (limit < b) limit = rest;
+        total = 0;
+        for (uint256 i = 0; i < tickets.length; ++i) {
+            if (tickets[i] > limit) tickets[i] = limit;
+            total += tickets[i];
+        }
+    }
+}

@@ -1,0 +1,689 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {IDirectory} from "../interfaces/IDirectory.sol";
+import {IOperators} from "../interfaces/IOperators.sol";
+import {IPayments} from "../interfaces/IPayments.sol";
+import {IRestaking} from "../interfaces/IRestaking.sol";
+import {IShards} from "../interfaces/IShards.sol";
+import {IStakeSource} from "../interfaces/IStakeSource.sol";
+import {ModuleNames} from "../libraries/ModuleNames.sol";
+import {RewardBooks} from "../libraries/RewardBooks.sol";
+import {StakePools} from "../libraries/StakePools.sol";
+import {Tags} from "../libraries/Tags.sol";
+import {CollateralWeight, RosterHead} from "../types/Types.sol";
+
+/// @title Restaking
+/// @notice Holds: collateral and bond tokens; per token and person a free balance; per (operator, collateral) a pool; per (operator, shard) a bond;
+/// slashes; what restakers have earned (the tokens of that lie in Payments).
+///
+/// Typical flow: 1 deposit; 2 delegate; 3 the operator allocates to shards, posts a bond, joins; 4 a roster counts the stake; 5 rewards are booked
+/// and claimed, misses are queued and slashed; 6 undelegate; 7 once released, complete; 8 withdraw.
+///
+/// Invariants:
+/// - I-R1  recorded(t) = Σ free balances + Σ pools' assets, ended generations' too + Σ pending delegations + Σ bonds + burnable, for every token t;
+/// - I-R2  balanceOf(t) ≥ recorded(t), whatever anyone sends here;
+/// - I-R3  Σ allocations of a pool = allocated ≤ whole ≤ 1e18;
+/// - I-R4  a slash for shard s takes at most what stands behind s, and lowers what stands behind no other shard;
+/// - I-R5  Σ shares of positions and of uncompleted withdrawals = shares, of them Σ uncompleted withdrawals = queued, for each generation;
+/// - I-R6  a delegation made after an epoch's frozen block is worth as much after that epoch's slash as before;
+/// - I-R7  account REWARDS_KEY in Payments ≥ Σ claimable rewards;
+/// - I-R8  of a bond's slash the reporter gets at most half; of delegated stake's, nobody gets anything.
+contract Restaking is IRestaking, ReentrancyGuardTransient {
+    using Math for uint256;
+    using RewardBooks for RewardBooks.Book;
+    using SafeERC20 for IERC20;
+    using StakePools for StakePools.Pool;
+
+    struct Position {
+        uint128 shares;
+        // block at which it went from nothing to something: rosters snapshotted before never counted it
+        uint64 sinceBlock;
+        uint24 generation;
+    }
+
+    struct Pending {
+        uint128 amount;
+        uint64 maturesAtBlock;
+    }
+
+    struct Withdrawal {
+        address restaker;
+        uint64 sinceBlock;
+        uint24 generation;
+        bool completed;
+        address operator;
+        uint64 queuedBlock;
+        address collateral;
+        uint128 shares;
+    }
+
+    struct Bond {
+        uint104 amount;
+        // of `amount`, queued for withdrawal: slashable, not counted
+        uint104 queued;
+        uint48 queuedBlock;
+    }
+
+    struct Slash {
+        address operator;
+        uint32 shard;
+        uint64 epoch;
+        address reporter;
+        uint32 roster;
+        uint48 readyBlock;
+        bool delayed;
+        bool executed;
+    }
+
+    uint256 public constant MAX_COLLATERALS = 32;
+    uint256 public constant MAX_REWARD_TOKENS = RewardBooks.MAX_TOKENS;
+    /// Account in Payments that holds what restakers have earned.
+    bytes32 public constant REWARDS_KEY = "rewards";
+    /// Nobody has its key; 0x…dEaD, where many tokens refuse address zero.
+    address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
+
+    IDirectory public immutable directory;
+    uint256 public immutable withdrawalDelay;
+    uint256 public immutable resolutionDelay;
+    uint256 public immutable guardianDelay;
+
+    mapping(address token => bool) public isCollateral;
+    uint256 public collateralCount;
+    mapping(address token => uint256) public recorded;
+    mapping(address token => uint256) public burnable;
+    mapping(address operator => uint256) public pendingSlashes;
+
+    /// Shards whose rosters bind the stake here; zero until there is something to bind.
+    IShards private _pinnedShards;
+    uint256 private _withdrawalCount;
+    mapping(address person => mapping(address token => uint256)) private _free;
+    mapping(address operator => mapping(address collateral => StakePools.Pool)) private _pools;
+    mapping(address operator => mapping(address collateral => mapping(uint256 generation => StakePools.Pool))) private
+        _ended;
+    mapping(address operator => mapping(address collateral => mapping(uint32 shard => StakePools.Allocation))) private
+        _allocations;
+    mapping(address operator => mapping(address collateral => RewardBooks.Book)) private _books;
+    mapping(address restaker => mapping(address operator => mapping(address collateral => Position))) private
+        _positions;
+    mapping(address restaker => mapping(address operator => mapping(address collateral => Pending))) private _pending;
+    mapping(uint256 id => Withdrawal) private _withdrawals;
+    mapping(address operator => mapping(uint32 shard => Bond)) private _bonds;
+    mapping(bytes32 id => Slash) private _slashes;
+    mapping(address operator => mapping(address slasher => bool)) private _accepted;
+
+    constructor(IDirectory directory_, uint256 withdrawalDelay_, uint256 resolutionDelay_, uint256 guardianDelay_) {
+        directory = directory_;
+        withdrawalDelay = withdrawalDelay_;
+        resolutionDelay = resolutionDelay_;
+        guardianDelay = guardianDelay_;
+    }
+
+    // ---- set-up
+
+    function listCollateral(address token) external {
+        if (msg.sender != directory.governor()) revert NotGovernor(msg.sender);
+        if (token.code.length == 0) revert CollateralUnknown(token);
+        if (isCollateral[token]) revert CollateralAlreadyListed(token);
+        if (collateralCount == MAX_COLLATERALS) revert TooManyCollaterals(MAX_COLLATERALS);
+
+        ++collateralCount;
+        isCollateral[token] = true;
+        emit CollateralListed(token);
+    }
+
+    // ---- restakers
+
+    function deposit(address collateral, uint256 amount) external nonReentrant returns (uint256 received) {
+        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+
+        received = _receive(collateral, amount);
+        _free[msg.sender][collateral] += received;
+        emit Deposited(msg.sender, collateral, received);
+    }
+
+    function withdraw(address collateral, uint256 amount) external nonReentrant {
+        if (amount == 0) revert ZeroAmount();
+        _takeFree(collateral, amount);
+
+        recorded[collateral] -= amount;
+        emit Withdrawn(msg.sender, collateral, amount);
+
+        IERC20(collateral).safeTransfer(msg.sender, amount);
+    }
+
+    function delegate(address operator, address collateral, uint256 amount) external {
+        if (amount == 0) revert ZeroAmount();
+        _checkOperator(operator);
+        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+        _takeFree(collateral, amount);
+
+        Pending storage pending = _pending[msg.sender][operator][collateral];
+        bool atOnce = pendingSlashes[operator] == 0 && _shards().boundUntil(operator, 0, block.number) == 0;
+        uint256 maturesAtBlock = block.number + (atOnce ? 0 : withdrawalDelay);
+        pending.amount += uint128(amount);
+        pending.maturesAtBlock = uint64(maturesAtBlock);
+        emit Delegated(msg.sender, operator, collateral, amount, maturesAtBlock);
+
+        if (atOnce) _mature(msg.sender, operator, collateral);
+    }
+
+    function mature(address restaker, address operator, address collateral) external {
+        Pending storage pending = _pending[restaker][operator][collateral];
+        if (pending.amount == 0) revert NothingToMature(restaker, operator, collateral);
+        if (block.number < pending.maturesAtBlock) revert NotMature(pending.maturesAtBlock, block.number);
+        // a slash reported before may be for an epoch before the delegation
+        _checkNoSlashPending(operator);
+
+        _mature(restaker, operator, collateral);
+    }
+
+    function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id) {
+        if (shares == 0) revert ZeroAmount();
+        Position storage position = _positions[msg.sender][operator][collateral];
+        if (position.shares < shares) revert SharesTooLow(position.shares, shares);
+        StakePools.Pool storage pool_ = _poolOf(operator, collateral, position.generation);
+
+        _books[operator][collateral].checkpoint(msg.sender, position.shares, position.generation, position.generation);
+        position.shares -= uint128(shares);
+        pool_.queued += uint128(shares);
+        id = ++_withdrawalCount;
+        _withdrawals[id] = Withdrawal({
+            restaker: msg.sender,
+            sinceBlock: position.sinceBlock,
+            generation: position.generation,
+            completed: false,
+            operator: operator,
+            queuedBlock: uint64(block.number),
+            collateral: collateral,
+            shares: uint128(shares)
+        });
+        emit WithdrawalQueued(id, msg.sender, operator, collateral, shares, block.number + withdrawalDelay);
+    }
+
+    function completeWithdrawal(uint256 id) external returns (uint256 amount) {
+        Withdrawal storage w = _withdrawals[id];
+        if (w.restaker == address(0)) revert WithdrawalUnknown(id);
+        if (w.completed) revert WithdrawalAlreadyCompleted(id);
+        uint256 readyBlock = w.queuedBlock + withdrawalDelay;
+        if (block.number < readyBlock) revert WithdrawalNotReady(readyBlock, block.number);
+        _checkNoSlashPending(w.operator);
+        _checkUnbound(w.operator, _shards().boundUntil(w.operator, w.sinceBlock, w.queuedBlock));
+
+        w.completed = true;
+        StakePools.Pool storage pool_ = _poolOf(w.operator, w.collateral, w.generation);
+        pool_.queued -= w.shares;
+        amount = pool_.remove(w.shares);
+        _free[w.restaker][w.collateral] += amount;
+        emit WithdrawalCompleted(id, w.restaker, w.collateral, amount);
+    }
+
+    function freeBalance(address restaker, address collateral) external view returns (uint256) {
+        return _free[restaker][collateral];
+    }
+
+    function sharesOf(address restaker, address operator, address collateral) external view returns (uint256) {
+        return _positions[restaker][operator][collateral].shares;
+    }
+
+    function positionOf(address restaker, address operator, address collateral)
+        external
+        view
+        returns (uint256 shares, uint256 generation, uint256 sinceBlock)
+    {
+        Position storage position = _positions[restaker][operator][collateral];
+        return (position.shares, position.generation, position.sinceBlock);
+    }
+
+    function stakeValueOf(address restaker, address operator, address collateral) external view returns (uint256) {
+        Position storage position = _positions[restaker][operator][collateral];
+        return _poolOf(operator, collateral, position.generation).toAssets(position.shares);
+    }
+
+    function pendingOf(address restaker, address operator, address collateral)
+        external
+        view
+        returns (uint256 amount, uint256 maturesAtBlock)
+    {
+        Pending storage pending = _pending[restaker][operator][collateral];
+        return (pending.amount, pending.maturesAtBlock);
+    }
+
+    function pool(address operator, address collateral)
+        external
+        view
+        returns (uint256 assets, uint256 shares, uint256 queuedShares)
+    {
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        return (pool_.assets, pool_.shares, pool_.queued);
+    }
+
+    function withdrawal(uint256 id)
+        external
+        view
+        returns (
+            address restaker,
+            address operator,
+            address collateral,
+            uint256 shares,
+            uint256 queuedBlock,
+            uint256 freeFromBlock,
+            bool completed
+        )
+    {
+        Withdrawal storage w = _withdrawals[id];
+        if (w.restaker == address(0)) revert WithdrawalUnknown(id);
+        uint256 boundUntil = _shards().boundUntil(w.operator, w.sinceBlock, w.queuedBlock);
+        freeFromBlock = boundUntil.max(w.queuedBlock + withdrawalDelay);
+        return (w.restaker, w.operator, w.collateral, w.shares, w.queuedBlock, freeFromBlock, w.completed);
+    }
+
+    // ---- operators
+
+    function allocate(uint32 shard, address collateral, uint256 magnitude) external {
+        if (magnitude == 0) revert ZeroAmount();
+        _checkOperator(msg.sender);
+        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+        _pin(shard);
+        StakePools.Pool storage pool_ = _pools[msg.sender][collateral];
+        // nothing stands behind any shard: the scale that slashes have worn down can be renewed
+        if (pool_.allocated == 0) pool_.whole = StakePools.WHOLE;
+        uint256 available = pool_.whole - pool_.allocated;
+        if (magnitude > available) revert MagnitudeTooLarge(magnitude, available);
+
+        pool_.allocate(_allocations[msg.sender][collateral][shard], magnitude);
+        emit Allocated(msg.sender, shard, collateral, magnitude);
+    }
+
+    function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock) {
+        if (magnitude == 0) revert ZeroAmount();
+        StakePools.Allocation storage allocation = _allocations[msg.sender][collateral][shard];
+        (uint256 allocated, uint256 queued) = _pools[msg.sender][collateral].current(allocation);
+        uint256 available = allocated - queued;
+        if (magnitude > available) revert MagnitudeTooLarge(magnitude, available);
+
+        allocation.queued += uint64(magnitude);
+        allocation.queuedBlock = uint64(block.number);
+        readyBlock = block.number + withdrawalDelay;
+        emit DeallocationQueued(msg.sender, shard, collateral, magnitude, readyBlock);
+    }
+
+    function completeDeallocation(address operator, uint32 shard, address collateral) external {
+        StakePools.Allocation storage allocation = _allocations[operator][collateral][shard];
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        (, uint256 magnitude) = pool_.current(allocation);
+        if (magnitude == 0) revert DeallocationUnknown(operator, shard, collateral);
+        _checkReleased(operator, shard, allocation.queuedBlock);
+
+        allocation.queued = 0;
+        allocation.magnitude -= uint64(magnitude);
+        pool_.allocated -= uint64(magnitude);
+        emit Deallocated(operator, shard, collateral, magnitude);
+    }
+
+    function magnitudes(address operator, uint32 shard, address collateral)
+        external
+        view
+        returns (uint256 allocated, uint256 queued, uint256 total, uint256 whole)
+    {
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        (allocated, queued) = pool_.current(_allocations[operator][collateral][shard]);
+        whole = pool_.allocated == 0 ? StakePools.WHOLE : pool_.whole;
+        total = pool_.allocated;
+    }
+
+    function stakeOf(address operator, uint32 shard, address collateral) external view returns (uint256 amount) {
+        (uint256 allocated, uint256 queued) = _magnitude(operator, shard, collateral);
+        return _behind(operator, collateral, allocated - queued);
+    }
+
+    function postBond(uint32 shard, uint256 amount) external nonReentrant {
+        _checkOperator(msg.sender);
+        _pin(shard);
+        (address token,) = _pinnedShards.bondTermsOf(shard);
+
+        uint256 received = _receive(token, amount);
+        _bonds[msg.sender][shard].amount += uint104(received);
+        emit BondPosted(msg.sender, shard, received);
+    }
+
+    function queueBondWithdrawal(uint32 shard, uint256 amount) external returns (uint256 readyBlock) {
+        if (amount == 0) revert ZeroAmount();
+        Bond storage bond = _bonds[msg.sender][shard];
+        uint256 available = bond.amount - bond.queued;
+        if (amount > available) revert BondTooLow(available, amount);
+
+        bond.queued += uint104(amount);
+        bond.queuedBlock = uint48(block.number);
+        readyBlock = block.number + withdrawalDelay;
+        emit BondWithdrawalQueued(msg.sender, shard, amount, readyBlock);
+    }
+
+    function completeBondWithdrawal(address operator, uint32 shard) external {
+        Bond storage bond = _bonds[operator][shard];
+        uint104 amount = bond.queued;
+        if (amount == 0) revert BondWithdrawalUnknown(operator, shard);
+        _checkReleased(operator, shard, bond.queuedBlock);
+
+        bond.queued = 0;
+        bond.amount -= amount;
+        (address token,) = _pinnedShards.bondTermsOf(shard);
+        _free[operator][token] += amount;
+        emit BondWithdrawn(operator, shard, amount);
+    }
+
+    function bondOf(address operator, uint32 shard) external view returns (uint256) {
+        Bond storage bond = _bonds[operator][shard];
+        return bond.amount - bond.queued;
+    }
+
+    function bondState(address operator, uint32 shard)
+        external
+        view
+        returns (uint256 amount, uint256 queued, uint256 queuedBlock)
+    {
+        Bond storage bond = _bonds[operator][shard];
+        return (bond.amount, bond.queued, bond.queuedBlock);
+    }
+
+    function acceptSlasher(address slasher) external {
+        _accepted[msg.sender][slasher] = true;
+        emit SlasherAccepted(msg.sender, slasher);
+    }
+
+    // ---- slashing
+
+    function queueSlash(uint32 shard, uint32 roster, address operator, uint64 epoch, address reporter)
+        external
+        returns (bytes32 id)
+    {
+        IShards shards = _shards();
+        _checkSlasher(operator, shards.rosterHead(shard, roster).slasher);
+        // reverts for who isn't in the roster, whose slash could never be executed
+        shards.rosterIndexOf(shard, roster, operator);
+        id = slashId(shard, epoch, operator);
+        if (_slashes[id].operator != address(0)) revert SlashExists(id);
+
+        uint256 readyBlock = block.number + resolutionDelay;
+        _slashes[id] = Slash({
+            operator: operator,
+            shard: shard,
+            epoch: epoch,
+            reporter: reporter,
+            roster: roster,
+            readyBlock: uint48(readyBlock),
+            delayed: false,
+            executed: false
+        });
+        ++pendingSlashes[operator];
+        emit SlashQueued(id, shard, operator, epoch, roster, reporter, readyBlock);
+    }
+
+    function delaySlash(bytes32 id) external {
+        if (msg.sender != directory.guardian()) revert NotGuardian(msg.sender);
+        Slash storage slash = _pendingSlash(id);
+        if (slash.delayed) revert SlashAlreadyDelayed(id);
+
+        slash.delayed = true;
+        slash.readyBlock += uint48(guardianDelay);
+        emit SlashDelayed(id, slash.readyBlock);
+    }
+
+    function executeSlash(bytes32 id) external {
+        Slash storage slash = _pendingSlash(id);
+        if (block.number < slash.readyBlock) revert SlashNotReady(id, slash.readyBlock, block.number);
+        address operator = slash.operator;
+        uint32 shard = slash.shard;
+        IShards shards = _shards();
+        (uint256 bondSlash, uint256 reporterFee, address[] memory collaterals, uint256[] memory amounts) =
+            shards.slashTerms(shard, slash.roster, operator);
+
+        slash.executed = true;
+        --pendingSlashes[operator];
+        (address bondToken, uint256 minBond) = shards.bondTermsOf(shard);
+        bondSlash = bondSlash.min(_bonds[operator][shard].amount);
+        reporterFee = reporterFee.min(bondSlash / 2);
+        uint256 bondLeft = _takeBond(_bonds[operator][shard], bondSlash);
+        _free[slash.reporter][bondToken] += reporterFee;
+        burnable[bondToken] += bondSlash - reporterFee;
+        emit SlashExecuted(id, operator, bondSlash, reporterFee);
+        for (uint256 c = 0; c < collaterals.length; ++c) {
+            _slashStake(id, operator, shard, collaterals[c], amounts[c]);
+        }
+
+        if (bondLeft < minBond) shards.recordVacancy(shard, operator);
+    }
+
+    function slashId(uint32 shard, uint64 epoch, address operator) public view returns (bytes32) {
+        return keccak256(abi.encode(Tags.SLASH_ID, block.chainid, address(this), shard, epoch, operator));
+    }
+
+    function slashOf(bytes32 id)
+        external
+        view
+        returns (
+            address operator,
+            uint32 shard,
+            uint32 roster,
+            uint64 epoch,
+            address reporter,
+            uint256 readyBlock,
+            bool delayed,
+            bool executed
+        )
+    {
+        Slash storage s = _slashes[id];
+        if (s.operator == address(0)) revert SlashUnknown(id);
+        return (s.operator, s.shard, s.roster, s.epoch, s.reporter, s.readyBlock, s.delayed, s.executed);
+    }
+
+    function burn(address token) external nonReentrant returns (uint256 amount) {
+        amount = burnable[token];
+        if (amount == 0) revert NothingToBurn(token);
+
+        burnable[token] = 0;
+        recorded[token] -= amount;
+        emit Burned(token, amount);
+
+        IERC20(token).safeTransfer(BURN_ADDRESS, amount);
+    }
+
+    // ---- rewards
+
+    function bookReward(address operator, uint32 shard, address token, uint256 amount)
+        external
+        returns (uint256 unshared)
+    {
+        if (msg.sender != directory.module(ModuleNames.REWARDS)) {
+            revert CallerNotModule(msg.sender, ModuleNames.REWARDS);
+        }
+        CollateralWeight[] memory collaterals = _shards().collateralsOf(shard);
+        uint256 total;
+        for (uint256 c = 0; c < collaterals.length; ++c) {
+            (uint256 allocated,) = _magnitude(operator, shard, collaterals[c].token);
+            // from here on the weight that the operator has behind the shard in this collateral
+            collaterals[c].weightWad *= _behind(operator, collaterals[c].token, allocated);
+            total += collaterals[c].weightWad;
+        }
+
+        unshared = amount;
+        for (uint256 c = 0; c < collaterals.length; ++c) {
+            if (collaterals[c].weightWad == 0) continue;
+            unshared -= _book(operator, collaterals[c].token, token, amount.mulDiv(collaterals[c].weightWad, total));
+        }
+        emit RewardBooked(operator, shard, token, amount - unshared);
+
+        if (unshared != 0) _pay(token, operator, unshared);
+    }
+
+    function claimReward(address operator, address collateral, address token) external returns (uint256 amount) {
+        Position storage position = _positions[msg.sender][operator][collateral];
+        RewardBooks.Book storage book = _books[operator][collateral];
+        book.checkpoint(msg.sender, position.shares, position.generation, position.generation);
+        amount = book.take(msg.sender, token);
+        if (amount == 0) revert NothingToClaim(msg.sender, operator, collateral, token);
+        emit RewardClaimed(msg.sender, operator, token, amount);
+
+        _pay(token, msg.sender, amount);
+    }
+
+    function claimableReward(address restaker, address operator, address collateral, address token)
+        external
+        view
+        returns (uint256)
+    {
+        Position storage position = _positions[restaker][operator][collateral];
+        return _books[operator][collateral].claimable(restaker, token, position.shares, position.generation);
+    }
+
+    // ---- tokens and free balances, within
+
+    /// Takes tokens from the caller; what arrived is what counts.
+    function _receive(address token, uint256 amount) internal returns (uint256 received) {
+        if (amount == 0) revert ZeroAmount();
+        uint256 before = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+        received = IERC20(token).balanceOf(address(this)) - before;
+        if (received == 0) revert ZeroAmount();
+
+        uint256 total = recorded[token] + received;
+        if (total > StakePools.MAX_ASSETS) revert AmountTooLarge(total, StakePools.MAX_ASSETS);
+        recorded[token] = total;
+    }
+
+    function _takeFree(address token, uint256 amount) internal {
+        uint256 balance = _free[msg.sender][token];
+        if (balance < amount) revert FreeBalanceTooLow(token, balance, amount);
+        _free[msg.sender][token] = balance - amount;
+    }
+
+    /// Moves earned tokens within Payments, from this contract's account to a person's.
+    function _pay(address token, address person, uint256 amount) internal {
+        IPayments payments = IPayments(directory.module(ModuleNames.PAYMENTS));
+        payments.move(token, REWARDS_KEY, payments.personAccount(person), amount);
+    }
+
+    // ---- pools, within
+
+    function _mature(address restaker, address operator, address collateral) internal {
+        uint256 amount = _pending[restaker][operator][collateral].amount;
+        delete _pending[restaker][operator][collateral];
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        Position storage position = _positions[restaker][operator][collateral];
+        uint24 generation = pool_.generation;
+
+        _books[operator][collateral].checkpoint(restaker, position.shares, position.generation, generation);
+        if (position.generation != generation) {
+            if (position.shares != 0) {
+                StakePools.Pool storage old = _ended[operator][collateral][position.generation];
+                _free[restaker][collateral] += old.remove(position.shares);
+                position.shares = 0;
+            }
+            position.generation = generation;
+        }
+        uint256 shares = pool_.add(amount);
+        if (position.shares == 0) position.sinceBlock = uint64(block.number);
+        position.shares += uint128(shares);
+        emit Matured(restaker, operator, collateral, amount, shares);
+    }
+
+    function _poolOf(address operator, address collateral, uint24 generation)
+        internal
+        view
+        returns (StakePools.Pool storage)
+    {
+        StakePools.Pool storage current = _pools[operator][collateral];
+        return generation == current.generation ? current : _ended[operator][collateral][generation];
+    }
+
+    function _magnitude(address operator, uint32 shard, address collateral) internal view returns (uint256, uint256) {
+        return _pools[operator][collateral].current(_allocations[operator][collateral][shard]);
+    }
+
+    function _book(address operator, address collateral, address token, uint256 amount) internal returns (uint256) {
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        return _books[operator][collateral].book(token, pool_.generation, amount, pool_.shares - pool_.queued);
+    }
+
+    /// Unqueued assets of a pool for which `magnitude` stands.
+    function _behind(address operator, address collateral, uint256 magnitude) internal view returns (uint256) {
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        return pool_.part(pool_.toAssets(pool_.shares - pool_.queued), magnitude);
+    }
+
+    // ---- slashes, within
+
+    function _takeBond(Bond storage bond, uint256 taken) internal returns (uint256 left) {
+        left = bond.amount - taken;
+        bond.amount = uint104(left);
+        if (bond.queued > left) bond.queued = uint104(left);
+    }
+
+    function _slashStake(bytes32 id, address operator, uint32 shard, address collateral, uint256 amount) internal {
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        uint256 taken = pool_.slash(_allocations[operator][collateral][shard], amount);
+        if (taken == 0) return;
+        burnable[collateral] += taken;
+        emit StakeSlashed(id, operator, collateral, taken);
+
+        if (!pool_.isSpent()) return;
+        emit GenerationEnded(operator, collateral, pool_.generation, pool_.assets);
+        pool_.end(_ended[operator][collateral][pool_.generation]);
+    }
+
+    function _pendingSlash(bytes32 id) internal view returns (Slash storage slash) {
+        slash = _slashes[id];
+        if (slash.operator == address(0)) revert SlashUnknown(id);
+        if (slash.executed) revert SlashAlreadyExecuted(id);
+    }
+
+    function _checkSlasher(address operator, address slasher) internal view {
+        if (msg.sender == slasher) return;
+        bool accepted = _accepted[operator][msg.sender] && msg.sender == directory.module(ModuleNames.AUDITS);
+        if (!accepted) revert NotSlasher(msg.sender, slasher);
+    }
+
+    // ---- shards and operators, within
+
+    function _shards() internal view returns (IShards) {
+        IShards pinned = _pinnedShards;
+        return address(pinned) != address(0) ? pinned : IShards(directory.module(ModuleNames.SHARDS));
+    }
+
+    /// From the first stake behind a shard on, the shards and rosters that bind it are these. Checks that the shard is one of them.
+    function _pin(uint32 shard) internal {
+        if (address(_pinnedShards) == address(0)) {
+            _pinnedShards = IShards(directory.module(ModuleNames.SHARDS));
+            emit ShardsPinned(address(_pinnedShards));
+        }
+        if (shard == 0 || shard > _pinnedShards.count()) revert ShardUnknown(shard);
+    }
+
+    function _checkOperator(address operator) internal view {
+        if (!IOperators(directory.module(ModuleNames.OPERATORS)).isRegistered(operator)) {
+            revert OperatorUnknown(operator);
+        }
+    }
+
+    function _checkNoSlashPending(address operator) internal view {
+        uint256 pending = pendingSlashes[operator];
+        if (pending != 0) revert SlashPending(operator, pending);
+    }
+
+    function _checkUnbound(address operator, uint256 boundUntil) internal view {
+        if (boundUntil > block.number) revert StakeBound(operator, boundUntil);
+    }
+
+    /// What was queued behind a shard may go: delay over, no miss pending, no roster of the shard counts it any more.
+    function _checkReleased(address operator, uint32 shard, uint256 queuedBlock) internal view {
+        uint256 readyBlock = queuedBlock + withdrawalDelay;
+        if (block.number < readyBlock) revert WithdrawalNotReady(readyBlock, block.number);
+        _checkNoSlashPending(operator);
+        _checkUnbound(operator, _pinnedShards.boundIn(shard, operator, 0, queuedBlock));
+    }
+}
