@@ -1,6 +1,7 @@
 """A local chain: Anvil with the Prague rules, and the clock that makes its blocks.
 
-Anvil runs without mining by itself. :class:`Clock` mines: in ``run`` mode one block per interval, in ``quiet`` mode only when a transaction waits,
+Anvil runs without mining by itself. :class:`Clock` mines: in ``run`` mode one block per interval, in ``quiet`` mode
+only when a transaction waits,
 so that blocks, which is what every period of the protocol counts, pass when the scenario wants them to.
 """
 
@@ -26,7 +27,9 @@ ACCOUNTS = 60
 
 
 def find_anvil(root: Path) -> str:
-    """Returns the path of Anvil's own binary: from ``node_modules`` under ``root``, else from PATH. Raises :class:`InputError`."""
+    """Returns the path of Anvil's own binary: from ``node_modules`` under ``root``, else from PATH. Raises
+    :class:`InputError`.
+    """
     for found in sorted(root.glob("node_modules/@foundry-rs/anvil-*/bin/anvil")):
         if os.access(found, os.X_OK):
             return str(found)
@@ -59,7 +62,8 @@ def start_anvil(
 ) -> tuple[Child, str]:
     """Starts Anvil on ``port`` and waits until it answers.
 
-    With ``block_seconds`` it mines by itself, otherwise a :class:`Clock` has to. ``state``: file in which the chain outlives the process.
+    With ``block_seconds`` it mines by itself, otherwise a :class:`Clock` has to. ``state``: file in which the chain
+    outlives the process.
     Returns the child and its URL. Raises :class:`ChainUnreachable` if it does not answer within 20 s.
     """
     command = [

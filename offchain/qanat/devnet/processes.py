@@ -1,18 +1,18 @@
 """Child processes that can't be left behind.
 
-Each child leads a process group of its own, is told by the kernel to die with its parent (Linux, ``PR_SET_PDEATHSIG``), and is ended by
+Each child leads a process group of its own, is told by the kernel to die with its parent (Linux,
+``PR_SET_PDEATHSIG``), and is ended by
 :meth:`Supervisor.stop_all`, which ``with Supervisor()`` calls on the way out, whatever the way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,13 @@ from qanat.errors import NodeError, PortInUse
 
 __all__ = ["Child", "Supervisor", "assign_ports"]
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 10.0
 
 
 def assign_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Returns ``count`` distinct TCP ports that are free on ``host`` now. Raises :class:`PortInUse` if the system has none."""
+    """Returns ``count`` distinct TCP ports that are free on ``host`` now. Raises :class:`PortInUse` if the system has
+    none.
+    """
     sockets: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -43,9 +44,10 @@ def assign_ports(count: int, host: str = "127.0.0.1") -> list[int]:
             held.close()
 
 
-def _die_with_parent() -> None:  # runs in the child between fork and exec
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Wrap a command so that the kernel ends it with its parent, where util-linux has the tool for it."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *command]
 
 
 @dataclass
@@ -103,42 +105,47 @@ class Child:
 
 
 class Supervisor:
-    """Starts children and ends them all. Use as a context manager; SIGTERM and SIGHUP become :class:`KeyboardInterrupt` inside it."""
+    """Starts children and ends them all. Use as a context manager; SIGTERM and SIGHUP become
+    :class:`KeyboardInterrupt` inside it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.children: list[Child] = []
         self._handlers: dict[int, object] = {}
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Supervisor:  # noqa: PYI034 (typing.Self begins with Python 3.11)
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._handlers[number] = signal.signal(number, self._interrupt)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop_all()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     @staticmethod
-    def _interrupt(number: int, frame: FrameType | None) -> None:
+    def _interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Starts ``command`` with its output in ``<folder>/<name>.log`` (appended). Raises :class:`NodeError` if it can't be started."""
+        """Starts ``command`` with its output in ``<folder>/<name>.log`` (appended). Raises :class:`NodeError` if it
+        can't be started.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}.log"
         added = dict(environment or {})
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    list(command),
+                    _dying_with_parent(command),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **added},
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
                 )
         except OSError as error:
             raise NodeError(f"{name} could not be started: {error}") from error

@@ -1,0 +1,197 @@
+"""One audit: brings the index up to a block, then checks everything in the order in which it depends on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from qanat.auditor.checks import check_answer, check_certificate, check_roster, check_seed, check_slash
+from qanat.auditor.evidence import Evidence
+from qanat.auditor.population import Population
+from qanat.auditor.report import AuditReport
+from qanat.chain.connection import Chain
+from qanat.chain.sender import Sender
+from qanat.chain.views import Views
+from qanat.errors import AuditFailed, BadParameters, FormatError, TransactionReverted
+from qanat.index import Index
+from qanat.index.records import Miss, SealedEpoch, SlashRecord
+
+__all__ = ["audit"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def audit(
+    chain: Chain,
+    index: Index,
+    *,
+    to_block: int | None = None,
+    act: Sender | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Re-verify all shards up to a block (default: the newest safe one) and return what holds and what doesn't.
+
+    :param act: if given, misses that nobody reported are reported and due slashes carried out with this account.
+    :param progress: called with (what, done, of).
+
+    Raises ``ChainError`` and its leaves; what does not hold is no error but a finding of the report.
+    """
+    until = chain.safe_block() if to_block is None else to_block
+    index.sync(until)
+    views = Views(chain)
+    report = AuditReport(from_block=chain.deployment.first_block, to_block=until)
+    evidence = Evidence(chain, views)
+    keys = {
+        bytes.fromhex(str(event.arguments["keyHash"])[2:]): bytes.fromhex(str(event.arguments["key"])[2:])
+        for event in index.events("OperatorRegistered", contract="Operators")
+    }
+    for shard in sorted({item.shard for item in index.rosters()}):
+        population = Population(views, index, shard)
+        _Shard(population, index, evidence, keys, report, progress or _silent).run(until)
+    if act is not None:
+        _act(chain, act, index, views, report)
+    return report
+
+
+class _Shard:
+    """The audit of one shard."""
+
+    def __init__(
+        self,
+        population: Population,
+        index: Index,
+        evidence: Evidence,
+        keys: dict[bytes, bytes],
+        report: AuditReport,
+        progress: Progress,
+    ) -> None:
+        self.population, self.index, self.evidence = population, index, evidence
+        self.keys, self.report, self.progress = keys, report, progress
+        self.shard = population.shard
+
+    def run(self, until: int) -> None:
+        for roster in self.population.rosters.values():
+            self.report.rosters += self._holds(
+                "roster", f"{self.shard}/{roster.number}", check_roster(roster, self.keys)
+            )
+        objects = self.population.objects
+        for done, item in enumerate(objects, 1):
+            subject = f"0x{item.opened.object_id.hex()}"
+            found = check_certificate(item, self.population, self.evidence, self.keys)
+            self.report.certificates += self._holds("certificate", subject, found)
+            self.progress("certificates", done, len(objects))
+        sealed = {item.epoch: item for item in self.index.sealed_epochs(self.shard)}
+        for epoch, seal in sealed.items():
+            found = check_seed(seal, self.population, self.evidence)
+            self.report.seeds += self._holds("seed", f"{self.shard}/{epoch}", found)
+        answers = self.index.answers(self.shard)
+        for done, answer in enumerate(answers, 1):
+            found = check_answer(answer, sealed[answer.epoch], self.population, self.evidence)
+            self.report.responses += self._holds("response", _duty(answer.epoch, answer.operator), found)
+            self.progress("responses", done, len(answers))
+        self._misses(sealed, until)
+        self._settlements()
+
+    def _holds(self, kind: str, subject: str, found: Iterable[str]) -> bool:
+        """Note what was found; tell whether nothing was."""
+        before = len(self.report.findings)
+        try:
+            for what in found:
+                self.report.add(kind, subject, what)
+        except (AuditFailed, BadParameters, FormatError, KeyError) as error:
+            self.report.add(kind, subject, f"cannot be verified: {error}")
+        return len(self.report.findings) == before
+
+    def _misses(self, sealed: dict[int, SealedEpoch], until: int) -> None:
+        answered = {(item.epoch, item.operator) for item in self.index.answers(self.shard)}
+        reported = {(item.epoch, item.operator): item for item in self.index.misses(self.shard)}
+        slashes = {(item.epoch, item.operator): item for item in self.index.slashes() if item.shard == self.shard}
+        for epoch, item in sorted(sealed.items()):
+            if until <= item.deadline:
+                continue
+            for operator in self.population.operators_in(epoch):
+                if self.population.snapshot(epoch, operator).held == 0 or (epoch, operator) in answered:
+                    continue
+                self._missed(item, operator, reported.get((epoch, operator)), slashes.get((epoch, operator)), until)
+        for (epoch, operator), miss in reported.items():
+            self._justified(epoch, operator, miss, sealed.get(epoch), (epoch, operator) in answered)
+
+    def _missed(
+        self, item: SealedEpoch, operator: str, miss: Miss | None, slash: SlashRecord | None, until: int
+    ) -> None:
+        subject = _duty(item.epoch, operator)
+        if miss is None:
+            if until > item.deadline + self.population.parameters.reporting:
+                self.report.add("miss", subject, "was never reported")
+            else:
+                self.report.due += 1
+        elif slash is None:
+            self.report.add("slash", subject, "was reported but no slash is queued")
+        elif slash.executed_block is None:
+            self.report.due += 1
+        else:
+            found = check_slash(slash, self.population, self.evidence)
+            self.report.faults += self._holds("slash", subject, found)
+
+    def _justified(self, epoch: int, operator: str, miss: Miss, sealed: SealedEpoch | None, answered: bool) -> None:
+        subject = _duty(epoch, operator)
+        if sealed is None:
+            self.report.add("slash", subject, "reported for an epoch that was never sealed")
+        elif answered:
+            self.report.add("slash", subject, "reported although it answered")
+        elif not sealed.deadline < miss.block <= sealed.deadline + self.population.parameters.reporting:
+            self.report.add("slash", subject, f"reported in block {miss.block}, outside the reporting period")
+        elif self.population.snapshot(epoch, operator).held == 0:
+            self.report.add("slash", subject, "reported although it held nothing")
+
+    def _settlements(self) -> None:
+        answered = {(item.epoch, item.operator) for item in self.index.answers(self.shard)}
+        for item in self.index.settlements(self.shard):
+            found = []
+            if (item.epoch, item.operator) not in answered:
+                found.append("paid for an epoch without an answer")
+            due = self.population.earned(item.epoch, item.operator)
+            if item.amount != due:
+                found.append(f"paid {item.amount}, earned {due}")
+            if not 0 <= item.to_operator <= item.amount:
+                found.append(f"{item.to_operator} of {item.amount} went to the operator")
+            self.report.settlements += self._holds("payment", _duty(item.epoch, item.operator), found)
+
+
+def _act(chain: Chain, sender: Sender, index: Index, views: Views, report: AuditReport) -> None:
+    """Report unreported misses whose period still runs, and carry out due slashes."""
+    audits, restaking = chain.contract("Audits"), chain.contract("Restaking")
+    for shard in sorted({item.shard for item in index.rosters()}):
+        population = Population(views, index, shard)
+        reported = {(item.epoch, item.operator) for item in index.misses(shard)}
+        answered = {(item.epoch, item.operator) for item in index.answers(shard)}
+        for item in index.sealed_epochs(shard):
+            if not item.deadline < chain.latest() + 1 <= item.deadline + population.parameters.reporting:
+                continue
+            for operator in population.operators_in(item.epoch):
+                duty = (item.epoch, operator)
+                if duty in reported | answered or population.snapshot(item.epoch, operator).held == 0:
+                    continue
+                _try(
+                    sender, audits.functions.reportMiss(shard, item.epoch, operator), report, f"reported {_duty(*duty)}"
+                )
+    for slash in index.slashes():
+        if slash.executed_block is None and chain.latest() + 1 >= slash.ready_block:
+            call = restaking.functions.executeSlash(slash.slash_id)
+            _try(sender, call, report, f"carried out the slash of {_duty(slash.epoch, slash.operator)}")
+
+
+def _try(sender: Sender, call: object, report: AuditReport, what: str) -> None:
+    try:
+        sender.send(call)
+    except TransactionReverted as error:
+        report.acted.append(f"{what}: refused, {error}")  # somebody else was first
+    else:
+        report.acted.append(what)
+
+
+def _duty(epoch: int, operator: str) -> str:
+    return f"epoch {epoch}, {operator}"
+
+
+def _silent(what: str, done: int, of: int) -> None:
+    """Say nothing."""

@@ -1,0 +1,197 @@
+"""The checks: each takes one thing that the chain accepted and says why it should not have, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from qanat import bls, kzg
+from qanat.auditor.evidence import Evidence
+from qanat.auditor.population import CertifiedObject, Population
+from qanat.chain.draws import Draw, Read, draw_context, fold_weights, follow, opening_point, transcript_hash
+from qanat.chain.views import Roster
+from qanat.coding.dual import dual_check
+from qanat.errors import FormatError
+from qanat.index.records import Answer, SealedEpoch, SlashRecord
+from qanat.objects import Manifest
+
+__all__ = ["check_answer", "check_certificate", "check_roster", "check_seed", "check_slash"]
+
+CERTIFICATE_TAG = bytes(keccak(text="qanat/v1/certificate"))
+
+
+def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
+    """Check ticket ranges, key hashes and the aggregate key. ``keys``: registered keys by their hash, from events."""
+    first = 0
+    for entry in roster.entries:
+        if entry.first_ticket != first or entry.tickets == 0:
+            yield f"tickets of {entry.operator} begin at {entry.first_ticket}, not {first}"
+        first = entry.first_ticket + entry.tickets
+    if first != roster.tickets:
+        yield f"holds {first} tickets, says {roster.tickets}"
+    capped = len(roster.entries) >= 3
+    for entry in roster.entries:
+        if capped and 3 * entry.tickets > roster.tickets:
+            yield f"{entry.operator} holds more than a third of the tickets"
+    missing = [entry.operator for entry in roster.entries if entry.key_hash not in keys]
+    if missing:
+        yield f"keys of {', '.join(missing)} were never registered"
+    elif bls.aggregate_keys([keys[entry.key_hash] for entry in roster.entries]) != roster.aggregate_key:
+        yield "the aggregate key is not the sum of the operators' keys"
+
+
+def certificate_digest(chain_id: int, objects: str, item: CertifiedObject) -> bytes:
+    """Return what the operators signed (docs/protocol.md)."""
+    opened = item.opened
+    kinds = ["bytes32", "uint256", "address", "bytes32", "uint32", "uint32", "bytes32", *(["uint32"] * 5)]
+    return bytes(
+        keccak(
+            encode(
+                kinds,
+                [
+                    CERTIFICATE_TAG,
+                    chain_id,
+                    objects,
+                    opened.object_id,
+                    opened.shard,
+                    opened.roster,
+                    opened.manifest_root,
+                    opened.width,
+                    opened.k,
+                    opened.n,
+                    opened.matrices,
+                    opened.epochs,
+                ],
+            )
+        )
+    )
+
+
+def manifest_root(item: CertifiedObject) -> bytes:
+    """Return the root that the opening's own parameters give."""
+    opened = item.opened
+    numbers = b"".join(value.to_bytes(4, "big") for value in (opened.width, opened.k, opened.n, opened.matrices))
+    parameters = keccak(numbers + opened.size.to_bytes(8, "big") + opened.content_hash + opened.header_hash)
+    return bytes(keccak(b"\x02" + opened.tree_root + parameters))
+
+
+def check_certificate(
+    item: CertifiedObject, population: Population, evidence: Evidence, keys: dict[bytes, bytes]
+) -> Iterator[str]:
+    """Check one certificate: who signed, what, in time, enough; and that what was certified is an encoding."""
+    opened, certificate = item.opened, item.certificate
+    roster = population.rosters[opened.roster]
+    tickets = roster.tickets
+    if manifest_root(item) != opened.manifest_root:
+        yield "the manifest root is not that of the opening's parameters"
+    if certificate.block > opened.block + population.parameters.epoch_length:
+        yield f"certified in block {certificate.block}, more than an epoch after the opening in {opened.block}"
+    first = population.first_epoch_after(certificate.block)
+    if (certificate.first_epoch, certificate.end_epoch) != (first, first + opened.epochs):
+        yield f"lives in epochs {certificate.first_epoch} to {certificate.end_epoch}, should begin with {first}"
+
+    absent = sum(roster.entries[index].tickets for index in certificate.non_signers)
+    signed, each = tickets - absent, opened.n // tickets
+    needed = max(-(-2 * tickets // 3), -(-(opened.k + tickets // 3 * each) // each))
+    if opened.n % tickets or signed < needed:
+        yield f"signed by {signed} of {tickets} tickets, needs {needed}"
+
+    call = evidence.call_of(certificate.transaction, "Objects", "certify")
+    if tuple(call["nonSigners"]) != certificate.non_signers or call["objectId"] != opened.object_id:
+        yield "the transaction's data is not what the event says"
+    digest = certificate_digest(evidence.chain.chain_id, evidence.chain.contract("Objects").address, item)
+    excluded = [keys[roster.entries[index].key_hash] for index in certificate.non_signers]
+    if not bls.verify_aggregate(roster.aggregate_key, excluded, digest, bytes(call["signature"])):
+        yield "the aggregate signature does not hold"
+
+    signers = [entry.operator for number, entry in enumerate(roster.entries) if number not in certificate.non_signers]
+    manifest = evidence.manifest(opened.object_id, opened.manifest_root, signers)
+    try:
+        dual_check(manifest.commitments, opened.k, opened.n)
+    except FormatError as error:
+        yield f"the commitments are no encoding: {error}"
+
+
+def check_seed(sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
+    """Check that an epoch's seed is its block's randomness, and that it was sealed in time."""
+    seed_block = population.seed_block(sealed.epoch)
+    if evidence.randomness(seed_block) != sealed.seed:
+        yield f"the seed is not the randomness of block {seed_block}"
+    if not seed_block < sealed.sealed_block <= seed_block + population.parameters.sealing_limit:
+        yield f"sealed in block {sealed.sealed_block}, too early or too late for {seed_block}"
+    if sealed.deadline != sealed.sealed_block + population.parameters.window:
+        yield f"the deadline {sealed.deadline} is not sealing + window"
+
+
+def draw_of(population: Population, evidence: Evidence, sealed: SealedEpoch, operator: str) -> Draw:
+    """Return the draw that an operator had to answer, derived anew."""
+    audits = evidence.chain.contract("Audits").address
+    context = draw_context(evidence.chain.chain_id, audits, population.shard, sealed.epoch, sealed.seed, operator)
+    return Draw.of(context, population.snapshot(sealed.epoch, operator), population.parameters.samples)
+
+
+def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
+    """Check one response: in time, for the operator's own draw, every commitment the manifest's, the opening true."""
+    if not sealed.sealed_block < answer.block <= sealed.deadline:
+        yield f"answered in block {answer.block}, outside {sealed.sealed_block + 1} to {sealed.deadline}"
+    call = evidence.call_of(answer.transaction, "Audits", "respond")["response"]
+    if (call["shard"], call["epoch"], call["operator"]) != (answer.shard, answer.epoch, answer.operator):
+        yield "the transaction's data is for another duty"
+        return
+    draw = draw_of(population, evidence, sealed, answer.operator)
+    absent = {item.opened.object_id: item.certificate.non_signers for item in population.objects}
+    reads = follow(draw, answer.epoch, lambda listed: absent[listed.object_id])
+    live = [read for read in reads if read.void is None]
+    if (len(live), len(reads)) != (answer.live, answer.read) or len(call["reads"]) != len(reads):
+        yield f"shows {answer.live} live of {answer.read} positions; the draw has {len(live)} of {len(reads)}"
+        return
+    yield from _check_opening(call, reads, draw, population, evidence)
+
+
+def _check_opening(
+    call: dict[str, Any], reads: Sequence[Read], draw: Draw, population: Population, evidence: Evidence
+) -> Iterator[str]:
+    live: list[tuple[bytes, int, bytes]] = []
+    commitments: list[bytes] = []
+    for read, witness in zip(reads, call["reads"], strict=True):
+        if read.void is not None:
+            continue
+        manifest = _manifest_of(read, population, evidence)
+        commitment = manifest.commitments[read.slice]
+        raw = kzg.decompress(commitment)
+        if bytes(witness["point"]) != raw:
+            yield f"read {read.number} shows another commitment than the manifest's for slice {read.slice}"
+            return
+        live.append((read.object_id, read.slice, raw))
+        commitments.append(commitment)
+    if not live:
+        if call["y"] != 0 or call["proof"]:
+            yield "opens something although nothing was live"
+        return
+    bound = transcript_hash(live)
+    folded = kzg.fold_commitments(commitments, fold_weights(draw.context, bound, len(live)))
+    point = opening_point(draw.context, bound).to_bytes(32, "big")
+    if not kzg.verify(folded, point, int(call["y"]).to_bytes(32, "big"), bytes(call["proof"])):
+        yield "the folded opening does not hold"
+
+
+def _manifest_of(read: Read, population: Population, evidence: Evidence) -> Manifest:
+    roster = population.rosters[read.spot.place.roster]
+    return evidence.manifest(read.object_id, read.listed.manifest_root, roster.operators)
+
+
+def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) -> Iterator[str]:
+    """Check that a carried-out slash took no more than its roster fixed, and paid the reporter no more than its due."""
+    bond, fee, stake = evidence.views.slash_terms(slash.shard, slash.roster, slash.operator)
+    if slash.bond_taken > bond:
+        yield f"took {slash.bond_taken} of the bond, the roster fixed {bond}"
+    if slash.reporter_reward != min(fee, slash.bond_taken // 2):
+        yield f"paid the reporter {slash.reporter_reward}, not {min(fee, slash.bond_taken // 2)}"
+    for token, taken in slash.stake_taken.items():
+        if taken > stake.get(token, 0):
+            yield f"took {taken} of {token}, the roster fixed {stake.get(token, 0)}"
+    if population.snapshot(slash.epoch, slash.operator).held == 0:
+        yield "slashed although it held nothing"

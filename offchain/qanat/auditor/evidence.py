@@ -1,0 +1,80 @@
+"""What the auditor reads beside events: transaction data, block headers, manifests from nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from qanat.chain.connection import Chain
+from qanat.chain.header import encode_header
+from qanat.chain.views import Views
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import AuditFailed, FormatError, NodeError
+from qanat.objects import Manifest
+
+__all__ = ["Evidence"]
+
+_MANIFEST_LIMIT = 512 << 20
+
+
+class Evidence:
+    """Reads and keeps what proves an event. Raises :class:`AuditFailed` where the evidence itself does not hold."""
+
+    def __init__(self, chain: Chain, views: Views) -> None:
+        self.chain, self.views = chain, views
+        self._manifests: dict[bytes, Manifest] = {}
+        self._endpoints: dict[str, str] = {}
+
+    def call_of(self, transaction: bytes, contract: str, function: str) -> dict[str, Any]:
+        """Return the arguments of the call that a transaction made. Raises :class:`AuditFailed` when it made another."""
+        found = self.chain.web3.eth.get_transaction(transaction)  # type: ignore[arg-type]
+        target = self.chain.contract(contract)
+        if str(found.get("to", "")).lower() != target.address.lower():
+            raise AuditFailed(
+                f"Transaction 0x{transaction.hex()} calls {found.get('to')}, not {contract}.",
+                hint="Calls through other contracts need an endpoint with traces.",
+            )
+        called, arguments = target.decode_function_input(found["input"])
+        if called.fn_name != function:
+            raise AuditFailed(f"Transaction 0x{transaction.hex()} calls {called.fn_name}, not {function}.")
+        return dict(arguments)
+
+    def randomness(self, block: int) -> bytes:
+        """Return a block's RANDAO mix, from a header that hashes to the block's hash."""
+        header = self.chain.block(block)
+        encoded = encode_header(header)
+        if keccak(encoded) != bytes.fromhex(str(header["hash"])[2:]):
+            raise AuditFailed(f"The header of block {block} does not hash to its hash.")
+        return bytes.fromhex(str(header["mixHash"])[2:])
+
+    def manifest(self, object_id: bytes, root: bytes, operators: list[str]) -> Manifest:
+        """Return an object's manifest from the first of the operators' nodes that has it; its root is compared with
+        the chain's.
+
+        Raises :class:`AuditFailed` when no node has it.
+        """
+        if object_id not in self._manifests:
+            self._manifests[object_id] = asyncio.run(self._fetch(object_id, root, operators))
+        return self._manifests[object_id]
+
+    async def _fetch(self, object_id: bytes, root: bytes, operators: list[str]) -> Manifest:
+        reasons = []
+        async with connections(len(operators), connect_seconds=2.0) as http:
+            for operator in operators:
+                node = NodeClient(http, operator, self._endpoint(operator), self.chain.chain_id)
+                try:
+                    manifest = Manifest.from_bytes(await node.get_manifest(object_id, _MANIFEST_LIMIT))
+                except (NodeError, FormatError) as error:
+                    reasons.append(str(error))
+                    continue
+                if manifest.root == root:
+                    return manifest
+                reasons.append(f"{operator} serves a manifest with another root")
+        raise AuditFailed(f"No node serves the manifest of object 0x{object_id.hex()}: {'; '.join(reasons)}")
+
+    def _endpoint(self, operator: str) -> str:
+        if operator not in self._endpoints:
+            self._endpoints[operator] = self.views.operator(operator).endpoint
+        return self._endpoints[operator]

@@ -1,0 +1,176 @@
+"""Who holds what in an epoch, derived from events: the auditor's own account of what ``Objects`` and ``Shards``
+answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from qanat.chain.draws import BUCKETS, Bucket, ListedObject, Place, Snapshot, non_signers_hash
+from qanat.chain.views import Roster, ShardParameters, Views
+from qanat.errors import AuditFailed
+from qanat.index import Index
+from qanat.index.records import Certificate, IndexedObject
+
+__all__ = ["CertifiedObject", "Population"]
+
+
+@dataclass(frozen=True)
+class CertifiedObject:
+    """An object, its certificate, and what one row of it costs for one epoch (payment token units)."""
+
+    opened: IndexedObject
+    certificate: Certificate
+    row_fee: int
+
+    def rows_per_ticket(self, tickets: int) -> int:
+        """Rows that each ticket of its roster holds."""
+        return self.opened.n // tickets * self.opened.matrices
+
+    def is_live(self, epoch: int) -> bool:
+        """Whether it is drawn from and paid in the epoch."""
+        return self.certificate.first_epoch <= epoch < self.certificate.end_epoch
+
+
+class Population:
+    """All rosters and certified objects of one shard, from the index; roster entries from the chain, where they are
+    immutable.
+    """
+
+    def __init__(self, views: Views, index: Index, shard: int) -> None:
+        self.views, self.index, self.shard = views, index, shard
+        self.parameters: ShardParameters = views.shard_parameters(shard)
+        self.first_block = views.first_block(shard)
+        self._snapshots: dict[tuple[int, str], Snapshot] = {}
+
+    @cached_property
+    def rosters(self) -> dict[int, Roster]:
+        """Rosters by number."""
+        return {item.number: self.views.roster(self.shard, item.number) for item in self.index.rosters(self.shard)}
+
+    @cached_property
+    def objects(self) -> list[CertifiedObject]:
+        """Certified objects in the order of their certificates."""
+        opened = {item.object_id: item for item in self.index.objects(shard=self.shard)}
+        return [
+            CertifiedObject(opened[item.object_id], item, self.views.object(item.object_id).row_fee)
+            for item in self.index.certificates()
+            if item.object_id in opened
+        ]
+
+    @cached_property
+    def vacancies(self) -> dict[str, list[int]]:
+        """Blocks in which an operator's places fell vacant, by operator."""
+        found: dict[str, list[int]] = {}
+        for event in self.index.events("PlaceVacated", contract="Shards"):
+            if int(str(event.arguments["shard"])) == self.shard:
+                found.setdefault(str(event.arguments["operator"]), []).append(event.block)
+        return found
+
+    def seed_block(self, epoch: int) -> int:
+        """The block whose randomness seeds the epoch."""
+        return self.first_block + epoch * self.parameters.epoch_length
+
+    def frozen_block(self, epoch: int) -> int:
+        """B_e."""
+        return self.seed_block(epoch) - self.parameters.finality
+
+    def first_epoch_after(self, block: int) -> int:
+        """First epoch whose B_e is at or after a block."""
+        past = block + self.parameters.finality - self.first_block
+        return max(1, -(-past // self.parameters.epoch_length))
+
+    def live_rows(self, roster: Roster, index: int, epoch: int) -> tuple[int, int]:
+        """Rows per ticket that an operator signed and that are live, and their fee, in an epoch."""
+        rows = fee = 0
+        for item in self.objects:
+            if (
+                item.opened.roster == roster.number
+                and item.is_live(epoch)
+                and index not in item.certificate.non_signers
+            ):
+                count = item.rows_per_ticket(roster.tickets)
+                rows += count
+                fee += count * item.row_fee
+        return rows, fee
+
+    def is_vacant(self, roster: Roster, operator: str, epoch: int) -> bool:
+        """Whether the operator's place in the roster was vacant at B_e."""
+        since, until = roster.head.snapshot_block, self.frozen_block(epoch)
+        return any(since <= block <= until for block in self.vacancies.get(operator, ()))
+
+    def snapshot(self, epoch: int, operator: str) -> Snapshot:
+        """What can be drawn from an operator in an epoch."""
+        key = (epoch, operator)
+        if key not in self._snapshots:
+            self._snapshots[key] = self._derive(epoch, operator)
+        return self._snapshots[key]
+
+    def earned(self, epoch: int, operator: str) -> int:
+        """The fee of all rows that an operator held in an epoch, payment token units."""
+        total = 0
+        for place in self.snapshot(epoch, operator).places:
+            _, fee = self.live_rows(self.rosters[place.roster], place.index, epoch)
+            total += place.tickets * fee
+        return total
+
+    def operators_in(self, epoch: int) -> list[str]:
+        """Everyone with a place in a roster that may have live objects in the epoch."""
+        found: dict[str, None] = {}
+        for roster in self.rosters.values():
+            if roster.head.end_epoch > epoch:
+                found.update(dict.fromkeys(roster.operators))
+        return list(found)
+
+    def _derive(self, epoch: int, operator: str) -> Snapshot:
+        places = []
+        for number in sorted(self.rosters):
+            roster = self.rosters[number]
+            index = roster.index_of(operator)
+            if index is None or roster.head.end_epoch <= epoch or self.is_vacant(roster, operator, epoch):
+                continue
+            entry = roster.entries[index]
+            rows, _ = self.live_rows(roster, index, epoch)
+            places.append(
+                Place(
+                    roster=number,
+                    roster_tickets=roster.tickets,
+                    index=index,
+                    first_ticket=entry.first_ticket,
+                    tickets=entry.tickets,
+                    held=entry.tickets * rows,
+                    buckets=self._buckets(roster, epoch),
+                )
+            )
+        return Snapshot(tuple(places))
+
+    def _buckets(self, roster: Roster, epoch: int) -> tuple[Bucket, ...]:
+        head = roster.head
+        span = -(-(head.end_epoch - head.active_from_epoch) // BUCKETS)
+        lists: list[list[ListedObject]] = [[] for _ in range(BUCKETS)]
+        for item in self.objects:
+            if item.opened.roster != roster.number or item.certificate.first_epoch > epoch:
+                continue
+            bucket = (item.certificate.end_epoch - 1 - head.active_from_epoch) // span
+            if not 0 <= bucket < BUCKETS:
+                raise AuditFailed(f"Object 0x{item.opened.object_id.hex()} ends outside its roster's term.")
+            listed = lists[bucket]
+            start = listed[-1].end if listed else 0
+            listed.append(
+                ListedObject(
+                    index=len(listed),
+                    object_id=item.opened.object_id,
+                    start=start,
+                    end=start + item.rows_per_ticket(roster.tickets),
+                    end_epoch=item.certificate.end_epoch,
+                    n=item.opened.n,
+                    matrices=item.opened.matrices,
+                    manifest_root=item.opened.manifest_root,
+                    non_signers_hash=non_signers_hash(item.certificate.non_signers),
+                )
+            )
+        return tuple(
+            Bucket(listed[-1].end if listed and epoch < head.active_from_epoch + (number + 1) * span else 0, listed)
+            for number, listed in enumerate(lists)
+        )
