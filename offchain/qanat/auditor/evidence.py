@@ -28,7 +28,7 @@ class Evidence:
         self._endpoints: dict[str, str] = {}
 
     def call_of(self, transaction: bytes, contract: str, function: str) -> dict[str, Any]:
-        """Return the arguments of the call that a transaction made. Raises :class:`AuditFailed` when it made another."""
+        """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it made another one."""
         found = self.chain.web3.eth.get_transaction(transaction)  # type: ignore[arg-type]
         target = self.chain.contract(contract)
         if str(found.get("to", "")).lower() != target.address.lower():
@@ -50,8 +50,7 @@ class Evidence:
         return bytes.fromhex(str(header["mixHash"])[2:])
 
     def manifest(self, object_id: bytes, root: bytes, operators: list[str]) -> Manifest:
-        """Return an object's manifest from the first of the operators' nodes that has it; its root is compared with
-        the chain's.
+        """Return an object's manifest from the first node that has it; its root is compared with the chain's.
 
         Raises :class:`AuditFailed` when no node has it.
         """

@@ -1,6 +1,4 @@
-"""Who holds what in an epoch, derived from events: the auditor's own account of what ``Objects`` and ``Shards``
-answer.
-"""
+"""Who holds what in an epoch, derived from events: the auditor's own account of `Objects` and `Shards`."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ class CertifiedObject:
 
 
 class Population:
-    """All rosters and certified objects of one shard, from the index; roster entries from the chain, where they are
-    immutable.
-    """
+    """All rosters and certified objects of one shard: from the index, and roster entries from the chain."""
 
     def __init__(self, views: Views, index: Index, shard: int) -> None:
         self.views, self.index, self.shard = views, index, shard

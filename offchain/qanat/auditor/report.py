@@ -10,8 +10,9 @@ __all__ = ["AuditReport", "Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not hold. ``kind``: certificate, response, seed, roster, miss, slash or payment;
-    ``subject``: which one; ``what``: why.
+    """One thing that does not hold.
+
+    ``kind``: certificate, response, seed, roster, miss, slash or payment; ``subject``: which one; ``what``: why.
     """
 
     kind: str

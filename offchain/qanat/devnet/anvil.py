@@ -27,9 +27,7 @@ ACCOUNTS = 60
 
 
 def find_anvil(root: Path) -> str:
-    """Returns the path of Anvil's own binary: from ``node_modules`` under ``root``, else from PATH. Raises
-    :class:`InputError`.
-    """
+    """Return the path of Anvil: from ``node_modules`` under ``root``, else from PATH. Raises :class:`InputError`."""
     for found in sorted(root.glob("node_modules/@foundry-rs/anvil-*/bin/anvil")):
         if os.access(found, os.X_OK):
             return str(found)

@@ -27,9 +27,7 @@ _STOP_SECONDS = 10.0
 
 
 def assign_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Returns ``count`` distinct TCP ports that are free on ``host`` now. Raises :class:`PortInUse` if the system has
-    none.
-    """
+    """Return distinct TCP ports that are free on ``host`` now. Raises :class:`PortInUse` if there are too few."""
     sockets: list[socket.socket] = []
     try:
         for _ in range(count):
@@ -105,8 +103,9 @@ class Child:
 
 
 class Supervisor:
-    """Starts children and ends them all. Use as a context manager; SIGTERM and SIGHUP become
-    :class:`KeyboardInterrupt` inside it.
+    """Starts children and ends them all.
+
+    Use as a context manager; SIGTERM and SIGHUP become :class:`KeyboardInterrupt` inside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,8 +130,9 @@ class Supervisor:
         raise KeyboardInterrupt
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
-        """Starts ``command`` with its output in ``<folder>/<name>.log`` (appended). Raises :class:`NodeError` if it
-        can't be started.
+        """Start ``command`` with its output in ``<folder>/<name>.log`` (appended).
+
+        Raises :class:`NodeError` if it can't be started.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / f"{name}.log"
