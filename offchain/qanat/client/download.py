@@ -1,0 +1,282 @@
+"""Any k verified rows of every matrix, from whichever nodes give them first.
+
+Data rows are preferred (nothing has to be decoded), parity rows stand in where a node is down, slow, withholds, or lies. Every slice is verified
+against the manifest before it is used, many at a time; who sent a false one is named and asked no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
+from qanat.kzg import bad_slices
+from qanat.node.requests import TextSigner
+from qanat.objects.manifest import Manifest
+
+__all__ = ["Downloader", "SourceReport"]
+
+#: Bytes of slices fetched and verified together.
+GROUP_BYTES = 16 << 20
+#: Groups at hand or on their way beside the one that is being decoded.
+AHEAD = 1
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+
+
+@dataclass
+class SourceReport:
+    """What one operator's node did: slices that were used, and why it was left alone."""
+
+    operator: str
+    endpoint: str
+    slices: int = 0
+    unreachable: int = 0
+    refused: int = 0
+    withheld: int = 0
+    liar: bool = False
+    last_error: str = ""
+
+
+@dataclass
+class _Source:
+    client: NodeClient
+    report: SourceReport
+    seconds: float = 0.3
+    not_before: float = 0.0
+    pause: float = _FIRST_PAUSE
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(6))
+
+    @property
+    def usable(self) -> bool:
+        return not self.report.liar
+
+    def failed(self, now: float) -> None:
+        self.not_before = now + self.pause
+        self.pause = min(_LONGEST_PAUSE, 2 * self.pause)
+
+    def worked(self, took: float) -> None:
+        self.pause, self.not_before = _FIRST_PAUSE, 0.0
+        self.seconds = 0.8 * self.seconds + 0.2 * took
+
+
+class Downloader:
+    """Fetches matrices in the background, in order, a bounded number ahead.
+
+    ``holders[row]`` is the operator that holds a row, the same for every matrix. Use as a context manager; :meth:`rows` blocks until k verified
+    rows of a matrix are there.
+    """
+
+    def __init__(
+        self,
+        object_id: bytes,
+        manifest: Manifest,
+        holders: Sequence[str],
+        endpoints: dict[str, str],
+        *,
+        chain_id: int,
+        signer: TextSigner | None,
+        seconds: float = 900.0,
+        slice_seconds: float = 20.0,
+        on_slices: Callable[[int], None] | None = None,
+    ) -> None:
+        self.object_id = object_id
+        self.manifest = manifest
+        self.holders = list(holders)
+        self.reports = {operator: SourceReport(operator, endpoint) for operator, endpoint in endpoints.items()}
+        self._endpoints = endpoints
+        self._chain_id = chain_id
+        self._signer = signer
+        self._deadline = time.monotonic() + seconds
+        self._slice_seconds = slice_seconds
+        self._on_slices = on_slices
+        self._slice_bytes = 32 * manifest.width
+        self._group = max(1, GROUP_BYTES // (self._slice_bytes * manifest.k))
+        self._groups: dict[int, Future[dict[int, dict[int, bytes]]]] = {}
+        self._sources: dict[str, _Source] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="download", daemon=True)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Downloader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        def stop() -> None:
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.call_later(0.05, self._loop.stop)
+
+        self._loop.call_soon_threadsafe(stop)
+        self._thread.join(10)
+
+    def rows(self, matrix: int) -> dict[int, bytes]:
+        """Return k verified rows of a matrix by row number. Raises :class:`NotEnoughSlices` when time or nodes run out."""
+        group = matrix // self._group
+        last = (self.manifest.matrices - 1) // self._group
+        with self._lock:
+            for wanted in range(group, min(group + AHEAD, last) + 1):
+                if wanted not in self._groups:
+                    self._groups[wanted] = asyncio.run_coroutine_threadsafe(self._fetch_group(wanted), self._loop)
+            for old in [known for known in self._groups if known < group]:
+                del self._groups[old]
+            future = self._groups[group]
+        return future.result()[matrix]
+
+    # ---- in the background thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+
+        async def open_sources() -> None:
+            http = connections(len(self._endpoints))
+            for operator, endpoint in self._endpoints.items():
+                client = NodeClient(http, operator, endpoint, self._chain_id, self._signer)
+                self._sources[operator] = _Source(client, self.reports[operator])
+
+        self._loop.run_until_complete(open_sources())
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _fetch_group(self, group: int) -> dict[int, dict[int, bytes]]:
+        first = group * self._group
+        matrices = range(first, min(first + self._group, self.manifest.matrices))
+        good: dict[int, dict[int, bytes]] = {matrix: {} for matrix in matrices}
+        while True:
+            missing = [matrix for matrix in matrices if len(good[matrix]) < self.manifest.k]
+            if not missing:
+                return good
+            fetched = await _gather([self._fetch_matrix(matrix, good[matrix]) for matrix in missing])
+            new = [
+                (matrix, row, data) for matrix, rows in zip(missing, fetched, strict=True) for row, data in rows.items()
+            ]
+            commitments = [self.manifest.commitments[matrix * self.manifest.n + row] for matrix, row, _ in new]
+            bad = set(await asyncio.to_thread(bad_slices, [data for _, _, data in new], commitments))
+            used = 0
+            for position, (matrix, row, data) in enumerate(new):
+                report = self.reports[self.holders[row]]
+                if position in bad:
+                    report.liar = True
+                    report.last_error = f"sent a false slice {matrix * self.manifest.n + row}"
+                else:
+                    good[matrix][row] = data
+                    report.slices += 1
+                    used += 1
+            if self._on_slices is not None:
+                self._on_slices(used)
+
+    async def _fetch_matrix(self, matrix: int, have: dict[int, bytes]) -> dict[int, bytes]:
+        """Fetch, unverified, as many rows as are missing: the best first, one more for each that fails or dawdles."""
+        needed = self.manifest.k - len(have)
+        got: dict[int, bytes] = {}
+        running: dict[asyncio.Task[bytes | None], int] = {}
+        tried: set[int] = set()
+        try:
+            while len(got) < needed:
+                now = time.monotonic()
+                if now > self._deadline:
+                    raise self._not_enough(matrix, len(have) + len(got))
+                wanted = needed - len(got) - len(running)
+                candidates = self._candidates(have.keys() | got.keys() | tried | set(running.values()), now)
+                for row in candidates[: max(0, wanted)]:
+                    running[asyncio.ensure_future(self._fetch_row(matrix, row))] = row
+                if not running:
+                    # nobody is left to ask now: who failed may be asked again after its pause
+                    tried.clear()
+                    await asyncio.sleep(self._until_somebody(matrix, have.keys() | got.keys(), len(have) + len(got)))
+                    continue
+                slowest = max(self._sources[self.holders[row]].seconds for row in running.values())
+                patience = max(1.0, 4 * slowest)
+                done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    # hedge: one more row beside those that dawdle
+                    spare = [row for row in candidates if row not in running.values()]
+                    if spare:
+                        running[asyncio.ensure_future(self._fetch_row(matrix, spare[0]))] = spare[0]
+                for task in done:
+                    row = running.pop(task)
+                    tried.add(row)
+                    data = task.result()
+                    if data is not None and len(got) < needed:
+                        got[row] = data
+        finally:
+            for task in running:
+                task.cancel()
+        return got
+
+    def _candidates(self, taken: set[int], now: float) -> list[int]:
+        usable = [
+            row
+            for row in range(self.manifest.n)
+            if row not in taken and (source := self._sources[self.holders[row]]).usable and source.not_before <= now
+        ]
+        # data rows first; among rows of a kind the faster nodes
+        return sorted(usable, key=lambda row: (row >= self.manifest.k, self._sources[self.holders[row]].seconds, row))
+
+    def _until_somebody(self, matrix: int, have: set[int], count: int) -> float:
+        sources = [self._sources[self.holders[row]] for row in range(self.manifest.n) if row not in have]
+        usable = [source for source in sources if source.usable]
+        if len(have) + len(usable) < self.manifest.k:
+            raise self._not_enough(matrix, count)
+        now = time.monotonic()
+        return max(0.05, min(source.not_before for source in usable) - now)
+
+    async def _fetch_row(self, matrix: int, row: int) -> bytes | None:
+        source = self._sources[self.holders[row]]
+        report = source.report
+        async with source.gate:
+            if not source.usable or source.not_before > time.monotonic():
+                return None
+            started = time.monotonic()
+            try:
+                data = await source.client.get_slice(
+                    self.object_id, matrix * self.manifest.n + row, self._slice_bytes, seconds=self._slice_seconds
+                )
+            except NodeUnreachable as error:
+                report.unreachable += 1
+                report.last_error = error.message
+                source.failed(time.monotonic())
+                return None
+            except (NodeRefused, MalformedHex) as error:
+                withheld = error.data.get("status") == 429
+                report.withheld += withheld
+                report.refused += not withheld
+                report.last_error = error.message
+                source.failed(time.monotonic())
+                return None
+            source.worked(time.monotonic() - started)
+            return data
+
+    def _not_enough(self, matrix: int, count: int) -> NotEnoughSlices:
+        reasons = {report.operator: report.last_error for report in self.reports.values() if report.last_error}
+        withheld = any(report.withheld for report in self.reports.values())
+        return NotEnoughSlices(
+            f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; {self.manifest.k} are needed."
+            + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
+            hint="Nodes serve little while challenges are open: try again after their deadline."
+            if withheld
+            else "Try again when more nodes are up.",
+            object_id=self.object_id,
+            matrix=matrix,
+            got=count,
+            needed=self.manifest.k,
+            reasons=reasons,
+        )
+
+
+async def _gather(coroutines: Sequence[Coroutine[Any, Any, dict[int, bytes]]]) -> list[dict[int, bytes]]:
+    """Run all; the first error cancels the others and is raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise

@@ -1,0 +1,171 @@
+"""One operator's node as seen by a client: bounded answers, errors that name the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import httpx
+
+from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable
+from qanat.node.requests import TextSigner, authorization
+
+__all__ = ["NodeClient", "connections"]
+
+_ANSWER_LIMIT = 64 << 10
+_SIGNATURE_BYTES = 128
+
+
+def connections(operators: int, *, connect_seconds: float = 5.0) -> httpx.AsyncClient:
+    """Return a pool of connections to nodes; it follows no redirects, uses no proxy of the environment and sends no cookies."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(30.0, connect=connect_seconds),
+        limits=httpx.Limits(max_connections=16 * max(1, operators), max_keepalive_connections=8 * max(1, operators)),
+        follow_redirects=False,
+        trust_env=False,
+        verify=_trust(),
+    )
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@dataclass(frozen=True)
+class NodeClient:
+    """Calls of docs/protocol.md to the node of one operator. Every method raises :class:`NodeUnreachable` when the node does not
+    answer in time, and :class:`NodeRefused` (with ``status``, ``error`` and ``retry_after`` in its data) when it answers no.
+    """
+
+    http: httpx.AsyncClient
+    operator: str
+    endpoint: str
+    chain_id: int
+    signer: TextSigner | None = None
+
+    async def put_manifest(self, object_id: bytes, manifest: bytes, *, seconds: float = 60.0) -> None:
+        """Send an object's manifest."""
+        await self._call("PUT", f"/objects/0x{object_id.hex()}/manifest", manifest, seconds=seconds)
+
+    async def put_slice(self, object_id: bytes, index: int, data: bytes, *, seconds: float = 60.0) -> None:
+        """Send one slice."""
+        await self._call("PUT", f"/objects/0x{object_id.hex()}/slices/{index}", data, seconds=seconds)
+
+    async def sign(self, object_id: bytes, *, seconds: float = 600.0) -> bytes:
+        """Ask for the node's signature: 128 bytes, not verified."""
+        answer = await self._json("POST", f"/objects/0x{object_id.hex()}/signature", b"", seconds=seconds)
+        return self._hex(answer.get("signature"), _SIGNATURE_BYTES)
+
+    async def get_manifest(self, object_id: bytes, limit: int, *, seconds: float = 60.0) -> bytes:
+        """Fetch an object's manifest of at most ``limit`` bytes, not verified."""
+        return await self._call("GET", f"/objects/0x{object_id.hex()}/manifest", limit=limit, seconds=seconds)
+
+    async def get_slice(self, object_id: bytes, index: int, length: int, *, seconds: float = 20.0) -> bytes:
+        """Fetch one slice of exactly ``length`` bytes, not verified; the request is signed."""
+        path = f"/objects/0x{object_id.hex()}/slices/{index}"
+        data = await self._call("GET", path, signed=True, limit=length, seconds=seconds)
+        if len(data) != length:
+            raise self._refused(f"sent {len(data)} bytes of slice {index} instead of {length}", status=502)
+        return data
+
+    async def put_key(self, asset_id: int, sealed: bytes, *, seconds: float = 30.0) -> None:
+        """Deposit an asset's data key, sealed to the operator's sealing key; the request is signed."""
+        body = json.dumps({"sealed": "0x" + sealed.hex()}).encode()
+        await self._call("PUT", f"/keys/{asset_id}", body, signed=True, seconds=seconds)
+
+    async def release_key(self, asset_id: int, request: dict[str, Any], *, seconds: float = 240.0) -> bytes:
+        """Ask for an asset's data key with a signed KeyRequest; returns it sealed to the recipient key."""
+        answer = await self._json("POST", f"/keys/{asset_id}/release", json.dumps(request).encode(), seconds=seconds)
+        return self._hex(answer.get("sealed"))
+
+    async def status(self, *, seconds: float = 10.0) -> dict[str, Any]:
+        """Fetch what the node says of itself."""
+        return await self._json("GET", "/status", b"", seconds=seconds, limit=4 << 20)
+
+    # ---- below the calls
+
+    async def _json(
+        self, method: str, path: str, body: bytes, *, seconds: float, limit: int = _ANSWER_LIMIT
+    ) -> dict[str, Any]:
+        raw = await self._call(method, path, body, seconds=seconds, limit=limit)
+        try:
+            answer = json.loads(raw)
+        except ValueError as error:
+            raise self._refused(f"answered {method} {path} with something that is no JSON", status=502) from error
+        if not isinstance(answer, dict):
+            raise self._refused(f"answered {method} {path} with something that is no JSON object", status=502)
+        return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        seconds: float,
+        signed: bool = False,
+        limit: int = _ANSWER_LIMIT,
+    ) -> bytes:
+        headers = {"Accept-Encoding": "identity"}
+        if signed and self.signer is not None:
+            headers["Authorization"] = authorization(self.signer, self.chain_id, self.operator, method, path, body)
+        url = self.endpoint.rstrip("/") + path
+        timeout = httpx.Timeout(seconds, connect=min(seconds, 5.0))
+
+        async def exchange() -> tuple[httpx.Response, bytes]:
+            async with self.http.stream(method, url, content=body, headers=headers, timeout=timeout) as response:
+                parts: list[bytes] = []
+                size = 0
+                allowed = limit if response.is_success else _ANSWER_LIMIT
+                async for part in response.aiter_bytes():
+                    size += len(part)
+                    if size > allowed:
+                        raise self._refused(f"answered {method} {path} with more than {allowed} bytes", status=502)
+                    parts.append(part)
+            return response, b"".join(parts)
+
+        try:
+            # the timeout of httpx counts anew with every byte: a node that drips must not hold anybody up
+            response, raw = await asyncio.wait_for(exchange(), seconds)
+        except (httpx.HTTPError, httpx.InvalidURL, asyncio.TimeoutError, TimeoutError) as error:
+            raise NodeUnreachable(
+                f"The node of {self.operator} at {self.endpoint} does not answer {method} {path}: "
+                f"{type(error).__name__} {error}".rstrip()
+                + ".",
+                operator=self.operator,
+                endpoint=self.endpoint,
+            ) from error
+        if response.is_success:
+            return raw
+        raise self._error(response.status_code, raw, response.headers.get("retry-after"))
+
+    def _error(self, status: int, raw: bytes, retry_after: str | None) -> NodeRefused:
+        try:
+            answer = json.loads(raw)
+            name, message = str(answer["error"])[:64], str(answer["message"])[:2000]
+            data = answer["data"] if isinstance(answer.get("data"), dict) else {}
+        except (ValueError, KeyError, TypeError):
+            name, message, data = "", f"HTTP status {status}", {}
+        wait = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+        return self._refused(f"said: {message}", status=status, error=name, retry_after=wait, answer=data)
+
+    def _refused(self, what: str, **data: Any) -> NodeRefused:
+        return NodeRefused(
+            f"The node of {self.operator} {what}", operator=self.operator, endpoint=self.endpoint, **data
+        )
+
+    def _hex(self, value: Any, length: int | None = None) -> bytes:
+        try:
+            raw = bytes.fromhex(str(value).removeprefix("0x"))
+        except ValueError as error:
+            raise MalformedHex(
+                f"The node of {self.operator} sent {str(value)[:40]!r}, which is not hexadecimal."
+            ) from error
+        if length is not None and len(raw) != length:
+            raise MalformedHex(f"The node of {self.operator} sent {len(raw)} bytes instead of {length}.")
+        return raw

@@ -1,0 +1,154 @@
+"""What a node is told: ``node.json``, and where its passphrase comes from.
+
+::
+
+    {"operator": "0x…", "shard": 1, "rpc": "http://…", "deployment": "local.json", "data": "data",
+     "host": "127.0.0.1", "port": 7101, "keys": {"bls": "…", "sealing": "…", "responder": "…"}}
+
+Paths are relative to the file. Optional, with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false,
+``capacityBytes`` 0 (no limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import is_address, to_checksum_address
+
+from qanat.errors import BadParameters, FileUnreadable
+
+__all__ = ["NodeConfig", "load_config", "passphrase"]
+
+_NEEDED = {
+    "operator": str,
+    "shard": int,
+    "rpc": str,
+    "deployment": str,
+    "data": str,
+    "host": str,
+    "port": int,
+    "keys": dict,
+}
+_OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
+    "pollSeconds": ((int, float), 2.0),
+    "seal": (bool, True),
+    "settle": (bool, True),
+    "report": (bool, False),
+    "capacityBytes": (int, 0),
+    "requestSeconds": ((int, float), 60.0),
+    "maxDelaySeconds": ((int, float), 4.0),
+    "logLevel": (str, "info"),
+}
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node's settings, all paths absolute. Times in seconds, ``capacity_bytes`` 0 for no limit."""
+
+    operator: str
+    shard: int
+    rpc: str
+    deployment: Path
+    data: Path
+    host: str
+    port: int
+    bls_key: Path
+    sealing_key: Path
+    responder_key: Path
+    poll_seconds: float = 2.0
+    seal: bool = True
+    settle: bool = True
+    report: bool = False
+    capacity_bytes: int = 0
+    request_seconds: float = 60.0
+    max_delay_seconds: float = 4.0
+    log_level: str = "info"
+
+
+def load_config(path: Path | str) -> NodeConfig:
+    """Return the settings in ``path``. Raises :class:`FileUnreadable`, and :class:`BadParameters` naming the field."""
+    path = Path(path)
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileUnreadable(f"The node's settings {path} can't be read: {error}.", path=str(path)) from error
+    except ValueError as error:
+        raise BadParameters(f"The node's settings {path} are no JSON: {error}.", path=str(path)) from error
+    if not isinstance(raw, dict):
+        raise BadParameters(f"The node's settings {path} are no JSON object.", path=str(path))
+    for name, kind in _NEEDED.items():
+        if name not in raw:
+            raise BadParameters(f"{path} lacks {name!r}.", hint="See docs/protocol.md.", field=name)
+        _check(path, name, raw[name], kind)
+    values = {name: default for name, (_, default) in _OPTIONAL.items()}
+    for name, value in raw.items():
+        if name in _OPTIONAL:
+            _check(path, name, value, _OPTIONAL[name][0])
+            values[name] = value
+        elif name not in _NEEDED:
+            raise BadParameters(f"{path} has an unknown field {name!r}.", hint="Is it misspelt?", field=name)
+    keys = raw["keys"]
+    for name in ("bls", "sealing", "responder"):
+        if not isinstance(keys.get(name), str):
+            raise BadParameters(f"{path} names no file for the {name} key.", field=f"keys.{name}")
+    if not is_address(raw["operator"]):
+        raise BadParameters(f"{path}: operator {raw['operator']!r} is no address.", field="operator")
+    if not 0 < raw["port"] < 1 << 16:
+        raise BadParameters(f"{path}: port {raw['port']} is out of range.", field="port")
+    for name in ("pollSeconds", "requestSeconds"):
+        if values[name] <= 0:
+            raise BadParameters(f"{path}: {name} must be above zero.", field=name)
+    if raw["shard"] < 0 or values["capacityBytes"] < 0 or values["maxDelaySeconds"] < 0:
+        raise BadParameters(f"{path}: shard, capacityBytes and maxDelaySeconds can't be negative.")
+    if values["logLevel"] not in _LEVELS:
+        raise BadParameters(f"{path}: logLevel is one of {', '.join(_LEVELS)}.", field="logLevel")
+    base = path.resolve().parent
+    return NodeConfig(
+        operator=to_checksum_address(raw["operator"]),
+        shard=raw["shard"],
+        rpc=raw["rpc"],
+        deployment=base / raw["deployment"],
+        data=base / raw["data"],
+        host=raw["host"],
+        port=raw["port"],
+        bls_key=base / keys["bls"],
+        sealing_key=base / keys["sealing"],
+        responder_key=base / keys["responder"],
+        poll_seconds=float(values["pollSeconds"]),
+        seal=values["seal"],
+        settle=values["settle"],
+        report=values["report"],
+        capacity_bytes=values["capacityBytes"],
+        request_seconds=float(values["requestSeconds"]),
+        max_delay_seconds=float(values["maxDelaySeconds"]),
+        log_level=values["logLevel"],
+    )
+
+
+def passphrase() -> str:
+    """Return what opens the node's key files: ``QANAT_PASSPHRASE``, or the first line of ``QANAT_PASSPHRASE_FILE``.
+
+    Raises :class:`BadParameters` when neither is set, :class:`FileUnreadable` when the file can't be read.
+    """
+    given = os.environ.get("QANAT_PASSPHRASE")
+    if given is not None:
+        return given
+    file = os.environ.get("QANAT_PASSPHRASE_FILE")
+    if file is None:
+        raise BadParameters("No passphrase for the key files.", hint="Set QANAT_PASSPHRASE or QANAT_PASSPHRASE_FILE.")
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise FileUnreadable(f"The passphrase file {file} can't be read: {error}.", path=file) from error
+    return lines[0] if lines else ""
+
+
+def _check(path: Path, name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    if wrong:
+        raise BadParameters(f"{path}: {name} has the wrong type: {value!r}.", field=name)

@@ -1,0 +1,222 @@
+"""The node's process: ``qanat.node.daemon.run("node.json")``.
+
+Start: settings, keys, port, chain, stores, one look at the chain, then API, duty loop and keeper. SIGTERM or SIGINT: no new requests, those under
+way are finished, the loops end after what they are sending, the stores are flushed. After ``kill -9`` the next start goes on from what is durable.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from qanat import bls
+from qanat.chain.connection import Chain
+from qanat.chain.sender import Sender
+from qanat.chain.signer import KeySigner
+from qanat.chain.views import Views
+from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFile
+from qanat.keys.seal import load_sealing_key
+from qanat.node.api import make_app
+from qanat.node.config import NodeConfig, load_config, passphrase
+from qanat.node.duty import DutyLoop
+from qanat.node.follower import Follower
+from qanat.node.intake import Intake
+from qanat.node.keeper import Keeper
+from qanat.node.keyholder import KeyHolder
+from qanat.node.metrics import Metrics
+from qanat.node.service import Service
+from qanat.node.state import NodeState
+from qanat.store import LmdbStore
+
+__all__ = ["Node", "run"]
+
+_STARTUP_SECONDS = 60.0
+_GRACE_SECONDS = 8
+log = structlog.get_logger("qanat.node")
+
+
+def run(config_path: str | Path) -> None:
+    """Run a node until SIGTERM or SIGINT.
+
+    Raises :class:`PortInUse`, :class:`WrongKeyFile`, :class:`BadParameters`, :class:`ChainUnreachable`, :class:`StoreError` before it serves anything.
+    """
+    config = load_config(config_path)
+    _log_to_stderr(config.log_level)
+    with Node(config) as node:
+        node.serve()
+
+
+class Node:
+    """A node's parts, wired. Use as a context manager: leaving it closes the stores."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        password = passphrase()
+        bls_key = bls.load_key(config.bls_key, password)
+        sealing_key = load_sealing_key(config.sealing_key, password)
+        responder = KeySigner.from_keyfile(config.responder_key, password)
+        self.config = config
+        self.socket = _listen(config.host, config.port)
+        try:
+            chain = _connect(config)
+            views = Views(chain)
+            _check_operator(config, views, bls_key, sealing_key.public_key)
+            self.state = NodeState(config.data / "state")
+            try:
+                self.store = LmdbStore(config.data / "slices")
+            except BaseException:
+                self.state.close()
+                raise
+        except BaseException:
+            self.socket.close()
+            raise
+        metrics = Metrics()
+        follower = Follower(views, config.shard, config.poll_seconds)
+        follower.refresh()
+        intake = Intake(config, views, self.store, self.state, bls_key, metrics)
+        sender = Sender(chain, responder, timeout=120.0)
+        key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
+        self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
+        self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
+        self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.duty.stop()
+        self.keeper.stop()
+        for thread in (self.duty, self.keeper):
+            if thread.is_alive():
+                thread.join(_GRACE_SECONDS)
+        self.service.close()
+        self.store.close()
+        self.state.close()
+        self.socket.close()
+        log.info("stopped")
+
+    def serve(self) -> None:
+        """Serve until a signal."""
+        settings = uvicorn.Config(
+            make_app(self.service),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            limit_concurrency=256,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            h11_max_incomplete_event_size=64 << 10,
+            server_header=False,
+        )
+        server = uvicorn.Server(settings)
+        self.duty.start()
+        self.keeper.start()
+        threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+        host, port = self.socket.getsockname()[:2]
+        log.info("serving", operator=self.config.operator, host=host, port=port)
+        with _calm_signals():
+            server.run(sockets=[self.socket])
+
+
+@contextmanager
+def _calm_signals() -> Iterator[None]:
+    """The server raises a signal again once it has ended: by then it has done its work."""
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        return
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(256)
+    except OSError as error:
+        listening.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise PortInUse(
+                f"Port {port} of {host} can't be had: {error.strerror}.",
+                hint="Stop what listens there, or set another port in node.json.",
+                host=host,
+                port=port,
+            ) from error
+        raise BadParameters(f"Can't listen on {host}: {error}.", host=host, port=port) from error
+    listening.setblocking(False)
+    return listening
+
+
+def _connect(config: NodeConfig) -> Chain:
+    deadline = time.monotonic() + _STARTUP_SECONDS
+    while True:
+        try:
+            chain = Chain.connect(config.rpc, deployment=config.deployment)
+            chain.check_deployed()
+        except ChainUnreachable as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the chain", error=error.message)
+            time.sleep(2.0)
+        else:
+            return chain
+
+
+def _check_operator(config: NodeConfig, views: Views, key: bls.SecretKey, sealing_key: bytes) -> None:
+    if not views.is_registered(config.operator):
+        raise BadParameters(
+            f"{config.operator} is not registered as operator.", hint="Register first.", operator=config.operator
+        )
+    registered = views.operator(config.operator)
+    if registered.key != key.public_key:
+        raise WrongKeyFile(f"{config.bls_key} is not the BLS key under which {config.operator} is registered.")
+    if registered.sealing_key != sealing_key:
+        raise WrongKeyFile(f"{config.sealing_key} is not the sealing key under which {config.operator} is registered.")
+
+
+def _warm_up() -> None:
+    """Load set-up and compiled kernels before the first object or challenge needs them."""
+    from qanat import kzg
+
+    zeros = bytes(32 * kzg.BLOB_ELEMENTS)
+    started = time.monotonic()
+    identity = bytes([0xC0]) + bytes(47)
+    kzg.verify_slices([zeros, zeros], [identity, identity])
+    kzg.open_at(zeros, bytes(32))
+    log.info("warm", seconds=round(time.monotonic() - started, 2))
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s", force=True)
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,268 @@
+"""The duty loop: follows the chain, seals epochs, answers challenges.
+
+It remembers per (shard, epoch) what it did, but decides by what the chain says: an answer that a reorganisation dropped is sent again, one that
+stands is never sent twice. Nothing is answered from a slice whose checksum fails.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from eth_utils.crypto import keccak
+from web3.exceptions import TransactionNotFound
+
+from qanat.chain.draws import ListedObject, follow
+from qanat.chain.header import encode_header
+from qanat.chain.sender import Sender
+from qanat.chain.signer import Signer
+from qanat.chain.snapshots import SnapshotReader
+from qanat.chain.views import DutyStatus, Views
+from qanat.errors import ChainError, SliceMismatch, StoreError, TransactionReverted
+from qanat.node.answer import Response, build_response
+from qanat.node.config import NodeConfig
+from qanat.node.follower import EpochView, Follower
+from qanat.node.intake import Intake
+from qanat.node.metrics import Metrics
+from qanat.node.state import Duty, DutyState, NodeState, moved
+
+__all__ = ["DutyLoop", "non_signers_of"]
+
+_LONGEST_PAUSE = 20.0
+_SEND_SECONDS = 90.0
+log = structlog.get_logger("qanat.node.duty")
+
+
+def non_signers_of(views: Views, object_id: bytes) -> tuple[int, ...]:
+    """Return the roster indexes of those who did not sign an object, from its ``ObjectCertified`` event.
+
+    Raises :class:`ChainError` when the endpoint has no such log.
+    """
+    record = views.object(object_id)
+    length = views.shard_parameters(record.shard).epoch_length
+    objects = views.chain.contract("Objects")
+    event = objects.events.ObjectCertified()
+    logs = event.get_logs(
+        from_block=record.opened_block,
+        to_block=min(views.chain.latest(), record.opened_block + length),
+        argument_filters={"objectId": object_id},
+    )
+    if not logs:
+        raise ChainError(f"The chain's logs do not tell who signed object 0x{object_id.hex()}.", object_id=object_id)
+    return tuple(int(index) for index in logs[-1]["args"]["nonSigners"])
+
+
+class DutyLoop(threading.Thread):
+    """Runs until :meth:`stop`. One round per poll interval; a round that the chain fails is tried again, later and later."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        views: Views,
+        state: NodeState,
+        follower: Follower,
+        intake: Intake,
+        signer: Signer,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(name="duty", daemon=True)
+        self.config = config
+        self.views = views
+        self.state = state
+        self.follower = follower
+        self.intake = intake
+        self.metrics = metrics
+        self.reader = SnapshotReader(views)
+        self._sender = Sender(views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0)
+        self._answers = Sender(
+            views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0, on_sent=lambda _, sent: self._sent(sent)
+        )
+        self._answering: Duty | None = None
+        self._held: dict[int, int] = {}
+        self._wait_until: dict[int, tuple[float, int]] = {}
+        self._seal_at: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._failures = 0
+
+    def stop(self) -> None:
+        """Ask the loop to end; it finishes what it is sending."""
+        self._ended.set()
+
+    def run(self) -> None:
+        """See the class."""
+        while not self._ended.is_set():
+            pause = self.config.poll_seconds
+            try:
+                self.round()
+                self._failures = 0
+            except ChainError as error:
+                self._failures += 1
+                self.metrics.count("qanat_chain_errors_total")
+                pause = min(_LONGEST_PAUSE, pause * 2 ** min(self._failures, 6))
+                log.warning("chain failed", error=error.message, failures=self._failures)
+            except Exception:  # the outermost loop: a duty missed costs stake, so nothing may end it
+                self._failures += 1
+                pause = min(_LONGEST_PAUSE, pause * 2 ** min(self._failures, 6))
+                log.exception("round failed")
+            self._ended.wait(pause)
+
+    def round(self) -> None:
+        """Look at the chain once and do what is due."""
+        before = self.follower.heads.latest
+        heads = self.follower.refresh()
+        if heads.latest != before:
+            self.state.set_number("block", heads.latest)
+        for view in self.follower.epochs():
+            if self._ended.is_set():
+                return
+            try:
+                self._attend(view, heads.latest, heads.finalized)
+            except TransactionReverted as error:
+                log.warning("transaction refused", epoch=view.epoch, error=error.message)
+                self._back_off(view.epoch)
+
+    # ---- one epoch
+
+    def _attend(self, view: EpochView, latest: int, finalized: int) -> None:
+        epoch = view.epoch
+        if latest <= view.seed_block:
+            return
+        duty = self.state.duty(self.config.shard, epoch) or Duty(self.config.shard, epoch, DutyState.WAITING)
+        if duty.state in (DutyState.SETTLED, DutyState.MISSED, DutyState.VOID, DutyState.NONE):
+            return
+        held = self._held_rows(epoch)
+        if held == 0:
+            # B_e lies before the seed block, by the chain's finality: this does not change any more
+            self._move(duty, DutyState.NONE)
+        elif view.deadline == 0:
+            self._before_sealing(view, duty, latest, finalized)
+        else:
+            self._after_sealing(view, duty, latest, finalized)
+
+    def _held_rows(self, epoch: int) -> int:
+        if epoch not in self._held:
+            self._held[epoch] = self.views.held_rows(self.config.shard, epoch, self.config.operator)
+            if len(self._held) > 256:
+                del self._held[min(self._held)]
+        return self._held[epoch]
+
+    def _before_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
+        if latest > view.sealing_end:
+            if finalized > view.sealing_end:
+                self._move(duty, DutyState.VOID)
+            return
+        if duty.state is not DutyState.WAITING or self.state.duty(duty.shard, duty.epoch) is None:
+            duty = self._move(duty, DutyState.WAITING, deadline=0)
+        if self.config.seal and latest < view.sealing_end:
+            self._seal(view)
+
+    def _seal(self, view: EpochView) -> None:
+        """Seal an epoch that nobody sealed, each operator after a delay of its own so that not all send at once."""
+        now = time.monotonic()
+        if view.epoch not in self._seal_at:
+            share = int.from_bytes(keccak(text=f"{self.config.operator} {view.epoch}")[:4], "big") / 2**32
+            self._seal_at[view.epoch] = now + share * self.config.max_delay_seconds
+        if now < self._seal_at[view.epoch] or self._is_waiting(view.epoch):
+            return
+        header = encode_header(self.views.chain.block(view.seed_block))
+        audits = self.views.chain.contract("Audits")
+        try:
+            self._sender.send(audits.functions.seal(self.config.shard, view.epoch, header))
+        except TransactionReverted as error:
+            if error.error_name != "AlreadySealed":
+                raise
+            return
+        self.metrics.count("qanat_epochs_sealed_total")
+        log.info("sealed", epoch=view.epoch)
+
+    def _after_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
+        if duty.state is DutyState.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
+            return
+        status = self.views.duty(self.config.shard, view.epoch, self.config.operator)
+        if status is DutyStatus.ANSWERED:
+            if duty.state is not DutyState.ANSWERED:
+                self.metrics.count("qanat_epochs_answered_total")
+                log.info("answered", epoch=view.epoch)
+            self._move(duty, DutyState.ANSWERED, deadline=view.deadline, note="")
+        elif status is DutyStatus.MISSED or finalized > view.deadline:
+            if duty.state is not DutyState.MISSED:
+                log.error("missed", epoch=view.epoch, before=duty.state.value)
+            self._move(duty, DutyState.MISSED, deadline=view.deadline)
+        elif latest < view.deadline and not self._is_pending(duty) and not self._is_waiting(view.epoch):
+            self._answer(view, duty)
+
+    def _answer(self, view: EpochView, duty: Duty) -> None:
+        if duty.state is not DutyState.UNABLE:
+            duty = self._move(duty, DutyState.OPEN, deadline=view.deadline)
+        started = time.monotonic()
+        try:
+            response = self.response(view.epoch)
+        except (StoreError, SliceMismatch) as error:
+            if duty.state is not DutyState.UNABLE:
+                self.metrics.count("qanat_epochs_unanswerable_total")
+                log.error("cannot answer", epoch=view.epoch, error=error.message)
+            self._move(duty, DutyState.UNABLE, note=error.message)
+            self._back_off(view.epoch)
+            return
+        log.info("answering", epoch=view.epoch, reads=len(response.reads), seconds=round(time.monotonic() - started, 3))
+        audits = self.views.chain.contract("Audits")
+        self._answering = duty
+        try:
+            self._answers.send(audits.functions.respond(response.as_tuple()))
+        finally:
+            self._answering = None
+        self._move(duty, DutyState.ANSWERED, note="")
+        self.metrics.count("qanat_epochs_answered_total")
+        log.info("answered", epoch=view.epoch, seconds=round(time.monotonic() - started, 3))
+
+    def response(self, epoch: int) -> Response:
+        """Return the answer to a sealed epoch's challenge, from verified slices only.
+
+        Raises :class:`StoreError` naming the slice that is missing or damaged, :class:`ChainError`.
+        """
+        draw = self.reader.draw(self.config.shard, epoch, self.config.operator)
+        reads = follow(draw, epoch, self._absent)
+        return build_response(
+            self.config.shard,
+            epoch,
+            self.config.operator,
+            reads,
+            draw.context,
+            manifest_of=lambda object_id: self.intake.known(object_id).manifest,
+            slice_of=self.intake.read_verified,
+        )
+
+    def _absent(self, listed: ListedObject) -> Sequence[int]:
+        return non_signers_of(self.views, listed.object_id)
+
+    # ---- memory
+
+    def _move(self, duty: Duty, state: DutyState, **changes: object) -> Duty:
+        after = moved(duty, state, **changes)
+        if after != duty or self.state.duty(duty.shard, duty.epoch) is None:
+            self.state.record_duty(after)
+        return after
+
+    def _sent(self, transaction: str) -> None:
+        if self._answering is not None:
+            self._answering = self._move(self._answering, DutyState.SENT, transaction=transaction)
+
+    def _is_pending(self, duty: Duty) -> bool:
+        """Whether an answer of before a restart, or one that was given up waiting for, still waits for a block."""
+        if duty.state is not DutyState.SENT or not duty.transaction:
+            return False
+        try:
+            found = self.views.chain.web3.eth.get_transaction(duty.transaction)  # type: ignore[arg-type]
+        except TransactionNotFound:
+            return False
+        return found.get("blockNumber") is None
+
+    def _back_off(self, epoch: int) -> None:
+        _, times = self._wait_until.get(epoch, (0.0, 0))
+        pause = min(_LONGEST_PAUSE, self.config.poll_seconds * 2**times)
+        self._wait_until[epoch] = (time.monotonic() + pause, times + 1)
+
+    def _is_waiting(self, epoch: int) -> bool:
+        return time.monotonic() < self._wait_until.get(epoch, (0.0, 0))[0]

@@ -1,0 +1,128 @@
+"""Where the chain is: heads, open epochs, records of objects; asked once per round, read by everyone else without a call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from qanat.chain.views import ObjectRecord, ObjectStatus, Seed, Views
+
+__all__ = ["EpochView", "Follower", "Heads"]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Numbers of the newest, newest safe and newest final block; ``seen``: monotonic seconds of the look."""
+
+    latest: int = 0
+    safe: int = 0
+    finalized: int = 0
+    seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class EpochView:
+    """One epoch as of the last round. ``deadline``: last block in which an answer counts, 0 while it is not sealed."""
+
+    epoch: int
+    seed_block: int
+    sealing_end: int
+    deadline: int
+
+    def is_window(self, latest: int) -> bool:
+        """Whether its challenge is known, or could be in the next block, and may still be answered."""
+        if latest + 1 < self.seed_block:
+            return False
+        if self.deadline:
+            return latest <= self.deadline
+        return latest <= self.sealing_end
+
+    def is_void(self, latest: int) -> bool:
+        """Whether it can no longer be sealed."""
+        return self.deadline == 0 and latest > self.sealing_end
+
+
+class Follower:
+    """Looks at one shard's chain. :meth:`refresh` is called by the duty loop; the rest reads what it saw."""
+
+    def __init__(self, views: Views, shard: int, poll_seconds: float) -> None:
+        self.views = views
+        self.shard = shard
+        self.poll_seconds = poll_seconds
+        self.parameters = views.shard_parameters(shard)
+        self.first_block = views.first_block(shard)
+        self._heads = Heads()
+        self._epochs: dict[int, EpochView] = {}
+        self._records: dict[bytes, tuple[float, ObjectRecord]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def heads(self) -> Heads:
+        """What the last round saw."""
+        return self._heads
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last look is recent enough to judge windows by."""
+        return self._heads.latest > 0 and time.monotonic() - self._heads.seen < 10 + 5 * self.poll_seconds
+
+    def refresh(self) -> Heads:
+        """Look at the chain. Raises :class:`ChainError`."""
+        chain = self.views.chain
+        seen = time.monotonic()
+        latest = chain.latest()
+        heads = Heads(latest, min(latest, chain.safe_block()), min(latest, chain.finalized_block()), seen)
+        epochs = {epoch: self._look(epoch) for epoch in self.epochs_of_interest(latest)}
+        with self._lock:
+            self._heads, self._epochs = heads, epochs
+        return heads
+
+    def epochs_of_interest(self, latest: int) -> list[int]:
+        """Epochs whose challenge may still be sealed, answered or reported, ascending; epoch 0 is never audited."""
+        parameters = self.parameters
+        length = parameters.epoch_length
+        span = parameters.sealing_limit + parameters.window + parameters.reporting + 2 * parameters.finality
+        newest = (latest + 1 - self.first_block) // length
+        oldest = max(1, -((self.first_block + span - latest) // length))
+        return list(range(oldest, newest + 1))
+
+    def epochs(self) -> list[EpochView]:
+        """The epochs that the last round looked at, ascending."""
+        with self._lock:
+            return [self._epochs[epoch] for epoch in sorted(self._epochs)]
+
+    def open_epochs(self) -> list[int]:
+        """Epochs whose response window is open."""
+        latest = self._heads.latest
+        return [view.epoch for view in self.epochs() if view.is_window(latest)]
+
+    def record(self, object_id: bytes) -> ObjectRecord:
+        """Return an object's record at the newest block, at most one round old. Raises :class:`ChainError`."""
+        now = time.monotonic()
+        with self._lock:
+            known = self._records.get(object_id)
+        if known is not None and now - known[0] < max(1.0, self.poll_seconds):
+            return known[1]
+        record = self.views.object(object_id)
+        with self._lock:
+            if len(self._records) > 4096:
+                self._records.clear()
+            self._records[object_id] = (now, record)
+        return record
+
+    def window_epochs_of(self, object_id: bytes) -> list[int]:
+        """Open epochs in which an object can be drawn. Raises :class:`ChainError`."""
+        open_epochs = self.open_epochs()
+        if not open_epochs:
+            return []
+        record = self.record(object_id)
+        if record.status is not ObjectStatus.CERTIFIED:
+            return []
+        return [epoch for epoch in open_epochs if record.first_epoch <= epoch < record.end_epoch]
+
+    def _look(self, epoch: int) -> EpochView:
+        seed_block = self.first_block + epoch * self.parameters.epoch_length
+        seed = self.views.seed(self.shard, epoch)
+        sealed = seed if seed.is_sealed else Seed(b"", 0, 0)
+        return EpochView(epoch, seed_block, seed_block + self.parameters.sealing_limit, sealed.deadline)

@@ -1,0 +1,227 @@
+"""What a node does that has no deadline in blocks: settling rewards, reporting misses, carrying out slashes, deleting what is over.
+
+Deleting obeys one rule (DESIGN §5.2): nothing goes before the last epoch whose population saw it is closed, nor, once signed, before the
+certification deadline plus finality. Everything is judged by the final block.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from eth_utils.crypto import keccak
+
+from qanat.chain.sender import Sender
+from qanat.chain.signer import Signer
+from qanat.chain.views import DutyStatus, ObjectStatus, Views
+from qanat.errors import ChainError, TransactionReverted
+from qanat.node.config import NodeConfig
+from qanat.node.follower import Follower
+from qanat.node.intake import Intake
+from qanat.node.keyholder import KeyHolder
+from qanat.node.metrics import Metrics
+from qanat.node.state import DutyState, HeldObject, NodeState, moved
+
+__all__ = ["Keeper"]
+
+log = structlog.get_logger("qanat.node.keeper")
+_LONGEST_PAUSE = 60.0
+
+
+class Keeper(threading.Thread):
+    """Runs until :meth:`stop`, one round every other poll interval."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        views: Views,
+        state: NodeState,
+        follower: Follower,
+        intake: Intake,
+        key_holder: KeyHolder,
+        signer: Signer,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self.config = config
+        self.views = views
+        self.state = state
+        self.follower = follower
+        self.intake = intake
+        self.key_holder = key_holder
+        self.metrics = metrics
+        self._sender = Sender(views.chain, signer, timeout=90.0)
+        self._ended = threading.Event()
+        self._report_at: dict[tuple[int, str], float] = {}
+        self._failures = 0
+
+    def stop(self) -> None:
+        """Ask the keeper to end."""
+        self._ended.set()
+
+    def run(self) -> None:
+        """See the class."""
+        while not self._ended.is_set():
+            pause = 2 * self.config.poll_seconds
+            try:
+                self.round()
+                self._failures = 0
+            except ChainError as error:
+                self._failures += 1
+                pause = min(_LONGEST_PAUSE, pause * 2 ** min(self._failures, 6))
+                log.warning("chain failed", error=error.message)
+            except Exception:  # the outermost loop of its thread
+                self._failures += 1
+                pause = min(_LONGEST_PAUSE, pause * 2 ** min(self._failures, 6))
+                log.exception("round failed")
+            self._ended.wait(pause)
+
+    def round(self) -> None:
+        """Do once what is due."""
+        heads = self.follower.heads
+        if heads.latest == 0:
+            return
+        self.key_holder.settle_releases(heads.finalized)
+        if self.config.settle:
+            self._settle(heads.latest, heads.safe)
+        if self.config.report:
+            self._report(heads.latest)
+        self.delete_what_is_over(heads.finalized)
+
+    # ---- money
+
+    def _settle(self, latest: int, safe: int) -> None:
+        rewards = self.views.chain.contract("Rewards")
+        for duty in self.state.duties(self.config.shard, last=64):
+            if self._ended.is_set():
+                return
+            if duty.state is not DutyState.ANSWERED or min(latest, safe) <= duty.deadline:
+                continue
+            if self.views.duty(duty.shard, duty.epoch, self.config.operator) is not DutyStatus.ANSWERED:
+                continue  # a reorganisation: the duty loop sees to it
+            if not self.views.is_settled(duty.shard, duty.epoch, self.config.operator):
+                try:
+                    self._sender.send(rewards.functions.settle(duty.shard, duty.epoch, self.config.operator))
+                    self.metrics.count("qanat_epochs_settled_total")
+                except TransactionReverted as error:
+                    if error.error_name not in ("AlreadySettled", "NothingToSettle"):
+                        log.warning("cannot settle", epoch=duty.epoch, error=error.message)
+                        continue
+            self.state.record_duty(moved(duty, DutyState.SETTLED))
+            log.info("settled", epoch=duty.epoch)
+        self._claim_intake()
+
+    def _claim_intake(self) -> None:
+        """Claim what signing earned, once for each change of a roster's count."""
+        rosters = {held.roster for held in self.state.objects().values()}
+        objects, rewards = self.views.chain.contract("Objects"), self.views.chain.contract("Rewards")
+        for roster in sorted(rosters):
+            arguments = (self.config.shard, roster, self.config.operator)
+            every, excluded = self.views.chain.call(objects.functions.intakePerTicket(*arguments))
+            name = f"intake {roster}"
+            due = int(every) - int(excluded)
+            if due == self.state.number(name):
+                continue
+            try:
+                self._sender.send(rewards.functions.claimIntake(*arguments))
+            except TransactionReverted as error:
+                if error.error_name != "NothingToClaim":
+                    log.warning("cannot claim intake", roster=roster, error=error.message)
+                    continue
+            self.state.set_number(name, due)
+
+    # ---- others' misses
+
+    def _report(self, latest: int) -> None:
+        for view in self.follower.epochs():
+            if view.deadline == 0 or latest <= view.deadline:
+                continue
+            for operator in self._population(view.epoch):
+                if operator == self.config.operator or self._ended.is_set():
+                    continue
+                status = self.views.duty(self.config.shard, view.epoch, operator)
+                if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
+                    self._report_one(view.epoch, operator)
+                elif status is DutyStatus.MISSED:
+                    self._execute(view.epoch, operator, latest)
+        self._execute_known(latest)
+
+    def _population(self, epoch: int) -> list[str]:
+        operators: dict[str, None] = {}
+        for roster in self.views.rosters_live_in(self.config.shard, epoch):
+            operators.update(dict.fromkeys(self.views.roster(self.config.shard, roster).operators))
+        return list(operators)
+
+    def _report_one(self, epoch: int, operator: str) -> None:
+        if self.views.held_rows(self.config.shard, epoch, operator) == 0:
+            return
+        now = time.monotonic()
+        if (epoch, operator) not in self._report_at:
+            share = int.from_bytes(keccak(text=f"{self.config.operator} {epoch} {operator}")[:4], "big") / 2**32
+            self._report_at[epoch, operator] = now + share * self.config.max_delay_seconds
+        if now < self._report_at[epoch, operator]:
+            return
+        audits = self.views.chain.contract("Audits")
+        try:
+            self._sender.send(audits.functions.reportMiss(self.config.shard, epoch, operator))
+        except TransactionReverted as error:
+            log.info("miss not reported", epoch=epoch, operator=operator, error=error.message)
+            self._report_at[epoch, operator] = now + 30
+            return
+        self.metrics.count("qanat_misses_reported_total")
+        log.warning("miss reported", epoch=epoch, operator=operator)
+
+    def _execute_known(self, latest: int) -> None:
+        """Slashes become due after their epoch has left the follower's range."""
+        for epoch, operator in list(self._report_at):
+            if latest > self.follower.first_block + (epoch + 1) * self.follower.parameters.epoch_length and (
+                self.views.duty(self.config.shard, epoch, operator) is DutyStatus.MISSED
+            ):
+                self._execute(epoch, operator, latest)
+
+    def _execute(self, epoch: int, operator: str, latest: int) -> None:
+        restaking = self.views.chain.contract("Restaking")
+        slash_id = self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator))
+        slash = self.views.slash(bytes(slash_id))
+        if slash.executed or latest < slash.ready_block:
+            if slash.executed:
+                self._report_at.pop((epoch, operator), None)
+            else:
+                self._report_at.setdefault((epoch, operator), 0.0)
+            return
+        try:
+            self._sender.send(restaking.functions.executeSlash(slash_id))
+        except TransactionReverted as error:
+            log.info("slash not executed", epoch=epoch, operator=operator, error=error.message)
+            return
+        self._report_at.pop((epoch, operator), None)
+        self.metrics.count("qanat_slashes_executed_total")
+        log.warning("slash executed", epoch=epoch, operator=operator)
+
+    # ---- deleting
+
+    def delete_what_is_over(self, finalized: int) -> None:
+        """Delete the objects that nobody can ask for any more."""
+        for object_id, held in self.state.objects().items():
+            if self._ended.is_set():
+                return
+            if self._is_over(object_id, held, finalized):
+                self.intake.forget(object_id)
+                self.metrics.count("qanat_objects_deleted_total")
+                log.info("deleted", object=object_id.hex())
+
+    def _is_over(self, object_id: bytes, held: HeldObject, finalized: int) -> bool:
+        parameters = self.follower.parameters
+        if finalized <= held.certification_deadline + parameters.finality:
+            return False
+        record = self.views.object(object_id, finalized)
+        if record.status is not ObjectStatus.CERTIFIED:
+            return True  # never certified, and no block that could still change can certify it
+        first_after = self.follower.first_block + record.end_epoch * parameters.epoch_length
+        if finalized <= first_after:
+            return False
+        last = self.views.seed(held.shard, record.end_epoch - 1, finalized)
+        if last.is_sealed:
+            return finalized > last.deadline + parameters.finality
+        return finalized > first_after - parameters.epoch_length + parameters.sealing_limit + parameters.finality

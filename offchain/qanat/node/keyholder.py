@@ -1,0 +1,287 @@
+"""The key holder's part: data keys deposited by owners, released to licensees because the chain says so.
+
+A deposit stays sealed to the operator's sealing key. A release needs a license that is in force at the newest and at the newest final block,
+and the licensee's signature over license, holder, recipient key and deadline; it is recorded on chain before the key leaves
+(docs/decisions/0005), and recorded again should a reorganisation drop it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import structlog
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_utils.address import to_checksum_address
+
+from qanat.chain.sender import Sender
+from qanat.chain.views import LicenseRecord, Views
+from qanat.errors import (
+    BadParameters,
+    ChainError,
+    DecryptionFailed,
+    InvalidSignature,
+    KeyUnavailable,
+    MalformedHex,
+    NodeRefused,
+    NotLicensed,
+    TransactionReverted,
+)
+from qanat.keys.seal import SealingKey, open_sealed, seal
+from qanat.node.config import NodeConfig
+from qanat.node.metrics import Metrics
+from qanat.node.requests import Asker
+from qanat.node.state import DepositedKey, NodeState, PendingRelease
+
+__all__ = ["KeyHolder", "key_request"]
+
+_KEY_REQUEST = {
+    "KeyRequest": [
+        {"name": "licenseId", "type": "uint256"},
+        {"name": "keyHolder", "type": "address"},
+        {"name": "recipientKey", "type": "bytes32"},
+        {"name": "deadline", "type": "uint256"},
+    ]
+}
+_SEALED_LIMIT_BYTES = 1024
+_ERC1271_MAGIC = bytes.fromhex("1626ba7e")
+_ERC1271 = [
+    {
+        "type": "function",
+        "name": "isValidSignature",
+        "stateMutability": "view",
+        "inputs": [{"name": "hash", "type": "bytes32"}, {"name": "signature", "type": "bytes"}],
+        "outputs": [{"name": "", "type": "bytes4"}],
+    }
+]
+log = structlog.get_logger("qanat.node.keys")
+
+
+def key_request(
+    chain_id: int, licenses: str, license_id: int, key_holder: str, recipient_key: bytes, deadline: int
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return (domain, types, message) of the EIP-712 request that a licensee signs."""
+    domain = {"name": "Qanat Licenses", "version": "1", "chainId": chain_id, "verifyingContract": licenses}
+    message = {
+        "licenseId": license_id,
+        "keyHolder": to_checksum_address(key_holder),
+        "recipientKey": recipient_key,
+        "deadline": deadline,
+    }
+    return domain, _KEY_REQUEST, message
+
+
+class KeyHolder:
+    """Keeps data keys for owners and hands them to licensees."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        views: Views,
+        state: NodeState,
+        sealing_key: SealingKey,
+        sender: Sender,
+        metrics: Metrics,
+    ) -> None:
+        self.config = config
+        self.views = views
+        self.state = state
+        self.metrics = metrics
+        self._sealing_key = sealing_key
+        self._sender = sender
+        self._lock = threading.Lock()
+
+    # ---- deposits
+
+    def deposit(self, asset_id: int, body: bytes, asker: Asker) -> None:
+        """Keep a data key that the asset's owner sends, sealed to this operator. Durable on return."""
+        sealed = _hex(_object(body).get("sealed"), "sealed")
+        if len(sealed) > _SEALED_LIMIT_BYTES:
+            raise BadParameters(f"A sealed key has at most {_SEALED_LIMIT_BYTES} bytes.")
+        owner = self._owner(asset_id)
+        if owner != asker.address:
+            raise NotLicensed(
+                f"{asker.address} does not own asset {asset_id}.", hint="Only its owner deposits a key.", owner=owner
+            )
+        self._unseal(asset_id, sealed)
+        self.state.keep_key(asset_id, DepositedKey(sealed.hex(), asker.address, asker.time))
+        log.info("key deposited", asset=asset_id, owner=owner)
+
+    # ---- releases
+
+    def release(self, asset_id: int, asked: Any) -> bytes:
+        """Return an asset's data key sealed to the licensee's recipient key, after recording the release on chain.
+
+        Raises :class:`NotLicensed`, :class:`InvalidSignature`, :class:`KeyUnavailable` (no key here; license not final yet).
+        """
+        license_id, recipient, deadline, signature = _request(asked)
+        deposited = self.state.key(asset_id)
+        if deposited is None:
+            raise KeyUnavailable(f"No key of asset {asset_id} was deposited here.", status=404)
+        record = self._license(license_id, asset_id)
+        if deadline < time.time():
+            raise InvalidSignature(f"The request for license {license_id} ended at {deadline}.", hint="Sign a new one.")
+        self._check_signature(record, license_id, recipient, deadline, signature)
+        data_key = self._unseal(asset_id, bytes.fromhex(deposited.sealed))
+        self._record(record, PendingRelease(license_id, recipient.hex(), deadline, signature.hex()))
+        self.metrics.count("qanat_keys_released_total")
+        log.info("key released", asset=asset_id, license=license_id, licensee=record.licensee)
+        return seal(data_key, recipient, self._info(asset_id, recipient))
+
+    def settle_releases(self, finalized: int) -> None:
+        """Forget releases that are final on chain, and record again those that a reorganisation dropped."""
+        for pending in self.state.releases():
+            if self.views.license(pending.license_id, finalized).released_at:
+                self.state.forget_release(pending.license_id)
+            elif not self.views.license(pending.license_id).released_at:
+                try:
+                    self._send(pending)
+                except TransactionReverted as error:
+                    log.warning("release can't be recorded", license=pending.license_id, error=error.message)
+                    if pending.deadline < time.time():
+                        self.state.forget_release(pending.license_id)
+
+    def _record(self, record: LicenseRecord, pending: PendingRelease) -> None:
+        with self._lock:
+            if record.released_at == 0:
+                # written first: whatever happens from here on, the record reaches the chain or the key stays here
+                self.state.keep_release(pending)
+                try:
+                    self._send(pending)
+                except TransactionReverted:
+                    self.state.forget_release(pending.license_id)
+                    raise
+
+    def _send(self, pending: PendingRelease) -> None:
+        function = self.views.chain.contract("Licenses").functions.recordRelease(
+            pending.license_id,
+            self.config.operator,
+            bytes.fromhex(pending.recipient_key),
+            pending.deadline,
+            bytes.fromhex(pending.signature),
+        )
+        self._sender.send(function)
+
+    def _license(self, license_id: int, asset_id: int) -> LicenseRecord:
+        chain = self.views.chain
+        try:
+            record = self.views.license(license_id)
+        except TransactionReverted as error:
+            raise NotLicensed(f"There is no license {license_id}.", license_id=license_id) from error
+        if record.asset_id != asset_id:
+            raise NotLicensed(f"License {license_id} is for asset {record.asset_id}, not {asset_id}.")
+        self._check_active(license_id, record, chain.timestamp("latest"), "now")
+        finalized = chain.finalized_block()
+        try:
+            final = self.views.license(license_id, finalized)
+        except ChainError as error:  # sold after that block, or the contract is younger
+            raise KeyUnavailable(
+                f"License {license_id} is not final yet.", hint="Try again in a few blocks.", retry_after=2
+            ) from error
+        if (final.asset_id, final.licensee) != (record.asset_id, record.licensee):
+            raise KeyUnavailable(f"License {license_id} is not final yet.", hint="Try again.", retry_after=2)
+        self._check_active(license_id, final, chain.timestamp(finalized), f"at final block {finalized}")
+        return record
+
+    def _check_active(self, license_id: int, record: LicenseRecord, when: int, shown: str) -> None:
+        if record.revoked_at or not record.start <= when < record.end:
+            raise NotLicensed(
+                f"License {license_id} is not in force {shown}.",
+                start=record.start,
+                end=record.end,
+                revoked_at=record.revoked_at,
+                time=when,
+            )
+
+    def _check_signature(
+        self, record: LicenseRecord, license_id: int, recipient: bytes, deadline: int, signature: bytes
+    ) -> None:
+        chain = self.views.chain
+        licenses = chain.contract("Licenses").address
+        request = key_request(chain.chain_id, licenses, license_id, self.config.operator, recipient, deadline)
+        signable = encode_typed_data(*request)
+        try:
+            recover: Any = Account.recover_message
+            if recover(signable, signature=signature) == record.licensee:
+                return
+        except Exception:  # noqa: BLE001, S110  many kinds for malformed bytes: then it may be a contract's signature
+            pass
+        digest = self.views.chain.call(
+            chain.contract("Licenses").functions.keyRequestDigest(license_id, self.config.operator, recipient, deadline)
+        )
+        if chain.has_code(record.licensee):
+            wallet: Any = chain.web3.eth.contract(address=record.licensee, abi=_ERC1271)  # type: ignore[call-overload]
+            try:
+                if bytes(chain.call(wallet.functions.isValidSignature(digest, signature))) == _ERC1271_MAGIC:
+                    return
+            except ChainError as error:
+                raise InvalidSignature(f"The licensee's contract refused the signature: {error.message}") from error
+        raise InvalidSignature(
+            f"The request for license {license_id} is not signed by its licensee {record.licensee}.",
+            status=403,
+            license_id=license_id,
+        )
+
+    # ---- sealing
+
+    def _owner(self, asset_id: int) -> str:
+        try:
+            return self.views.asset_owner(asset_id)
+        except TransactionReverted as error:
+            raise NodeRefused(f"There is no asset {asset_id}.", status=404) from error
+
+    def _info(self, asset_id: int, recipient: bytes) -> bytes:
+        chain = self.views.chain
+        return sealing_info(chain.chain_id, chain.contract("Assets").address, asset_id, recipient)
+
+    def _unseal(self, asset_id: int, sealed: bytes) -> bytes:
+        info = self._info(asset_id, self._sealing_key.public_key)
+        try:
+            return open_sealed(sealed, self._sealing_key, info)
+        except DecryptionFailed as error:
+            raise DecryptionFailed(
+                f"The key of asset {asset_id} was not sealed to this operator, or for another asset or chain.",
+                asset_id=asset_id,
+            ) from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise BadParameters("The body is no JSON.") from error
+    if not isinstance(value, dict):
+        raise BadParameters("The body is no JSON object.")
+    return value
+
+
+def _request(asked: Any) -> tuple[int, bytes, int, bytes]:
+    if not isinstance(asked, dict):
+        raise BadParameters("The body is no JSON object.")
+    numbers = []
+    for name in ("licenseId", "deadline"):
+        value = asked.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 78:
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 256:
+            raise BadParameters(f"{name} is no number below 2^256.", field=name)
+        numbers.append(value)
+    recipient = _hex(asked.get("recipientKey"), "recipientKey")
+    signature = _hex(asked.get("signature"), "signature")
+    if len(recipient) != 32:
+        raise MalformedHex(f"recipientKey has {len(recipient)} bytes instead of 32.")
+    if not 65 <= len(signature) <= 4096:
+        raise MalformedHex(f"signature has {len(signature)} bytes, which is none.")
+    return numbers[0], recipient, numbers[1], signature
+
+
+def _hex(value: Any, name: str) -> bytes:
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise MalformedHex(f"{name} is no 0x-hexadecimal text.")
+    try:
+        return bytes.fromhex(value[2:])
+    except ValueError as error:
+        raise MalformedHex(f"{name} is not hexadecimal.") from error

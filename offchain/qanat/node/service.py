@@ -1,0 +1,155 @@
+"""What the node's API serves, in one place: status, reads under the window's budget, who asks."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from qanat.chain.views import Views
+from qanat.errors import ChainError, NodeRefused, SliceNotFound, StoreError
+from qanat.node.budget import ServingBudget, rows_in_window
+from qanat.node.config import NodeConfig
+from qanat.node.follower import Follower
+from qanat.node.intake import Intake
+from qanat.node.keyholder import KeyHolder
+from qanat.node.metrics import Metrics
+from qanat.node.requests import Asker, verify_authorization
+from qanat.node.state import NodeState
+from qanat.store.protocol import SliceStore
+
+__all__ = ["Service"]
+
+_DUTIES_SHOWN = 32
+log = structlog.get_logger("qanat.node")
+
+
+class Service:
+    """The parts of a running node and the calls that need several of them. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        views: Views,
+        store: SliceStore,
+        state: NodeState,
+        follower: Follower,
+        intake: Intake,
+        key_holder: KeyHolder,
+        metrics: Metrics,
+    ) -> None:
+        self.config = config
+        self.views = views
+        self.store = store
+        self.state = state
+        self.follower = follower
+        self.intake = intake
+        self.key_holder = key_holder
+        self.metrics = metrics
+        #: What was served before this start is forgotten: nothing more is served in windows that are open now.
+        self.budget = ServingBudget(follower.open_epochs())
+        self.workers = ThreadPoolExecutor(12, "api")
+        self.verifiers = ThreadPoolExecutor(2, "verify")
+        self.releasers = ThreadPoolExecutor(4, "release")
+
+    def close(self) -> None:
+        """Wait for the work under way."""
+        for pool in (self.workers, self.verifiers, self.releasers):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    # ---- reads
+
+    def manifest(self, object_id: bytes) -> bytes:
+        """Return an object's manifest as it was taken in."""
+        found = self.state.manifest(object_id)
+        if found is None:
+            raise SliceNotFound(f"The manifest of object 0x{object_id.hex()} is not here.", object_id=object_id)
+        return found
+
+    def serve_slice(self, object_id: bytes, index: int) -> bytes:
+        """Return a slice unless the response window's budget is used up. Raises :class:`NodeRefused` (429) then."""
+        held = self.state.object(object_id)
+        if held is None:
+            raise SliceNotFound(f"Nothing of object 0x{object_id.hex()} is here.", object_id=object_id)
+        matrix, row = divmod(index, held.n)
+        data = self.intake.read_verified(object_id, index)
+        if not self.follower.is_fresh:
+            raise NodeRefused(
+                "The node does not see the chain now, and so not whether challenges are open.",
+                hint="Ask another node.",
+                status=503,
+                retry_after=5,
+            )
+        windows = self.follower.window_epochs_of(object_id)
+        if windows:
+            limit = rows_in_window(held.k, held.operators)
+            if not self.budget.take(object_id, matrix, row, limit, windows):
+                self.metrics.count("qanat_slices_withheld_total")
+                raise NodeRefused(
+                    f"Challenges of epoch {windows[0]} are open; at most {limit} rows of a matrix are served until they close.",
+                    hint="Ask again after the deadline.",
+                    status=429,
+                    retry_after=max(1, round(self.follower.poll_seconds)),
+                    epochs=windows,
+                )
+        self.metrics.count("qanat_slices_served_total")
+        return data
+
+    def authorize(self, header: str | None, method: str, path: str, body: bytes = b"") -> Asker:
+        """Return who signed a request. Raises :class:`InvalidSignature`."""
+        return verify_authorization(header, self.views.chain.chain_id, self.config.operator, method, path, body)
+
+    # ---- what the node says of itself
+
+    def problems(self) -> list[str]:
+        """Return what keeps the node from its work; empty when nothing does."""
+        found = []
+        try:
+            self.views.chain.latest()
+        except ChainError as error:
+            found.append(error.message)
+        try:
+            self.state.set_number("health", int(time.time()))
+        except StoreError as error:
+            found.append(error.message)
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Return operator, places, holdings, duties, as JSON values."""
+        usage = self.store.usage()
+        heads = self.follower.heads
+        places = {}
+        for held in self.state.objects().values():
+            places[held.roster] = {
+                "roster": held.roster,
+                "firstTicket": held.first_ticket,
+                "tickets": held.own_tickets,
+                "of": held.tickets,
+            }
+        return {
+            "operator": self.config.operator,
+            "shard": self.config.shard,
+            "chainId": self.views.chain.chain_id,
+            "places": [places[roster] for roster in sorted(places)],
+            "objects": len(self.state.objects()),
+            "signed": len(self.state.signed_objects()),
+            "slices": usage.slices,
+            "bytes": usage.bytes,
+            "block": heads.latest,
+            "safeBlock": heads.safe,
+            "openEpochs": self.follower.open_epochs(),
+            "duties": [
+                {"epoch": duty.epoch, "state": duty.state.value, "deadline": duty.deadline, "note": duty.note}
+                for duty in self.state.duties(self.config.shard, last=_DUTIES_SHOWN)
+            ],
+        }
+
+    def metrics_text(self) -> str:
+        """Return the metrics, holdings included."""
+        usage = self.store.usage()
+        self.metrics.gauge("qanat_slices", usage.slices)
+        self.metrics.gauge("qanat_bytes", usage.bytes)
+        self.metrics.gauge("qanat_block", self.follower.heads.latest)
+        return self.metrics.text()
