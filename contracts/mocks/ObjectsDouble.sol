@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title ObjectsDouble
+/// @notice Stands in for Objects where a test is about assets: anyone says who owns what, and whether it was certified.
+contract ObjectsDouble {
+    mapping(bytes32 objectId => address) public ownerOf;
+    mapping(bytes32 objectId => uint64) public endEpochOf;
+
+    function put(bytes32 objectId, address owner, uint64 endEpoch) external {
+        ownerOf[objectId] = owner;
+        endEpochOf[objectId] = endEpoch;
+    }
+}
