@@ -39,10 +39,15 @@ find_python() {
         "and if it has another name: make setup PYTHON=/path/to/python3.11"
 }
 
-node_serves() { # true if node >= 20 and npm run
-    local major
-    major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || return 1
-    [ "$major" -ge 20 ] && npm --version >/dev/null 2>&1
+node_runs() { # true if node >= 20 is on PATH
+    local version
+    version=$(node --version 2>/dev/null) || return 1
+    version=${version#v}
+    [ "${version%%.*}" -ge 20 ]
+}
+
+node_serves() { # true if npm runs, too
+    node_runs && npm --version >/dev/null 2>&1
 }
 
 install_python() {
@@ -68,7 +73,7 @@ install_node() {
     key=$(digest package.json package-lock.json)
     # .venv comes last: a Node of the system is preferred, the one from the Python registry serves where there is none.
     export PATH="$PATH:$PWD/.venv/bin"
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && node_serves; then return; fi
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && node_runs; then return; fi
     if ! node_serves; then
         say "no Node 20 or later on PATH: installing one into .venv"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock ||

@@ -1,0 +1,120 @@
+# Every target installs what it needs into the checkout first (`.venv`, `node_modules`); a second start does no set-up.
+#
+#   make demo [FILE=path] [OPERATORS=6]   a file's whole life on a local chain, then build/demo.json
+#   make test                             everything that must pass: lint, compile, unit, contracts, properties, integration
+#   make help                             all targets
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# A Node of the system is preferred; where there is none, set-up puts one into .venv.
+export PATH := $(PATH):$(CURDIR)/.venv/bin
+export PYTHONDONTWRITEBYTECODE ?=
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge)
+
+OPERATORS ?= 6
+FILE ?=
+N ?=
+# Extra words for pytest: make unit ARGS='-k coding -x'
+ARGS ?=
+
+# $(call need,PATH,WHAT): a target whose code isn't there says so and fails.
+need = if ! compgen -G '$(1)' >/dev/null; then echo "$@: not built yet ($(1) doesn't exist)" >&2; exit 1; fi
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+.PHONY: setup
+setup: ## install locked Python and npm packages into the checkout
+	@toolchain/setup.sh
+
+.PHONY: lock resolve
+lock: setup ## write the Python lock files anew from pyproject.toml
+	@toolchain/lock.sh write
+resolve: setup ## check that the other supported Pythons resolve, without installing
+	@toolchain/lock.sh check
+
+.PHONY: compile abi
+compile: setup ## compile the contracts
+	@toolchain/compile.sh
+abi: compile ## write the contracts' ABIs into the Python package
+	@$(BIN)/python toolchain/export_abi.py
+
+.PHONY: demo devnet
+demo: setup ## the main job: FILE=path (default: a dataset), OPERATORS=6 (at least 4)
+	@$(call need,scripts/demo.py)
+	@$(BIN)/ape run demo --operators '$(OPERATORS)' $(if $(FILE),--file '$(FILE)')
+devnet: setup ## leave chain, contracts and nodes running; Ctrl-C stops, the next start resumes
+	@$(call need,scripts/devnet.py)
+	@$(BIN)/ape run devnet --operators '$(OPERATORS)'
+
+.PHONY: lint
+lint: setup ## ruff, mypy strict, forge fmt, pip check
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(FORGE) fmt --check
+	@$(BIN)/python -m pip check --disable-pip-version-check
+
+.PHONY: fmt
+fmt: setup ## format Python and Solidity
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+	@$(FORGE) fmt
+
+.PHONY: test unit contracts properties integration
+test: ## everything that must pass
+	@$(MAKE) lint
+	@$(MAKE) compile
+	@$(BIN)/python toolchain/export_abi.py --check
+	@$(MAKE) unit
+	@$(MAKE) contracts
+	@if compgen -G 'tests/properties/test_*.py' >/dev/null; then $(MAKE) properties; else echo "tests/properties: none yet"; fi
+	@if compgen -G 'tests/integration/test_*.py' >/dev/null; then $(MAKE) integration; else echo "tests/integration: none yet"; fi
+unit: setup ## pure Python, no Ape plugin, in seconds
+	@$(PYTEST) -q -p no:ape_test tests/unit $(ARGS)
+contracts: setup ## one module per contract, on Anvil
+	@$(call need,tests/contracts/test_*.py)
+	@$(PYTEST) -q tests/contracts $(ARGS)
+properties: setup ## state machines against a ghost model, on Anvil
+	@$(call need,tests/properties/test_*.py)
+	@$(PYTEST) -q tests/properties $(ARGS)
+integration: setup ## people's journeys with real processes, with faults
+	@$(call need,tests/integration/test_*.py)
+	@$(PYTEST) -q tests/integration $(ARGS)
+
+.PHONY: bench gas fuzz mutants chaos
+bench: setup ## speed against other implementations, into build/bench.json
+	@$(call need,benchmarks/run.py)
+	@$(BIN)/python benchmarks/run.py
+gas: setup ## gas of every named transaction against tests/gas.json
+	@$(call need,tests/gas/test_*.py)
+	@$(PYTEST) -q tests/gas $(ARGS)
+fuzz: setup ## longer, new examples of every property
+	@$(call need,tests/properties/test_*.py)
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/properties $(ARGS)
+mutants: setup ## break the code in many ways; every break must be caught
+	@$(call need,toolchain/mutants.py)
+	@$(BIN)/python toolchain/mutants.py
+chaos: setup ## processes killed and disks damaged while the network runs
+	@$(call need,tests/chaos/test_*.py)
+	@$(PYTEST) -q tests/chaos $(ARGS)
+
+.PHONY: shows
+shows: setup ## run an issue's acceptance: N=01
+	@[ -n '$(N)' ] || { echo "shows: which one? make shows N=01" >&2; exit 2; }
+	@$(call need,toolchain/shows/$(N).sh)
+	@bash toolchain/shows/$(N).sh
+
+.PHONY: clean distclean
+clean: ## remove what was built; keep what was installed
+	@rm -rf build .build out cache contracts/.cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find offchain tests scripts toolchain -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+distclean: clean ## remove what was installed, too
+	@rm -rf .venv node_modules offchain/*.egg-info .setup.lock
