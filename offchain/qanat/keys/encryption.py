@@ -1,0 +1,174 @@
+"""Encryption of a file as a stream, before it is encoded: AES-256-GCM in chunks whose nonces say where they stand.
+
+The nonce of chunk i is prefix (7 bytes) | i (4) | 1 if it is the last, else 0 (the STREAM construction of Hoang,
+Reyhanitabar, Rogaway and Vizar), so chunks can't be cut off, reordered or repeated. The header is authenticated with every
+chunk. The file's own key comes from the data key and a fresh salt by HKDF-SHA256, and so does a commitment to the data
+key, which AES-GCM alone doesn't give: one ciphertext can't open under two keys.
+
+Header, 81 bytes, big-endian (docs/format.md)::
+
+    "QNTE" | u8 version=1 | u8 cipher=1 | u32 chunk size | 7 nonce prefix | 32 salt | 32 key commitment
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from qanat.errors import BadParameters, DecryptionFailed, FormatError
+
+DATA_KEY_BYTES = 32
+CHUNK_BYTES = 1 << 16
+TAG_BYTES = 16
+MAX_CHUNK_BYTES = 1 << 24
+MAX_CHUNKS = 1 << 32
+
+_MAGIC = b"QNTE"
+_LAYOUT = struct.Struct(">4sBBI7s32s32s")
+HEADER_BYTES = _LAYOUT.size
+
+
+def generate_data_key() -> bytes:
+    """Return 32 bytes from the system's randomness."""
+    return secrets.token_bytes(DATA_KEY_BYTES)
+
+
+@dataclass(frozen=True)
+class EncryptionHeader:
+    """What a reader needs besides the data key."""
+
+    chunk_bytes: int
+    prefix: bytes
+    salt: bytes
+    key_commitment: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write 81 bytes."""
+        return _LAYOUT.pack(_MAGIC, 1, 1, self.chunk_bytes, self.prefix, self.salt, self.key_commitment)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> EncryptionHeader:
+        """Read a header strictly; anything else raises ``FormatError``."""
+        if len(data) != HEADER_BYTES:
+            raise FormatError(f"An encryption header has {HEADER_BYTES} bytes, not {len(data)}.")
+        magic, version, cipher, chunk, prefix, salt, commitment = _LAYOUT.unpack(data)
+        if magic != _MAGIC or version != 1 or cipher != 1:
+            raise FormatError("These bytes are no encryption header that this program knows.")
+        if not 1 <= chunk <= MAX_CHUNK_BYTES:
+            raise FormatError(f"A chunk of {chunk} bytes is out of range.", chunk=chunk)
+        return cls(chunk, prefix, salt, commitment)
+
+
+class FileEncryption:
+    """Encrypts one file, once: a ``Transform`` for ``qanat.objects.encode_file``.
+
+    :param data_key: 32 bytes, from :func:`generate_data_key`; a salt of its own keeps two files under one key apart.
+    """
+
+    def __init__(self, data_key: bytes, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+        if not 1 <= chunk_bytes <= MAX_CHUNK_BYTES:
+            raise BadParameters(f"A chunk of {chunk_bytes} bytes is out of range.")
+        prefix, salt = secrets.token_bytes(7), secrets.token_bytes(32)
+        file_key, commitment = _derive(data_key, chunk_bytes, prefix, salt)
+        self._header = EncryptionHeader(chunk_bytes, prefix, salt, commitment)
+        self._cipher = AESGCM(file_key)
+        self._used = False
+
+    @property
+    def header(self) -> bytes:
+        """The header for the manifest."""
+        return self._header.to_bytes()
+
+    def stored_size(self, size: int) -> int:
+        """Return the ciphertext's bytes for a file of this size: a tag of 16 bytes per chunk, at least one chunk."""
+        return size + TAG_BYTES * max(1, -(-size // self._header.chunk_bytes))
+
+    def apply(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the ciphertext; a second use raises ``BadParameters``, since nonces must not repeat."""
+        if self._used:
+            raise BadParameters("An encryption serves one file once: nonces must not repeat.")
+        self._used = True
+        return self._encrypted(chunks)
+
+    def _encrypted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        bound = self.header
+        for counter, chunk, last in _pieces(chunks, self._header.chunk_bytes):
+            yield self._cipher.encrypt(_nonce(self._header.prefix, counter, last), chunk, bound)
+
+
+class FileDecryption:
+    """Decrypts a file: an ``Inverse`` for ``qanat.objects.restore_file``.
+
+    :param header: a manifest's header; a malformed one raises ``FormatError``, another file's key ``DecryptionFailed``.
+    """
+
+    def __init__(self, data_key: bytes, header: bytes) -> None:
+        self._header = EncryptionHeader.from_bytes(header)
+        self._bound = header
+        file_key, commitment = _derive(data_key, self._header.chunk_bytes, self._header.prefix, self._header.salt)
+        if not hmac.compare_digest(commitment, self._header.key_commitment):
+            raise DecryptionFailed("This data key is not the one that the object was encrypted with.")
+        self._cipher = AESGCM(file_key)
+
+    def plain_size(self, stored: int) -> int:
+        """Return the file's bytes for a ciphertext of this size; an impossible size raises ``DecryptionFailed``."""
+        step = self._header.chunk_bytes + TAG_BYTES
+        chunks = max(1, -(-stored // step))
+        size = stored - TAG_BYTES * chunks
+        if size < 0 or (chunks > 1 and size <= (chunks - 1) * self._header.chunk_bytes):
+            raise DecryptionFailed(f"No file has a ciphertext of {stored} bytes.")
+        return size
+
+    def apply(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the file's bytes; anything altered, cut, reordered or added raises ``DecryptionFailed``.
+
+        Chunks that were yielded before are authentic, but only the end of the iterator says that none is missing.
+        """
+        for counter, chunk, last in _pieces(chunks, self._header.chunk_bytes + TAG_BYTES):
+            try:
+                plain = self._cipher.decrypt(_nonce(self._header.prefix, counter, last), chunk, self._bound)
+            except (InvalidTag, ValueError) as error:
+                raise DecryptionFailed(
+                    f"Chunk {counter} of the ciphertext was altered, cut or moved.",
+                    hint="Fetch the object again.",
+                    chunk=counter,
+                ) from error
+            if last and counter and not plain:
+                raise DecryptionFailed("The ciphertext ends in an empty chunk that no encryption makes.")
+            yield plain
+
+
+def _pieces(chunks: Iterable[bytes], step: int) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (counter, piece of ``step`` bytes, is last); the last is shorter or full, and empty only when all is."""
+    pending = bytearray()
+    counter = 0
+    for chunk in chunks:
+        pending += chunk
+        while len(pending) > step:
+            yield counter, bytes(pending[:step]), False
+            del pending[:step]
+            counter += 1
+            if counter >= MAX_CHUNKS:
+                raise BadParameters("A file has at most 2^32 chunks.")
+    yield counter, bytes(pending), True
+
+
+def _nonce(prefix: bytes, counter: int, last: bool) -> bytes:
+    return prefix + counter.to_bytes(4, "big") + bytes([last])
+
+
+def _derive(data_key: bytes, chunk_bytes: int, prefix: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    """Return (file key, commitment to the data key)."""
+    if len(data_key) != DATA_KEY_BYTES:
+        raise BadParameters(f"A data key has {DATA_KEY_BYTES} bytes, not {len(data_key)}.")
+    info = b"QANAT_FILE_KEY_V1" + chunk_bytes.to_bytes(4, "big") + prefix
+    derived = HKDF(algorithm=SHA256(), length=64, salt=salt, info=info).derive(data_key)
+    return derived[:32], derived[32:]
