@@ -76,9 +76,10 @@ class Market:
     def buy(self, offer_id: int, buyer: Any, **kwargs: Any) -> int:
         """Give the buyer the price, let it buy, and return the license's id."""
         terms, _ = self.licenses.offer(offer_id)
-        self.token.mint(buyer, terms.price, sender=self.deployer)
-        self.token.approve(self.payments, terms.price, sender=buyer)
-        self.licenses.buy(offer_id, terms_hash(terms), terms.price, sender=buyer, **kwargs)
+        price = terms[TERMS_FIELDS.index("price")]
+        self.token.mint(buyer, price, sender=self.deployer)
+        self.token.approve(self.payments, price, sender=buyer)
+        self.licenses.buy(offer_id, terms_hash(terms), price, sender=buyer, **kwargs)
         return int(self.licenses.licenseCount())
 
     def escrow(self, license_id: int, token: Any = None) -> int:
@@ -88,9 +89,9 @@ class Market:
 
 
 def terms_hash(terms: Any) -> bytes:
-    """Return keccak256(abi.encode(terms)), of a mapping or of what `offer` returned."""
-    values = [terms[field] if isinstance(terms, Mapping) else getattr(terms, field) for field in TERMS_FIELDS]
-    return keccak(encode([TERMS_TYPE], [tuple(values)]))
+    """Return keccak256(abi.encode(terms)), of a mapping, a struct, or the plain tuple as which Ape returns one."""
+    values = tuple(terms[field] for field in TERMS_FIELDS) if isinstance(terms, Mapping) else tuple(terms)
+    return keccak(encode([TERMS_TYPE], [values]))
 
 
 def make_market(project: Any, deployer: Any) -> Market:

@@ -11,12 +11,12 @@ from tests.contracts.reverts import reverts_with
 CONTENT = keccak(text="content")
 
 
-@pytest.fixture
-def market(project, deployer):
+@pytest.fixture(scope="module")
+def market(project, deployer, owner, licensee, stranger):
     return make_market(project, deployer)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def assets(market):
     return market.assets
 
