@@ -1,0 +1,258 @@
+"""Operators: keys with proof of possession, endpoints, responders, commission."""
+
+from __future__ import annotations
+
+import pytest
+from eth_abi import encode
+from eth_utils import keccak
+
+from ape import chain
+from tests.contracts import curve_points as cp
+from tests.contracts.reverts import reverts_with
+from tests.contracts.staking import WITHDRAWAL_DELAY, ZERO_ADDRESS, deploy_staking, go_to_block, key_of, secret_of
+
+SEALING_KEY = keccak(text="sealing")
+ENDPOINT = "https://node.example:8443"
+LIMIT_BPS = 5_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def staking(project, accounts, stranger, operators):
+    """Return the contracts, with a shard."""
+    return deploy_staking(project, accounts)
+
+
+@pytest.fixture
+def registry(staking):
+    """Return Operators."""
+    return staking.operators
+
+
+@pytest.fixture
+def register(staking):
+    """Return what registers an account, with any argument replaced."""
+
+    def _register(account, **overrides):
+        given = {
+            "key": key_of(account),
+            "possession": None,
+            "sealing_key": SEALING_KEY,
+            "endpoint": ENDPOINT,
+            "commission": 1_000,
+            "responder": account,
+            **overrides,
+        }
+        if given["possession"] is None:
+            given["possession"] = staking.possession(account)
+        return staking.operators.register(*given.values(), sender=account)
+
+    return _register
+
+
+def possession_of(staking, secret, key, account):
+    """Return a possession proof for any key."""
+    digest = bytes(staking.operators.possessionDigest(account, key))
+    return cp.g1(cp.sign(secret, digest, cp.POSSESSION_TAG))
+
+
+class TestRegister:
+    def test_only_once(self, registry, register, operator):
+        """An operator has one key for ever."""
+        register(operator)
+        with reverts_with(registry.AlreadyRegistered, operator=operator):
+            register(operator)
+
+    @pytest.mark.parametrize("length", [0, 255, 257, 512])
+    def test_key_length(self, registry, register, operator, length):
+        """A key is 256 bytes."""
+        with reverts_with(registry.KeyLengthWrong, length=length, expected=256):
+            register(operator, key=bytes(length))
+
+    def test_possession_length(self, staking, register, operator):
+        """A signature is 128 bytes."""
+        with reverts_with(staking.verifier.SignatureLengthInvalid, got=127, expected=128):
+            register(operator, possession=bytes(127))
+
+    def test_commission_limit(self, registry, register, operator):
+        """More than half can't be kept."""
+        with reverts_with(registry.CommissionTooHigh, commissionBps=LIMIT_BPS + 1, limit=LIMIT_BPS):
+            register(operator, commission=LIMIT_BPS + 1)
+
+    def test_endpoint_limit(self, registry, register, operator):
+        """An endpoint has at most 256 bytes."""
+        with reverts_with(registry.EndpointTooLong, length=257, limit=256):
+            register(operator, endpoint="x" * 257)
+
+    def test_responder_needed(self, registry, register, operator):
+        """Somebody must answer."""
+        with reverts_with(registry.ZeroResponder):
+            register(operator, responder=ZERO_ADDRESS)
+
+    def test_key_of_another(self, staking, registry, register, operators):
+        """A key belongs to who registered it first, even with its own secret."""
+        first, second = operators[:2]
+        register(first)
+        key = key_of(first)
+        possession = possession_of(staking, secret_of(first), key, second)
+        with reverts_with(registry.KeyTaken, keyHash=keccak(key), operator=first):
+            register(second, key=key, possession=possession)
+
+    def test_stolen_possession(self, staking, registry, register, operators):
+        """A possession proof seen in the mempool registers nobody but who it names."""
+        first, thief = operators[:2]
+        with reverts_with(registry.PossessionInvalid, operator=thief):
+            register(thief, key=key_of(first), possession=staking.possession(first))
+        register(first)
+
+    def test_certificate_is_no_possession(self, registry, register, operator):
+        """A signature under the certificates' tag proves no possession."""
+        digest = bytes(registry.possessionDigest(operator, key_of(operator)))
+        with reverts_with(registry.PossessionInvalid, operator=operator):
+            register(operator, possession=cp.g1(cp.sign(secret_of(operator), digest)))
+
+    def test_identity_key(self, registry, register, operator):
+        """The key at infinity, whose signatures are the identity, is refused."""
+        with reverts_with(registry.PossessionInvalid, operator=operator):
+            register(operator, key=cp.IDENTITY_G2, possession=cp.IDENTITY_G1)
+
+    def test_key_outside_the_subgroup(self, registry, register, operator):
+        """A key on the curve, but outside the subgroup, is refused."""
+        key = cp.g2(cp.g2_outside_subgroup())
+        with reverts_with(registry.PossessionInvalid, operator=operator):
+            register(operator, key=key)
+
+    def test_registers(self, registry, register, operator, stranger):
+        """All that was given can be read back."""
+        receipt = register(operator, commission=LIMIT_BPS, responder=stranger)
+        key = key_of(operator)
+        assert receipt.events == [
+            registry.OperatorRegistered(
+                operator=operator, keyHash=keccak(key), key=key, sealingKey=SEALING_KEY, responder=stranger
+            ),
+            registry.EndpointChanged(operator=operator, endpoint=ENDPOINT),
+            registry.CommissionChanged(operator=operator, commissionBps=LIMIT_BPS, fromBlock=receipt.block_number),
+        ]
+        assert registry.isRegistered(operator)
+        assert registry.keyOf(operator) == key
+        assert registry.keyHashOf(operator) == keccak(key)
+        assert registry.operatorOfKey(keccak(key)) == operator
+        assert registry.sealingKeyOf(operator) == SEALING_KEY
+        assert registry.endpointOf(operator) == ENDPOINT
+        assert registry.responderOf(operator) == stranger
+        assert registry.commissionOf(operator) == LIMIT_BPS
+        assert registry.count() == 1
+        assert registry.operatorAt(0) == operator
+
+
+class TestPossessionDigest:
+    def test_binds_chain_contract_and_operator(self, registry, operator):
+        """The digest is the one of docs/protocol.md."""
+        key = key_of(operator)
+        kinds = ["bytes32", "uint256", "address", "address", "bytes32"]
+        values = [
+            keccak(text="qanat/v1/possession"),
+            chain.chain_id,
+            registry.address,
+            operator.address,
+            keccak(key),
+        ]
+        assert registry.possessionDigest(operator, key) == keccak(encode(kinds, values))
+
+
+class TestSetEndpoint:
+    def test_only_operators(self, registry, stranger):
+        """Who isn't registered has no endpoint."""
+        with reverts_with(registry.NotRegistered, operator=stranger):
+            registry.setEndpoint(ENDPOINT, sender=stranger)
+
+    def test_limit(self, registry, register, operator):
+        """The limit holds for changes too."""
+        register(operator)
+        with reverts_with(registry.EndpointTooLong, length=300, limit=256):
+            registry.setEndpoint("x" * 300, sender=operator)
+
+    def test_changes_at_once(self, registry, register, operator):
+        """A node moves without delay; 256 bytes are allowed, none too."""
+        register(operator)
+        for endpoint in ("y" * 256, ""):
+            receipt = registry.setEndpoint(endpoint, sender=operator)
+            assert receipt.events == [registry.EndpointChanged(operator=operator, endpoint=endpoint)]
+            assert registry.endpointOf(operator) == endpoint
+
+
+class TestSetResponder:
+    def test_only_operators(self, registry, stranger):
+        """Who isn't registered has no responder."""
+        with reverts_with(registry.NotRegistered, operator=stranger):
+            registry.setResponder(stranger, sender=stranger)
+
+    def test_not_nobody(self, registry, register, operator):
+        """The zero address can't answer."""
+        register(operator)
+        with reverts_with(registry.ZeroResponder):
+            registry.setResponder(ZERO_ADDRESS, sender=operator)
+
+    def test_changes_at_once(self, registry, register, operator, stranger):
+        """A stolen hot key is replaced without delay."""
+        register(operator)
+        receipt = registry.setResponder(stranger, sender=operator)
+        assert receipt.events == [registry.ResponderChanged(operator=operator, responder=stranger)]
+        assert registry.responderOf(operator) == stranger
+
+
+class TestSetCommission:
+    def test_only_operators(self, registry, stranger):
+        """Who isn't registered takes no commission."""
+        with reverts_with(registry.NotRegistered, operator=stranger):
+            registry.setCommission(1, sender=stranger)
+
+    def test_limit(self, registry, register, operator):
+        """The limit holds for changes too."""
+        register(operator)
+        with reverts_with(registry.CommissionTooHigh, commissionBps=10_000, limit=LIMIT_BPS):
+            registry.setCommission(10_000, sender=operator)
+
+    def test_waits_the_withdrawal_delay(self, registry, register, operator):
+        """Restakers can leave before a new commission acts."""
+        register(operator, commission=1_000)
+        receipt = registry.setCommission(2_000, sender=operator)
+        start = receipt.block_number + WITHDRAWAL_DELAY
+        assert receipt.events == [registry.CommissionChanged(operator=operator, commissionBps=2_000, fromBlock=start)]
+        go_to_block(start - 1)
+        assert registry.commissionOf(operator) == 1_000
+        chain.mine(1)
+        assert registry.commissionOf(operator) == 2_000
+
+    def test_another_change_starts_anew(self, registry, register, operator):
+        """A change that is replaced before it acts never acts; one that acts stays until the next does."""
+        register(operator, commission=1_000)
+        registry.setCommission(5_000, sender=operator)
+        chain.mine(WITHDRAWAL_DELAY - 2)
+        second = registry.setCommission(2_000, sender=operator).block_number
+        go_to_block(second + WITHDRAWAL_DELAY - 1)
+        assert registry.commissionOf(operator) == 1_000
+        chain.mine(1)
+        assert registry.commissionOf(operator) == 2_000
+        registry.setCommission(3_000, sender=operator)
+        assert registry.commissionOf(operator) == 2_000
+
+
+class TestViews:
+    @pytest.mark.parametrize(
+        "view", ["keyOf", "keyHashOf", "sealingKeyOf", "endpointOf", "responderOf", "commissionOf"]
+    )
+    def test_unregistered(self, registry, stranger, view):
+        """Nothing is known of who isn't registered."""
+        assert not registry.isRegistered(stranger)
+        with reverts_with(registry.NotRegistered, operator=stranger):
+            getattr(registry, view)(stranger)
+
+    def test_index_out_of_range(self, registry, register, operator):
+        """The list ends where it ends."""
+        register(operator)
+        with reverts_with(registry.IndexOutOfRange, index=1, count=1):
+            registry.operatorAt(1)
+
+    def test_unknown_key(self, registry):
+        """A key that nobody registered belongs to nobody."""
+        assert registry.operatorOfKey(keccak(b"")) == ZERO_ADDRESS
