@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qanat.client.nodes import NodeClient, connections
-from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
-from qanat.kzg import bad_slices
+from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
 from qanat.node.requests import TextSigner
-from qanat.objects.manifest import Manifest
+from qanat.objects import Manifest, wrong_slices
+from qanat.objects.decoder import WINDOW_BYTES
 
 __all__ = ["Downloader", "SourceReport"]
 
@@ -28,6 +28,10 @@ GROUP_BYTES = 16 << 20
 AHEAD = 1
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+
+
+class Exhausted(NotEnoughSlices, BadParameters):
+    """Fewer than k rows of a matrix can be had. As :class:`BadParameters` too it passes through the decoder, with its reasons."""
 
 
 @dataclass
@@ -97,7 +101,10 @@ class Downloader:
         self._slice_seconds = slice_seconds
         self._on_slices = on_slices
         self._slice_bytes = 32 * manifest.width
-        self._group = max(1, GROUP_BYTES // (self._slice_bytes * manifest.k))
+        matrix_bytes = self._slice_bytes * manifest.k
+        self._group = max(1, GROUP_BYTES // matrix_bytes)
+        # the decoder asks for all matrices of its window more than once
+        self._behind = -(-max(1, WINDOW_BYTES // matrix_bytes) // self._group) + 1
         self._groups: dict[int, Future[dict[int, dict[int, bytes]]]] = {}
         self._sources: dict[str, _Source] = {}
         self._loop = asyncio.new_event_loop()
@@ -117,15 +124,23 @@ class Downloader:
         self._loop.call_soon_threadsafe(stop)
         self._thread.join(10)
 
+    def slice(self, index: int) -> bytes | None:
+        """Return a slice if it is among the k rows that were fetched of its matrix, None otherwise: a ``Fetch``.
+
+        Raises :class:`Exhausted` when k rows can't be had. Safe to call from several threads.
+        """
+        matrix, row = self.manifest.place(index)
+        return self.rows(matrix).get(row)
+
     def rows(self, matrix: int) -> dict[int, bytes]:
-        """Return k verified rows of a matrix by row number. Raises :class:`NotEnoughSlices` when time or nodes run out."""
+        """Return k verified rows of a matrix by row number. Raises :class:`Exhausted` when time or nodes run out."""
         group = matrix // self._group
         last = (self.manifest.matrices - 1) // self._group
         with self._lock:
             for wanted in range(group, min(group + AHEAD, last) + 1):
                 if wanted not in self._groups:
                     self._groups[wanted] = asyncio.run_coroutine_threadsafe(self._fetch_group(wanted), self._loop)
-            for old in [known for known in self._groups if known < group]:
+            for old in [known for known in self._groups if known < group - self._behind]:
                 del self._groups[old]
             future = self._groups[group]
         return future.result()[matrix]
@@ -157,12 +172,12 @@ class Downloader:
             new = [
                 (matrix, row, data) for matrix, rows in zip(missing, fetched, strict=True) for row, data in rows.items()
             ]
-            commitments = [self.manifest.commitments[matrix * self.manifest.n + row] for matrix, row, _ in new]
-            bad = set(await asyncio.to_thread(bad_slices, [data for _, _, data in new], commitments))
+            named = {matrix * self.manifest.n + row: data for matrix, row, data in new}
+            bad = set(await asyncio.to_thread(wrong_slices, self.manifest, named))
             used = 0
-            for position, (matrix, row, data) in enumerate(new):
+            for matrix, row, data in new:
                 report = self.reports[self.holders[row]]
-                if position in bad:
+                if matrix * self.manifest.n + row in bad:
                     report.liar = True
                     report.last_error = f"sent a false slice {matrix * self.manifest.n + row}"
                 else:
@@ -254,10 +269,10 @@ class Downloader:
             source.worked(time.monotonic() - started)
             return data
 
-    def _not_enough(self, matrix: int, count: int) -> NotEnoughSlices:
+    def _not_enough(self, matrix: int, count: int) -> Exhausted:
         reasons = {report.operator: report.last_error for report in self.reports.values() if report.last_error}
         withheld = any(report.withheld for report in self.reports.values())
-        return NotEnoughSlices(
+        return Exhausted(
             f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; {self.manifest.k} are needed."
             + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
             hint="Nodes serve little while challenges are open: try again after their deadline."

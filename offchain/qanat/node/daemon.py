@@ -28,7 +28,6 @@ from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
 from qanat.chain.views import Views
 from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFile
-from qanat.keys.seal import load_sealing_key
 from qanat.node.api import make_app
 from qanat.node.config import NodeConfig, load_config, passphrase
 from qanat.node.duty import DutyLoop
@@ -37,6 +36,7 @@ from qanat.node.intake import Intake
 from qanat.node.keeper import Keeper
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.sealing import load_sealing_key
 from qanat.node.service import Service
 from qanat.node.state import NodeState
 from qanat.store import LmdbStore
@@ -72,7 +72,7 @@ class Node:
         try:
             chain = _connect(config)
             views = Views(chain)
-            _check_operator(config, views, bls_key, sealing_key.public_key)
+            _check_operator(config, views, bls_key, sealing_key.public)
             self.state = NodeState(config.data / "state")
             try:
                 self.store = LmdbStore(config.data / "slices")

@@ -30,10 +30,11 @@ from qanat.errors import (
     NotLicensed,
     TransactionReverted,
 )
-from qanat.keys.seal import SealingKey, open_sealed, seal
+from qanat.keys.seal import SealContext, SealingKey, seal
 from qanat.node.config import NodeConfig
 from qanat.node.metrics import Metrics
 from qanat.node.requests import Asker
+from qanat.node.sealing import key_context
 from qanat.node.state import DepositedKey, NodeState, PendingRelease
 
 __all__ = ["KeyHolder", "key_request"]
@@ -129,7 +130,7 @@ class KeyHolder:
         self._record(record, PendingRelease(license_id, recipient.hex(), deadline, signature.hex()))
         self.metrics.count("qanat_keys_released_total")
         log.info("key released", asset=asset_id, license=license_id, licensee=record.licensee)
-        return seal(data_key, recipient, self._info(asset_id, recipient))
+        return seal(data_key, recipient, self._context(asset_id, record.licensee))
 
     def settle_releases(self, finalized: int) -> None:
         """Forget releases that are final on chain, and record again those that a reorganisation dropped."""
@@ -233,14 +234,13 @@ class KeyHolder:
         except TransactionReverted as error:
             raise NodeRefused(f"There is no asset {asset_id}.", status=404) from error
 
-    def _info(self, asset_id: int, recipient: bytes) -> bytes:
+    def _context(self, asset_id: int, recipient: str) -> SealContext:
         chain = self.views.chain
-        return sealing_info(chain.chain_id, chain.contract("Assets").address, asset_id, recipient)
+        return key_context(chain.chain_id, chain.contract("Licenses").address, asset_id, recipient)
 
     def _unseal(self, asset_id: int, sealed: bytes) -> bytes:
-        info = self._info(asset_id, self._sealing_key.public_key)
         try:
-            return open_sealed(sealed, self._sealing_key, info)
+            return self._sealing_key.open(sealed, self._context(asset_id, self.config.operator))
         except DecryptionFailed as error:
             raise DecryptionFailed(
                 f"The key of asset {asset_id} was not sealed to this operator, or for another asset or chain.",

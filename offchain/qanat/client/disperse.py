@@ -1,0 +1,221 @@
+"""Sending an object's slices to a roster's nodes and gathering their signatures, all operators at once.
+
+An operator that is down, slow, refuses or lies costs its own signature and nobody else's: the others go on, and who failed is told with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qanat import bls
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import ChainError, InvalidPoint, InvalidSignature, MalformedHex, NodeRefused, NodeUnreachable
+
+__all__ = ["Dispersal", "Target", "disperse"]
+
+#: Slices on their way to one operator at a time.
+_IN_FLIGHT = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.3, 8.0
+#: Answers after which trying again makes sense: too slow, too early, too many, and the server's own troubles.
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: How often a node may ask for slices again before it is given up.
+_RESENDS = 3
+_WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One operator of the roster: where its node is, its 256-byte BLS key, and the slices that are its own."""
+
+    operator: str
+    endpoint: str
+    key: bytes
+    indexes: Sequence[int] = field(repr=False)
+
+
+@dataclass
+class Dispersal:
+    """What came of it: verified signatures, and why the others gave none."""
+
+    signatures: dict[str, bytes] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def disperse(
+    object_id: bytes,
+    manifest: bytes,
+    read_slice: Callable[[int], bytes],
+    targets: Sequence[Target],
+    *,
+    chain_id: int,
+    digest: bytes,
+    is_enough: Callable[[frozenset[str]], bool],
+    is_possible: Callable[[], bool],
+    known: Mapping[str, bytes],
+    grace_seconds: float,
+    seconds: float,
+    on_slice: Callable[[int, int], None] | None = None,
+    on_signature: Callable[[str, bytes], None] | None = None,
+) -> Dispersal:
+    """Send, and return once all have signed, or enough have and the grace time is over, or nothing more can come.
+
+    ``digest``: what is signed; every signature is verified against it and its operator's key. ``is_enough``: whether signers suffice for a
+    certificate. ``is_possible``: whether the chain would still take one; asked now and then, from a thread. ``known``: signatures of an earlier run.
+    """
+    work = _Work(
+        object_id,
+        manifest,
+        read_slice,
+        targets,
+        digest,
+        is_enough,
+        is_possible,
+        grace_seconds,
+        seconds,
+        on_slice,
+        on_signature,
+    )
+    work.result.signatures.update(known)
+    return asyncio.run(work.run(chain_id))
+
+
+@dataclass
+class _Work:
+    object_id: bytes
+    manifest: bytes
+    read_slice: Callable[[int], bytes]
+    targets: Sequence[Target]
+    digest: bytes
+    is_enough: Callable[[frozenset[str]], bool]
+    is_possible: Callable[[], bool]
+    grace_seconds: float
+    seconds: float
+    on_slice: Callable[[int, int], None] | None
+    on_signature: Callable[[str, bytes], None] | None
+    result: Dispersal = field(default_factory=Dispersal)
+    sent: int = 0
+
+    async def run(self, chain_id: int) -> Dispersal:
+        started = time.monotonic()
+        async with connections(len(self.targets)) as http:
+            tasks = {
+                asyncio.ensure_future(self._serve(NodeClient(http, target.operator, target.endpoint, chain_id), target))
+                for target in self.targets
+                if target.operator not in self.result.signatures
+            }
+            watch = asyncio.ensure_future(self._watch())
+            enough_since: float | None = None
+            try:
+                while tasks:
+                    now = time.monotonic()
+                    if enough_since is None and self.is_enough(frozenset(self.result.signatures)):
+                        enough_since = now
+                    end = started + self.seconds
+                    if enough_since is not None:
+                        end = min(end, enough_since + self.grace_seconds)
+                    if now >= end or watch.done():
+                        break
+                    done, _ = await asyncio.wait(
+                        {*tasks, watch}, timeout=end - now, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    tasks -= done
+                    for task in done - {watch}:
+                        task.result()
+            finally:
+                for task in (*tasks, watch):
+                    task.cancel()
+                await asyncio.gather(*tasks, watch, return_exceptions=True)
+        for target in self.targets:
+            if target.operator in self.result.signatures:
+                self.result.failures.pop(target.operator, None)
+            else:
+                self.result.failures.setdefault(target.operator, "did not sign in time")
+        return self.result
+
+    async def _watch(self) -> None:
+        """End when the chain would take no certificate any more."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            with contextlib.suppress(ChainError):
+                if not await asyncio.to_thread(self.is_possible):
+                    return
+
+    async def _serve(self, node: NodeClient, target: Target) -> None:
+        pause = _FIRST_PAUSE
+        unsent = set(target.indexes)
+        resends = 0
+        has_manifest = False
+        while True:
+            try:
+                if not has_manifest:
+                    await node.put_manifest(self.object_id, self.manifest)
+                    has_manifest = True
+                await self._send(node, unsent)
+                await self._sign(node, target)
+            except NodeUnreachable as error:
+                self.result.failures[target.operator] = error.message
+            except NodeRefused as error:
+                self.result.failures[target.operator] = error.message
+                wanted = _wanted(error)
+                if wanted is not None and resends < _RESENDS:
+                    resends += 1
+                    unsent |= wanted & set(target.indexes)
+                    continue
+                if error.data.get("status") == 404 and has_manifest and resends < _RESENDS:
+                    resends += 1
+                    has_manifest = False
+                elif error.data.get("status") not in _PASSING:
+                    return
+            except (MalformedHex, InvalidSignature, InvalidPoint) as error:
+                self.result.failures[target.operator] = error.message
+                return
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    async def _send(self, node: NodeClient, unsent: set[int]) -> None:
+        queue = sorted(unsent)
+
+        async def lane() -> None:
+            while queue:
+                index = queue.pop(0)
+                data = await asyncio.to_thread(self.read_slice, index)
+                await node.put_slice(self.object_id, index, data)
+                unsent.discard(index)
+                self.sent += 1
+                if self.on_slice is not None:
+                    self.on_slice(self.sent, len(data))
+
+        lanes = [asyncio.ensure_future(lane()) for _ in range(min(_IN_FLIGHT, len(queue)))]
+        try:
+            await asyncio.gather(*lanes)
+        except BaseException:
+            for other in lanes:
+                other.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            raise
+
+    async def _sign(self, node: NodeClient, target: Target) -> None:
+        signature = await node.sign(self.object_id, seconds=self.seconds)
+        if not await asyncio.to_thread(bls.verify, target.key, self.digest, signature):
+            raise InvalidSignature(f"The node of {target.operator} sent a false signature.", operator=target.operator)
+        self.result.signatures[target.operator] = signature
+        if self.on_signature is not None:
+            self.on_signature(target.operator, signature)
+
+
+def _wanted(error: NodeRefused) -> set[int] | None:
+    """Return the slices that a node says it lacks or found false, None if its refusal is about something else."""
+    answer = error.data.get("answer")
+    if not isinstance(answer, dict):
+        return None
+    for name in ("missing", "indexes"):
+        listed = answer.get(name)
+        if isinstance(listed, list) and listed and all(isinstance(index, int) for index in listed):
+            return set(listed)
+    return None

@@ -1,0 +1,428 @@
+"""Getting an object back: manifest, any k verified rows of each matrix, decryption; and the data key, if the chain says so.
+
+Nothing that a node says is believed: the manifest must have the root on chain, every slice must open to its commitment, the restored bytes must
+have the manifest's hash, the decrypted ones the hash that the owner published. The output file appears when all of that holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eth_utils.address import is_address, to_checksum_address
+
+from qanat.chain.connection import Chain
+from qanat.chain.signer import Signer
+from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
+from qanat.client.download import Downloader, SourceReport
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import (
+    BadParameters,
+    DecryptionFailed,
+    FormatError,
+    KeyUnavailable,
+    MalformedManifest,
+    NodeError,
+    NodeRefused,
+    NodeUnreachable,
+    NotLicensed,
+    WrongChain,
+    WrongKeyFile,
+)
+from qanat.keys.encryption import FileDecryption
+from qanat.keys.recovery import RecoveryFile
+from qanat.keys.seal import SealingKey, seal
+from qanat.node.keyholder import key_request
+from qanat.node.sealing import key_context
+from qanat.objects import Manifest, restore_file, ticket_of_row
+
+__all__ = [
+    "FetchedObject",
+    "deposit_key",
+    "fetch_asset",
+    "fetch_manifest",
+    "fetch_object",
+    "fetch_recovered",
+    "key_holder_of",
+    "request_key",
+]
+
+Progress = Callable[[str, int, int], None]
+"""Takes (stage: "fetch"; bytes done; bytes in all)."""
+
+_MANIFEST_HEAD_BYTES = 61 + (64 << 10)
+_KEY_REQUEST_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class FetchedObject:
+    """What was fetched. ``sha256``: of the written file. ``liars`` sent false slices; ``unreachable`` gave nothing."""
+
+    object_id: bytes
+    path: Path
+    size: int
+    sha256: bytes
+    decrypted: bool
+    slices: dict[str, int]
+    liars: tuple[str, ...]
+    unreachable: tuple[str, ...]
+    reports: tuple[SourceReport, ...] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "objectId": "0x" + self.object_id.hex(),
+            "path": str(self.path),
+            "size": self.size,
+            "sha256": self.sha256.hex(),
+            "decrypted": self.decrypted,
+            "slices": dict(self.slices),
+            "liars": list(self.liars),
+            "unreachable": list(self.unreachable),
+        }
+
+
+def fetch_object(
+    object_id: bytes,
+    *,
+    chain: Chain,
+    signer: Signer | None,
+    out_path: str | Path,
+    data_key: bytes | None = None,
+    expected_sha256: bytes | None = None,
+    manifest: Manifest | None = None,
+    progress: Progress | None = None,
+    timeout_seconds: float = 900.0,
+) -> FetchedObject:
+    """Fetch an object into a file.
+
+    Args:
+        object_id: 32 bytes.
+        chain: the connection, with a deployment.
+        signer: who asks; nodes serve slices on signed request only.
+        out_path: appears only when everything was verified; an existing file is replaced then.
+        data_key: opens the object; without it the stored bytes are written as they are, ciphertext where it was encrypted.
+        expected_sha256: of the decrypted file, where the owner published it.
+        manifest: if known; it is checked against the chain all the same.
+        progress: told how far it is.
+        timeout_seconds: most time for fetching.
+
+    Raises:
+        NotEnoughSlices: with each node's reason.
+        DecryptionFailed: wrong key, or not the published file.
+        MalformedManifest: no node has a manifest with the root on chain.
+        BadParameters: the chain knows no such certified object.
+    """
+    views = Views(chain)
+    record, roster = _certified(views, object_id)
+    endpoints = _endpoints(views, roster)
+    if manifest is None:
+        manifest = asyncio.run(_manifest(views, object_id, record, endpoints))
+    elif manifest.root != record.manifest_root:
+        raise MalformedManifest("The manifest at hand does not have the root on chain.", object_id=object_id)
+    holders = _holders(object_id, roster, manifest.n)
+    target = Path(out_path)
+    hashing = _HashedOutput(None if data_key is None else FileDecryption(data_key, manifest.header), expected_sha256)
+    with Downloader(
+        object_id,
+        manifest,
+        holders,
+        endpoints,
+        chain_id=chain.chain_id,
+        signer=signer,
+        seconds=timeout_seconds,
+    ) as downloader:
+        restore_file(
+            manifest,
+            downloader.slice,
+            target,
+            inverse=hashing,
+            progress=None if progress is None else (lambda done, all_: progress("fetch", done, all_)),
+        )
+        reports = tuple(downloader.reports.values())
+    return FetchedObject(
+        object_id=object_id,
+        path=target,
+        size=hashing.size,
+        sha256=hashing.digest,
+        decrypted=data_key is not None,
+        slices={report.operator: report.slices for report in reports if report.slices},
+        liars=tuple(report.operator for report in reports if report.liar),
+        unreachable=tuple(report.operator for report in reports if report.unreachable and not report.slices),
+        reports=reports,
+    )
+
+
+def fetch_recovered(
+    recovery: str | Path, *, chain: Chain, signer: Signer, out_path: str | Path, **options: Any
+) -> FetchedObject:
+    """Fetch an owner's own object with nothing but its recovery file and Ethereum key; ``options`` as :func:`fetch_object`.
+
+    Raises :class:`WrongKeyFile` for another account or a damaged file, :class:`WrongChain`.
+    """
+    loaded = RecoveryFile.load(recovery)
+    if loaded.chain_id != chain.chain_id:
+        raise WrongChain(
+            f"{recovery} is for chain {loaded.chain_id}; this is chain {chain.chain_id}.",
+            hint="Check --network and --rpc.",
+            got=chain.chain_id,
+            expected=loaded.chain_id,
+        )
+    objects = chain.contract("Objects").address
+    if loaded.contract.lower() != objects.lower():
+        raise WrongKeyFile(
+            f"{recovery} is for the deployment whose Objects is {loaded.contract}, not {objects}.",
+            hint="Check --network and --deployment.",
+        )
+    data_key = loaded.open(signer)
+    digest = loaded.extra.get("sha256", "")
+    return fetch_object(
+        loaded.object_id,
+        chain=chain,
+        signer=signer,
+        out_path=out_path,
+        data_key=data_key,
+        expected_sha256=bytes.fromhex(digest) if len(digest) == 64 else None,
+        manifest=loaded.manifest,
+        **options,
+    )
+
+
+def fetch_asset(
+    asset_id: int,
+    license_id: int,
+    *,
+    chain: Chain,
+    signer: Signer,
+    out_path: str | Path,
+    key_holder: str | None = None,
+    **options: Any,
+) -> FetchedObject:
+    """Fetch what a licensee bought: obtain the data key, fetch the asset's object, decrypt, compare with the published hash.
+
+    An asset of several objects is fetched by :func:`request_key` and one :func:`fetch_object` each. Raises :class:`NotLicensed`,
+    :class:`KeyUnavailable`, and what :func:`fetch_object` raises.
+    """
+    views = Views(chain)
+    objects = views.asset_objects(asset_id)
+    if len(objects) != 1:
+        raise BadParameters(f"Asset {asset_id} has {len(objects)} objects.", hint="Fetch them one by one.")
+    digest = bytes(chain.call(chain.contract("Assets").functions.contentHashOf(asset_id)))
+    data_key = request_key(asset_id, license_id, chain=chain, signer=signer, key_holder=key_holder)
+    return fetch_object(
+        objects[0],
+        chain=chain,
+        signer=signer,
+        out_path=out_path,
+        data_key=data_key,
+        expected_sha256=digest if any(digest) else None,
+        **options,
+    )
+
+
+def fetch_manifest(object_id: bytes, *, chain: Chain) -> Manifest:
+    """Fetch an object's manifest from whichever node has it, checked against the root on chain."""
+    views = Views(chain)
+    record, roster = _certified(views, object_id)
+    return asyncio.run(_manifest(views, object_id, record, _endpoints(views, roster)))
+
+
+# ---- keys
+
+
+def key_holder_of(asset_id: int, *, chain: Chain) -> str:
+    """Return the operator that the asset's metadata names as key holder. Raises :class:`KeyUnavailable` if it names none."""
+    metadata = str(chain.call(chain.contract("Assets").functions.metadataOf(asset_id)))
+    try:
+        named = json.loads(metadata).get("keyHolder")
+    except (ValueError, AttributeError):
+        named = None
+    if not is_address(named):
+        raise KeyUnavailable(
+            f"The metadata of asset {asset_id} names no key holder.", hint="Name one with --key-holder."
+        )
+    return to_checksum_address(named)
+
+
+def deposit_key(
+    asset_id: int, data_key: bytes, *, chain: Chain, signer: Signer, key_holder: str, timeout_seconds: float = 60.0
+) -> None:
+    """Give an asset's data key to a key holder, sealed to its sealing key; the signer owns the asset.
+
+    Raises :class:`NodeUnreachable`, :class:`NodeRefused`.
+    """
+    operator = Views(chain).operator(key_holder)
+    context = key_context(chain.chain_id, chain.contract("Licenses").address, asset_id, operator.address)
+    sealed = seal(data_key, operator.sealing_key, context)
+
+    async def send(node: NodeClient) -> None:
+        await node.put_key(asset_id, sealed)
+
+    asyncio.run(_with_node(chain, operator.address, operator.endpoint, signer, send, timeout_seconds))
+
+
+def request_key(
+    asset_id: int,
+    license_id: int,
+    *,
+    chain: Chain,
+    signer: Signer,
+    key_holder: str | None = None,
+    timeout_seconds: float = 300.0,
+) -> bytes:
+    """Ask the key holder for an asset's data key: it comes sealed to a key made for this request only.
+
+    ``key_holder``: the operator; by default the one that the asset's metadata names. Raises :class:`NotLicensed` when the chain says so,
+    :class:`KeyUnavailable` when the holder is down, has no key, or the license does not become final in time.
+    """
+    holder = to_checksum_address(key_holder) if key_holder else key_holder_of(asset_id, chain=chain)
+    operator = Views(chain).operator(holder)
+    licenses = chain.contract("Licenses").address
+    own = SealingKey.generate()
+    deadline = max(int(time.time()), chain.timestamp()) + _KEY_REQUEST_SECONDS
+    signature = signer.sign_typed_data(*key_request(chain.chain_id, licenses, license_id, holder, own.public, deadline))
+    request = {
+        "licenseId": license_id,
+        "recipientKey": "0x" + own.public.hex(),
+        "deadline": deadline,
+        "signature": "0x" + bytes(signature).hex(),
+    }
+    sealed: list[bytes] = []
+
+    async def ask(node: NodeClient) -> None:
+        sealed.append(await node.release_key(asset_id, request))
+
+    try:
+        asyncio.run(_with_node(chain, holder, operator.endpoint, signer, ask, timeout_seconds))
+    except NodeUnreachable as error:
+        raise KeyUnavailable(
+            f"The key holder {holder} does not answer: {error.message}",
+            hint="Try again when it is up.",
+            operator=holder,
+        ) from error
+    except NodeRefused as error:
+        if error.data.get("error") == "NotLicensed" or error.data.get("status") == 403:
+            raise NotLicensed(error.message, hint="Buy a license first.", license_id=license_id) from error
+        raise KeyUnavailable(error.message, operator=holder, status=error.data.get("status")) from error
+    context = key_context(chain.chain_id, licenses, asset_id, signer.address)
+    try:
+        return own.open(sealed[0], context)
+    except DecryptionFailed as error:
+        raise KeyUnavailable(
+            f"The key holder {holder} sent something that is no sealed key.", operator=holder
+        ) from error
+
+
+async def _with_node(
+    chain: Chain,
+    operator: str,
+    endpoint: str,
+    signer: Signer,
+    body: Callable[[NodeClient], Any],
+    seconds: float,
+) -> None:
+    """Run a call to one node, again while it says that it is too early or can't now."""
+    deadline = time.monotonic() + seconds
+    pause = 0.5
+    async with connections(1) as http:
+        node = NodeClient(http, operator, endpoint, chain.chain_id, signer)
+        while True:
+            try:
+                await body(node)
+            except (NodeUnreachable, NodeRefused) as error:
+                passing = isinstance(error, NodeUnreachable) or error.data.get("status") in (425, 429, 503)
+                if not passing or time.monotonic() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(4.0, 1.5 * pause)
+            else:
+                return
+
+
+# ---- what the chain says
+
+
+def _certified(views: Views, object_id: bytes) -> tuple[ObjectRecord, Roster]:
+    record = views.object(object_id)
+    if record.status is ObjectStatus.NONE:
+        raise BadParameters(f"The chain knows no object 0x{object_id.hex()}.", hint="Check the id and --network.")
+    if record.status is not ObjectStatus.CERTIFIED:
+        raise BadParameters(f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.")
+    return record, views.roster(record.shard, record.roster)
+
+
+def _endpoints(views: Views, roster: Roster) -> dict[str, str]:
+    return {entry.operator: views.operator(entry.operator).endpoint for entry in roster.entries}
+
+
+def _holders(object_id: bytes, roster: Roster, n: int) -> list[str]:
+    return [roster.holder_of(ticket_of_row(object_id, roster.tickets, row)).operator for row in range(n)]
+
+
+async def _manifest(views: Views, object_id: bytes, record: ObjectRecord, endpoints: dict[str, str]) -> Manifest:
+    limit = _MANIFEST_HEAD_BYTES + 48 * record.slices
+    reasons: dict[str, str] = {}
+    async with connections(len(endpoints)) as http:
+
+        async def ask(operator: str, endpoint: str) -> Manifest | None:
+            node = NodeClient(http, operator, endpoint, views.chain.chain_id)
+            try:
+                found = Manifest.from_bytes(await node.get_manifest(object_id, limit))
+                if await asyncio.to_thread(lambda: found.root) == record.manifest_root:
+                    return found
+                reasons[operator] = "sent a manifest with another root"
+            except (NodeError, FormatError) as error:
+                reasons[operator] = error.message
+            return None
+
+        waiting = {asyncio.ensure_future(ask(operator, endpoint)) for operator, endpoint in endpoints.items()}
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    found = task.result()
+                    if found is not None:
+                        return found
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+    raise MalformedManifest(
+        f"No node has the manifest of object 0x{object_id.hex()}."
+        + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
+        hint="Try again when more nodes are up.",
+        reasons=reasons,
+    )
+
+
+class _HashedOutput:
+    """A decryption, if there is one, and the hash of what it yields, compared at the end."""
+
+    def __init__(self, inner: FileDecryption | None, expected: bytes | None) -> None:
+        self._inner = inner
+        self._expected = expected if inner is not None else None
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def digest(self) -> bytes:
+        return self._sha256.digest()
+
+    def apply(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks if self._inner is None else self._inner.apply(chunks):
+            self._sha256.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+        if self._expected is not None and self.digest != self._expected:
+            raise DecryptionFailed(
+                "What was decrypted is not the file that its owner published.",
+                hint="The owner's hash or the owner's data is false.",
+                expected=self._expected,
+                got=self.digest,
+            )
