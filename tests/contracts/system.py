@@ -17,11 +17,11 @@ package's own kernels: what the contracts accept is judged by code that they and
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from types import SimpleNamespace
 from typing import Any
 
 import ckzg
@@ -42,7 +42,7 @@ ZERO_ADDRESS = "0x" + "00" * 20
 #: Blocks of a withdrawal, of a slash's resolution, of the guardian's delay, of a change in the directory.
 WITHDRAWAL_DELAY, RESOLUTION_DELAY, GUARDIAN_DELAY, TIMELOCK = 66, 3, 3, 90
 
-#: Periods of the local set (DESIGN §5's inequalities hold) and small prices. Addresses are filled in by `deploy_system`.
+#: Periods of the local set (DESIGN §5's inequalities hold) and small prices. `create_shard` fills in the tokens.
 SHARD = {
     "epochLength": 20,
     "finality": 2,
@@ -236,15 +236,15 @@ class System:
 
     # -- set-up
 
-    def create_shard(self, **overrides: Any) -> int:
-        """Create a shard with the small parameters and make it the one that the methods below speak of."""
+    def with_shard(self, **overrides: Any) -> System:
+        """Create a shard with the small parameters and return the system that speaks of it."""
         tokens = {"bondToken": self.bond_token.address, "paymentToken": self.payment_token.address}
-        parameters = {**SHARD, **tokens, **overrides}
         weights = [{"token": token.address, "weightWad": WAD} for token in self.collaterals]
-        self.shards.create(parameters, weights, sender=self.governor)
-        self.shard = self.shards.count()
-        self.parameters = parameters
-        return self.shard
+        made = copy.copy(self)
+        made.parameters = {**SHARD, **tokens, **overrides}
+        self.shards.create(made.parameters, weights, sender=self.governor)
+        made.shard = self.shards.count()
+        return made
 
     def enroll(
         self,
@@ -282,17 +282,17 @@ class System:
 
     def register(self, account: Any, *, commission_bps: int = 1_000) -> Operator:
         """Register an operator with a key of its own, once."""
-        known = next((item for item in self.enrolled if item.address == account.address), None)
-        if known is not None:
-            return known
         operator = Operator(account, cp.secret(int(account.address, 16) % 2**64))
+        if all(item.address != operator.address for item in self.enrolled):
+            self.enrolled.append(operator)
+        if self.operators.isRegistered(account):
+            return operator
         digest = self.operators.possessionDigest(account, operator.key)
         possession = cp.g1(cp.sign(operator.secret, bytes(digest), cp.POSSESSION_TAG))
         endpoint = f"http://127.0.0.1/{account.address}"
         self.operators.register(
             operator.key, possession, keccak(text=account.address), endpoint, commission_bps, account, sender=account
         )
-        self.enrolled.append(operator)
         return operator
 
     def take_roster(self) -> int:
@@ -375,7 +375,7 @@ class System:
         return [by_address[self.shards.rosterEntry(self.shard, roster, i).operator] for i in range(count)]
 
     def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int], bytes]:
-        """Return (signature, non-signers, their keys): the certificate that all but the roster indexes `absent` sign."""
+        """Return (signature, non-signers, their keys): what all but the roster indexes `absent` sign."""
         members = self.members_of(self.objects.record(object_id).roster)
         digest = bytes(self.objects.certificateDigest(object_id))
         signatures = [cp.sign(item.secret, digest) for i, item in enumerate(members) if i not in absent]
@@ -547,10 +547,4 @@ def deploy_system(project: Any, governor: Any, guardian: Any, **shard: Any) -> S
     contracts, tokens = deploy_contracts(project, governor, guardian)
     contracts["directory"].seal(sender=governor)
     system = System(project, contracts, tokens, {"governor": governor, "guardian": guardian})
-    system.create_shard(**shard)
-    return system
-
-
-def as_namespace(**values: Any) -> SimpleNamespace:
-    """Return a plain bundle of values, for fixtures."""
-    return SimpleNamespace(**values)
+    return system.with_shard(**shard)
