@@ -99,6 +99,30 @@ class Deployment:
             raise FileUnreadable(f"{path} is no deployment: {error!r}.", path=str(path)) from error
 
     @classmethod
+    def for_chain(cls, chain_id: int) -> Deployment:
+        """Load the one recorded deployment that is on a chain.
+
+        Raises:
+            NotDeployed: none is, or several are.
+        """
+        found = []
+        for path in sorted(deployments_folder().glob("*.json")):
+            try:
+                deployment = cls.load(path)
+            except FileUnreadable:
+                continue
+            if deployment.chain_id == chain_id:
+                found.append(deployment)
+        if len(found) != 1:
+            names = ", ".join(item.network for item in found)
+            raise NotDeployed(
+                f"{'Several deployments are' if found else 'No deployment is'} recorded for chain {chain_id}.",
+                hint=f"Name one with --deployment{': ' + names if names else ', or deploy first'}.",
+                chain_id=chain_id,
+            )
+        return found[0]
+
+    @classmethod
     def from_json(cls, content: dict[str, Any]) -> Deployment:
         """Build a deployment from the values that :meth:`to_json` makes."""
         return cls(

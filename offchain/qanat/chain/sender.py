@@ -66,6 +66,24 @@ class _Fees:
         return {"maxFeePerGas": self.maximum, "maxPriorityFeePerGas": self.priority}
 
 
+class _Transfer:
+    """A plain transfer of coins, in the shape of web3's bound functions."""
+
+    fn_name = "transfer"
+
+    def __init__(self, chain: Chain, to: str) -> None:
+        self._chain = chain
+        self._to = to_checksum_address(to)
+
+    def estimate_gas(self, transaction: TxParams) -> int:
+        """Return what the chain estimates."""
+        return int(self._chain.web3.eth.estimate_gas({**transaction, "to": self._to}))
+
+    def build_transaction(self, transaction: TxParams) -> TxParams:
+        """Return the transaction."""
+        return {**transaction, "to": self._to, "data": HexBytes(b"")}
+
+
 class Sender:
     """Sends transactions of one account on one chain.
 
@@ -352,6 +370,10 @@ class Sender:
         raise reverted(
             b"", what, reason="its block refused it, though it would pass before and after (gas, or a race)", **data
         )
+
+    def transfer(self, to: str, value: int) -> TxReceipt:
+        """Send ``value`` wei of the chain's own coin to an address and return the receipt. Raises what :meth:`send` raises."""
+        return self.send(_Transfer(self.chain, to), value)
 
     # ---- tokens
 

@@ -1,0 +1,126 @@
+"""`qanat claim`: what the account earned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session, table
+
+__all__ = ["COMMAND", "claim"]
+
+
+def claim(session: Session) -> Outcome:
+    """Collect all that was earned: as operator, restaker, owner of assets, payer of refunds; then pay it out."""
+    chain, views = session.chain, session.views
+    me = session.address
+    index = session.synced_index()
+    calls = [*_as_operator(session, index), *_as_restaker(session, index), *_as_asset_owner(session, index)]
+    due = _passing(session, calls)
+    payments = chain.contract("Payments")
+    tokens = sorted(
+        {item.address for item in chain.deployment.tokens.values()} | {str(item.terms.token) for item in index.offers()}
+    )
+    before = {token: views.claimable(token, me) for token in tokens}
+    if not due and not any(before.values()):
+        return Outcome({"account": me, "collected": [], "paid": {}}, ["There is nothing to claim."])
+    session.confirm(
+        "Claim earnings",
+        [what for what, _ in due] + ["pay out the account's balance in Payments"],
+        transactions=len(due) + 1,
+    )
+    collected = []
+    for what, call in due:
+        session.sender.send(call)
+        collected.append(what)
+    owed = {token: units for token in tokens if (units := views.claimable(token, me))}
+    if owed:
+        session.sender.send(payments.functions.claimMany(list(owed)))
+    paid = {token: units - views.claimable(token, me) for token, units in owed.items()}
+    rows = [(session.token(token)[0], session.amount(units, token)) for token, units in paid.items()]
+    failed = [session.token(token)[0] for token, units in owed.items() if paid[token] != units]
+    says = [f"Collected {len(collected)} earnings."]
+    if failed:
+        says.append(f"These tokens refused to be paid out; what is owed stays recorded: {', '.join(failed)}.")
+    return Outcome(
+        {"account": me, "collected": collected, "paid": paid, "failed": failed},
+        says,
+        [table("", ["token", "paid"], rows)],
+    )
+
+
+def _as_operator(session: Session, index: Any) -> list[tuple[str, Any]]:
+    if session.address not in index.operators():
+        return []
+    rewards, views, me = session.chain.contract("Rewards"), session.views, session.address
+    settled = {(item.shard, item.epoch) for item in index.settlements(operator=me)}
+    fees = [
+        (f"storage fees of epoch {item.epoch}", rewards.functions.settle(item.shard, item.epoch, me))
+        for item in index.answers(operator=me)
+        if (item.shard, item.epoch) not in settled and views.earned_in(item.shard, item.epoch, me)
+    ]
+    used = {(item.shard, item.roster) for item in index.objects(status="certified")}
+    intake = [
+        (f"intake fees under roster {roster}", rewards.functions.claimIntake(shard, roster, me))
+        for shard, roster in sorted(used)
+    ]
+    return fees + intake
+
+
+def _as_restaker(session: Session, index: Any) -> list[tuple[str, Any]]:
+    restaking, me = session.chain.contract("Restaking"), session.address
+    pools = {
+        (str(event.arguments["operator"]), str(event.arguments["collateral"]))
+        for event in index.events("Delegated", contract="Restaking")
+        if event.arguments["restaker"] == me
+    }
+    paid_in = {
+        (str(event.arguments["operator"]), str(event.arguments["token"]))
+        for event in index.events("RewardBooked", contract="Restaking")
+    }
+    return [
+        (
+            f"restaking rewards from {operator} on {session.token(collateral)[0]}",
+            restaking.functions.claimReward(operator, collateral, token),
+        )
+        for operator, collateral in sorted(pools)
+        for payer, token in sorted(paid_in)
+        if payer == operator
+        and int(session.chain.call(restaking.functions.claimableReward(me, operator, collateral, token)))
+    ]
+
+
+def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
+    licenses, views, me = session.chain.contract("Licenses"), session.views, session.address
+    mine = {item.asset_id for item in index.assets() if views.asset_owner(item.asset_id) == me}
+    return [
+        (f"what license {item.license_id} has earned", licenses.functions.payOn(item.license_id))
+        for item in index.licenses()
+        if item.asset_id in mine
+    ]
+
+
+def _passing(session: Session, calls: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Leave out what would be refused: nothing earned there, or not yet."""
+    from qanat.errors import TransactionReverted
+
+    found = []
+    for what, call in calls:
+        try:
+            session.sender.estimate(call)
+        except TransactionReverted:
+            continue
+        found.append((what, call))
+    return found
+
+
+COMMAND = Command(
+    name="claim",
+    run=claim,
+    summary="Collect everything that the account has earned, and pay it out.",
+    details=(
+        "Storage and intake fees of an operator, rewards of a restaker, "
+        "license earnings of an asset's owner, refunds of a payer."
+    ),
+    example="--keyfile operator.json",
+)

@@ -1,0 +1,134 @@
+"""`qanat license`: buys a license, ends one, gets a refund."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import click
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session
+
+__all__ = ["COMMAND", "license_"]
+
+
+def license_(
+    session: Session, *, offer: int | None, max_price: str | None, revoke: int | None, cause: str, refund: int | None
+) -> Outcome:
+    """Buy under an offer; or revoke a license of one's asset; or take back the part for a release that never came."""
+    from qanat.errors import BadParameters
+
+    if sum(item is not None for item in (offer, revoke, refund)) != 1:
+        raise BadParameters("Give one of --offer, --revoke and --refund.")
+    if revoke is not None:
+        return _revoke(session, revoke, cause)
+    if refund is not None:
+        return _refund(session, refund)
+    return _buy(session, offer or 0, max_price)
+
+
+def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
+    from qanat.chain.views import as_json, purpose_names
+    from qanat.cli.amounts import parse_amount
+    from qanat.errors import BadParameters
+
+    chain, views = session.chain, session.views
+    terms, withdrawn = views.offer(offer)
+    if withdrawn:
+        raise BadParameters(f"Offer {offer} was withdrawn.", offer=offer)
+    _, token = session.token(terms.token)
+    most = terms.price if max_price is None else parse_amount(max_price, token.decimals)
+    if terms.price > most:
+        raise BadParameters(
+            f"Offer {offer} costs {session.amount(terms.price, terms.token)}, more than --max-price {max_price}.",
+            price=terms.price,
+        )
+    licenses, payments = chain.contract("Licenses"), chain.contract("Payments")
+    session.sender.check_tokens(terms.token, terms.price)
+    session.confirm(
+        f"Buy a license of asset {terms.asset_id} under offer {offer}",
+        [
+            f"pay {session.amount(terms.price, terms.token)}, held in escrow and earned as it is used",
+            f"for {terms.duration / 86_400:g} days, to {', '.join(purpose_names(terms.purposes))}"
+            + (f", {terms.uses} uses" if terms.uses else ""),
+            f"hash of the license text: 0x{terms.text_hash.hex()}",
+        ],
+        transactions=2,
+    )
+    session.sender.approve_if_needed(terms.token, payments.address, terms.price)
+    receipt = session.sender.send(licenses.functions.buy(offer, terms.hash, most))
+    number = int(licenses.events.LicenseSold().process_receipt(receipt)[0]["args"]["licenseId"])
+    record = views.license(number)
+    return Outcome(
+        {
+            "license": number,
+            "offer": offer,
+            "asset": terms.asset_id,
+            "record": as_json(record),
+            "purposes": purpose_names(record.purposes),
+            "transaction": bytes(receipt["transactionHash"]),
+        },
+        [
+            f"License {number} of asset {terms.asset_id} is yours until {_time(record.end)}.",
+            f"Next: qanat fetch --asset {terms.asset_id} --out FILE",
+        ],
+    )
+
+
+def _revoke(session: Session, number: int, cause: str) -> Outcome:
+    licenses = session.chain.contract("Licenses")
+    call = licenses.functions.revoke(number, session.chain.web3.keccak(text=cause) if cause else bytes(32))
+    session.sender.estimate(call)
+    session.confirm(f"Revoke license {number}", ["its unearned part goes back to the licensee"])
+    receipt = session.sender.send(call)
+    event = licenses.events.LicenseRevoked().process_receipt(receipt)[0]["args"]
+    token = session.views.license(number).token
+    return Outcome(
+        {
+            "license": number,
+            "revoked": True,
+            "refund": int(event["refund"]),
+            "transaction": bytes(receipt["transactionHash"]),
+        },
+        [f"License {number} has ended; {session.amount(int(event['refund']), token)} went back."],
+    )
+
+
+def _refund(session: Session, number: int) -> Outcome:
+    licenses = session.chain.contract("Licenses")
+    call = licenses.functions.refundUnreleased(number)
+    session.sender.estimate(call)
+    session.confirm(f"Take back what license {number} would have paid at a key release that never came", [])
+    receipt = session.sender.send(call)
+    amount = sum(int(item["args"]["amount"]) for item in licenses.events.LicenseRefunded().process_receipt(receipt))
+    token = session.views.license(number).token
+    return Outcome(
+        {"license": number, "refunded": amount, "transaction": bytes(receipt["transactionHash"])},
+        [f"{session.amount(amount, token)} went back to the licensee; `qanat claim` pays it out."],
+    )
+
+
+def _time(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+COMMAND = Command(
+    name="license",
+    run=license_,
+    summary="Buy a license; or revoke one of your asset; or get a refund.",
+    example="--offer 1 --max-price 25",
+    parameters=(
+        click.option("--offer", type=click.IntRange(min=0), help="Number of the offer to buy under."),
+        click.option("--max-price", help="Most to pay, in whole tokens.  [default: what the offer says]"),
+        click.option(
+            "--revoke", type=click.IntRange(min=0), metavar="LICENSE", help="As the asset's owner: end this license."
+        ),
+        click.option("--cause", default="", help="Why it is revoked; its hash goes on chain."),
+        click.option(
+            "--refund",
+            type=click.IntRange(min=0),
+            metavar="LICENSE",
+            help="Take back a release's part after the end, if no key came.",
+        ),
+    ),
+)

@@ -1,0 +1,333 @@
+"""`qanat register`: from an account to an operator with a place in a shard, and the files of its node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from qanat.chain.views import ShardParameters
+
+__all__ = ["COMMAND", "register"]
+
+WHOLE = 10**18
+
+
+def register(
+    session: Session,
+    *,
+    shard: str | None,
+    endpoint: str,
+    commission: int,
+    bond: str | None,
+    allocations: tuple[str, ...],
+    responder_coins: str,
+    join: bool | None,
+    folder: Path,
+    host: str,
+    port: int,
+    data: str,
+    report: bool,
+) -> Outcome:
+    """Make the key files, register, post bond, allocate, join, write ``node.json``: whatever of it is still to be done.
+
+    Nothing is sent before everything that can be checked was. A second run does what the first could not, usually
+    joining, since stake can be delegated to a registered operator only.
+    """
+    from qanat.chain.deployment import write_atomically
+    from qanat.cli.amounts import parse_amount
+    from qanat.errors import BadParameters, InsufficientStake
+    from qanat.node.config import passphrase
+
+    chain, views = session.chain, session.views
+    number = chain.deployment.shard(shard)
+    terms = views.shard_parameters(number)
+    collaterals = views.collaterals(number)
+    _, bond_token = session.token(terms.bond_token)
+    wanted_bond = (
+        max(terms.min_bond, terms.bond_per_ticket) if bond is None else parse_amount(bond, bond_token.decimals)
+    )
+    if wanted_bond < max(terms.min_bond, terms.bond_per_ticket):
+        least = session.amount(max(terms.min_bond, terms.bond_per_ticket), terms.bond_token)
+        raise BadParameters(f"Shard {number} asks for a bond of at least {least}.", bond=wanted_bond)
+    if len(endpoint.encode()) > 256 or not endpoint.startswith(("http://", "https://")):
+        raise BadParameters("The endpoint is a base URL (http or https) of at most 256 bytes.", endpoint=endpoint)
+    shares = _shares(session, allocations, [item.token for item in collaterals])
+
+    me = session.address
+    registered = views.is_registered(me)
+    missing_bond = max(0, wanted_bond - views.bond(me, number)) if registered else wanted_bond
+    to_allocate = _to_allocate(session, number, shares, registered=registered)
+    member = registered and me in views.members(number)
+    weight = views.weight(me, number) if registered else 0
+    if join and not member and weight < terms.ticket_price and not (registered and to_allocate):
+        raise InsufficientStake(
+            f"{me} has weight {weight} in shard {number}; one ticket takes {terms.ticket_price}.",
+            hint="Let stake be delegated to it first (`qanat delegate`), then run this again.",
+            weight=weight,
+            ticket_price=terms.ticket_price,
+        )
+    if missing_bond:
+        session.sender.check_tokens(terms.bond_token, missing_bond)
+
+    password = passphrase()
+    keys = _Keys(folder / "keys")
+    keys.open_or_make(password)
+    if registered:
+        keys.check(views.operator(me))
+    coins = parse_amount(responder_coins, 18)
+
+    lines = (
+        [] if registered else [f"register {me} with BLS key and endpoint {endpoint}, commission {commission / 100:g} %"]
+    )
+    if missing_bond:
+        lines.append(f"post bond: {session.amount(missing_bond, terms.bond_token)}, slashed when answers are missed")
+    lines += [
+        f"put {part / WHOLE:.2%} of delegated {session.token(token)[0]} behind shard {number}"
+        for token, part in to_allocate.items()
+    ]
+    if coins:
+        lines.append(f"send {responder_coins} coins to the node's responder {keys.responder.address} for its gas")
+    session.confirm(
+        f"Operator in shard {number}", [*lines, "join the shard, if stake suffices"], transactions=len(lines) + 3
+    )
+
+    done = _send(session, number, terms, keys, registered, endpoint, commission, missing_bond, to_allocate, coins)
+    joined, why = _join(session, number, join, member)
+    path = folder / "node.json"
+    settings: dict[str, Any] = {
+        "operator": me,
+        "shard": number,
+        "rpc": chain.url,
+        "deployment": str(Path(chain.deployment.path or f"{chain.deployment.network}.json").resolve()),
+        "data": data,
+        "host": host,
+        "port": port,
+        "keys": {"bls": "keys/bls.json", "sealing": "keys/sealing.json", "responder": "keys/responder.json"},
+    }
+    if report:
+        settings["report"] = True
+    write_atomically(path, json.dumps(settings, indent=2) + "\n")
+
+    says = [
+        f"{me} is operator in shard {number}, bond {session.amount(views.bond(me, number), terms.bond_token)}.",
+        "It has joined: the next roster counts it." if joined else f"It has not joined yet: {why}",
+        f"Responder {keys.responder.address} pays the node's gas: see that it holds coins.",
+        f"Next: qanat node --config {path}",
+    ]
+    return Outcome(
+        {
+            "operator": me,
+            "shard": number,
+            "key_hash": views.chain.web3.keccak(keys.bls.public_key).to_0x_hex(),
+            "responder": keys.responder.address,
+            "bond": views.bond(me, number),
+            "weight": views.weight(me, number),
+            "joined": joined,
+            "why_not_joined": None if joined else why,
+            "config": str(path),
+            "transactions": done,
+        },
+        says,
+    )
+
+
+class _Keys:
+    """The three key files of a node."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open_or_make(self, password: str) -> None:
+        """Open the files; make those that are missing. Raises :class:`WrongKeyFile` where one does not open."""
+        from qanat import bls
+        from qanat.chain.signer import KeySigner
+        from qanat.errors import FileUnreadable
+        from qanat.keys.seal import SealingKey
+        from qanat.node.sealing import load_sealing_key, save_sealing_key
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise FileUnreadable(f"{self.folder} cannot be made: {error.strerror}.", path=str(self.folder)) from error
+        paths = [self.folder / f"{name}.json" for name in ("bls", "sealing", "responder")]
+        if not paths[0].exists():
+            bls.save_key(paths[0], bls.SecretKey.generate(), password)
+        self.bls = bls.load_key(paths[0], password)
+        if not paths[1].exists():
+            save_sealing_key(paths[1], SealingKey.generate(), password)
+        self.sealing = load_sealing_key(paths[1], password)
+        if not paths[2].exists():
+            KeySigner.create().save_keyfile(paths[2], password)
+        self.responder = KeySigner.from_keyfile(paths[2], password)
+
+    def check(self, operator: Any) -> None:
+        """Check that these are the keys under which an operator is registered. Raises :class:`WrongKeyFile`."""
+        from qanat.errors import WrongKeyFile
+
+        if operator.key != self.bls.public_key or operator.sealing_key != self.sealing.public:
+            raise WrongKeyFile(
+                f"{operator.address} is registered with other keys than those in {self.folder}.",
+                hint="Use the folder of its node; a BLS key cannot be replaced.",
+                path=str(self.folder),
+            )
+
+
+def _shares(session: Session, allocations: tuple[str, ...], collaterals: list[str]) -> dict[str, int]:
+    """Part of each collateral's pool to stand behind the shard, of 1e18."""
+    from qanat.cli.amounts import parse_amount
+    from qanat.errors import BadParameters
+
+    if not allocations:
+        return dict.fromkeys(collaterals, WHOLE)
+    found: dict[str, int] = {}
+    for text in allocations:
+        name, _, part = text.partition("=")
+        symbol, token = session.token(name)
+        if token.address not in collaterals:
+            raise BadParameters(f"The shard takes no {symbol}.", token=token.address)
+        percent = parse_amount(part or "100", 16)
+        if percent > WHOLE:
+            raise BadParameters(f"{part} % is more than all of {symbol}.", allocation=text)
+        found[token.address] = percent
+    return found
+
+
+def _to_allocate(session: Session, shard: int, shares: dict[str, int], *, registered: bool) -> dict[str, int]:
+    missing = {}
+    for token, wanted in shares.items():
+        if not registered:
+            part = wanted
+        else:
+            now = session.views.magnitudes(session.address, shard, token)
+            part = min(max(0, wanted * now.whole // WHOLE - (now.allocated - now.queued)), now.whole - now.total)
+        if part:
+            missing[token] = part
+    return missing
+
+
+def _send(
+    session: Session,
+    shard: int,
+    terms: ShardParameters,
+    keys: _Keys,
+    registered: bool,
+    endpoint: str,
+    commission: int,
+    missing_bond: int,
+    to_allocate: dict[str, int],
+    coins: int,
+) -> dict[str, str]:
+    chain, sender, views = session.chain, session.sender, session.views
+    operators, restaking = chain.contract("Operators"), chain.contract("Restaking")
+    me = session.address
+    done: dict[str, str] = {}
+
+    def sent(what: str, receipt: Any) -> None:
+        done[what] = "0x" + bytes(receipt["transactionHash"]).hex()
+
+    if not registered:
+        key = keys.bls.public_key
+        digest = bytes(chain.call(operators.functions.possessionDigest(me, key)))
+        possession = keys.bls.prove_possession(digest)
+        sent(
+            "register",
+            sender.send(
+                operators.functions.register(
+                    key, possession, keys.sealing.public, endpoint, commission, keys.responder.address
+                )
+            ),
+        )
+    else:
+        known = views.operator(me)
+        if known.endpoint != endpoint:
+            sent("endpoint", sender.send(operators.functions.setEndpoint(endpoint)))
+        if known.responder != keys.responder.address:
+            sent("responder", sender.send(operators.functions.setResponder(keys.responder.address)))
+        if known.commission_bps != commission:
+            sent("commission", sender.send(operators.functions.setCommission(commission)))
+    if missing_bond:
+        sender.approve_if_needed(terms.bond_token, restaking.address, missing_bond)
+        sent("bond", sender.send(restaking.functions.postBond(shard, missing_bond)))
+    for token, part in to_allocate.items():
+        sent(f"allocate {session.token(token)[0]}", sender.send(restaking.functions.allocate(shard, token, part)))
+    if coins:
+        sent("responder coins", sender.transfer(keys.responder.address, coins))
+    return done
+
+
+def _join(session: Session, shard: int, join: bool | None, member: bool) -> tuple[bool, str]:
+    from qanat.errors import TransactionReverted
+
+    if member:
+        return True, ""
+    if join is False:
+        return False, "--no-join was given."
+    try:
+        session.sender.send(session.chain.contract("Shards").functions.join(shard))
+    except TransactionReverted as error:
+        if join is None and error.error_name in {"StakeBelowTicket", "BondBelowMinimum"}:
+            return False, f"{error.message} Let stake be delegated, then run this again."
+        raise
+    return True, ""
+
+
+COMMAND = Command(
+    name="register",
+    run=register,
+    summary="Become an operator: keys, registration, bond, allocation, a place in a shard.",
+    details=(
+        "Makes the node's key files (opened by QANAT_PASSPHRASE or "
+        "QANAT_PASSPHRASE_FILE) and its node.json in --folder. Run it "
+        "again when stake has been delegated: it does what is still missing, and joins."
+    ),
+    example="--endpoint http://127.0.0.1:7101 --port 7101 --bond 100 --folder node1",
+    parameters=(
+        click.option("--shard", help="Shard, by name or number.  [default: the first]"),
+        click.option("--endpoint", required=True, help="Base URL under which others reach the node."),
+        click.option(
+            "--commission",
+            type=click.IntRange(0, 10_000),
+            default=1_000,
+            show_default=True,
+            help="Own part of earnings, basis points.",
+        ),
+        click.option(
+            "--bond", help="Own bond to have posted in all, in whole tokens.  [default: the least that the shard takes]"
+        ),
+        click.option(
+            "--allocate",
+            "allocations",
+            multiple=True,
+            metavar="TOKEN=PERCENT",
+            help="Part of a pool for this shard.  [default: all of each]",
+        ),
+        click.option(
+            "--responder-coins", default="0", show_default=True, help="Coins to send to the node's responder for gas."
+        ),
+        click.option("--join/--no-join", "join", default=None, help="Join now, or not.  [default: if stake suffices]"),
+        click.option(
+            "--folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("node"),
+            show_default=True,
+            help="Folder of the node.",
+        ),
+        click.option("--host", default="127.0.0.1", show_default=True, help="Address on which the node will listen."),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            default=7101,
+            show_default=True,
+            help="Port on which it will listen.",
+        ),
+        click.option("--data", default="data", show_default=True, help="Folder of its slices, relative to --folder."),
+        click.option("--report", is_flag=True, help="Let the node report others' misses."),
+    ),
+)

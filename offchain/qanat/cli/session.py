@@ -1,0 +1,249 @@
+"""What a command works with: the chain, the account, the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qanat.errors import BadParameters, Refused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from qanat.chain.connection import Chain
+    from qanat.chain.deployment import Token
+    from qanat.chain.sender import Sender
+    from qanat.chain.signer import Signer
+    from qanat.chain.views import Views
+    from qanat.index import Index
+
+__all__ = ["Outcome", "Session", "index_path", "plain", "table"]
+
+
+@dataclass
+class Outcome:
+    """What a command found or did: ``data`` for programs, ``says`` and ``tables`` for people.
+
+    ``failure`` is raised after both were shown: for commands whose finding is the failure (an audit).
+    """
+
+    data: dict[str, Any]
+    says: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    failure: Exception | None = None
+
+
+class Session:
+    """One run of a command.
+
+    Args:
+        chain: makes the connection, when it is first used.
+        signer: makes the signer of the account, when it is first used (this may ask for a passphrase).
+        as_json: print one JSON document on standard output and nothing else there.
+        yes: do not ask before spending.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Callable[[], Chain] | None = None,
+        signer: Callable[[], Signer] | None = None,
+        as_json: bool = False,
+        yes: bool = False,
+    ) -> None:
+        self._chain = chain
+        self._signer = signer
+        self.as_json = as_json
+        self.yes = yes
+
+    # ---- chain and account
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The connection."""
+        if self._chain is None:
+            raise BadParameters("This command was given no chain.")
+        return self._chain()
+
+    @cached_property
+    def views(self) -> Views:
+        """Typed views of the chain."""
+        from qanat.chain.views import Views
+
+        return Views(self.chain)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """The account's signer."""
+        if self._signer is None:
+            raise BadParameters("This command was given no account.", hint="Name one with --keyfile.")
+        return self._signer()
+
+    @cached_property
+    def sender(self) -> Sender:
+        """The account's sender."""
+        from qanat.chain.sender import Sender
+
+        return Sender(
+            self.chain, self.signer, on_sent=lambda what, transaction: self.note(f"sent {what} {transaction}")
+        )
+
+    @property
+    def has_account(self) -> bool:
+        """Whether an account was named."""
+        return self._signer is not None
+
+    @property
+    def address(self) -> str:
+        """The account's address."""
+        return self.signer.address
+
+    @cached_property
+    def index(self) -> Index:
+        """The index of the deployment's events, not brought up to date."""
+        from qanat.index import Index
+
+        return Index(index_path(self.chain), self.chain)
+
+    def synced_index(self) -> Index:
+        """Return the index, brought up to the newest block."""
+        with self.progress("reading the chain's events") as update:
+            first = self.index.cursor
+            self.index.sync(progress=lambda done, last: update(done - first, last - first))
+        return self.index
+
+    # ---- tokens
+
+    def token(self, symbol_or_address: str) -> tuple[str, Token]:
+        """Return a token's symbol (or address) and what is known of it."""
+        token = self.chain.deployment.token(symbol_or_address)
+        return self.chain.deployment.symbol(token.address), token
+
+    def amount(self, units: int, token_address: str) -> str:
+        """Return an amount with its token's symbol, as people read it."""
+        from qanat.cli.amounts import format_amount
+
+        symbol, token = self.token(token_address)
+        return f"{format_amount(units, token.decimals)} {symbol}"
+
+    # ---- terminal
+
+    @cached_property
+    def screen(self) -> Console:
+        """Where progress, questions and notes go: standard error."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Tell something in passing."""
+        if not self.as_json:
+            self.screen.print(text, style="dim", markup=False)
+
+    def confirm(self, title: str, lines: Sequence[str], *, transactions: int = 1) -> None:
+        """Show what is about to be spent and ask, unless the session was told not to.
+
+        Raises:
+            Refused: the answer was no, or nobody can be asked.
+        """
+        from qanat.cli.amounts import format_amount
+
+        balance = int(self.chain.web3.eth.get_balance(self.chain.web3.to_checksum_address(self.address)))
+        price = int(self.chain.web3.eth.gas_price)
+        shown = [
+            f"{title} (chain {self.chain.chain_id}, account {self.address})",
+            *(f"  {line}" for line in lines),
+            (
+                f"  gas of {'one transaction' if transactions == 1 else f'up to {transactions} transactions'} "
+                f"at about {format_amount(price, 9)} gwei; the account holds {format_amount(balance, 18)} coins"
+            ),
+        ]
+        if not self.as_json or not self.yes:
+            for line in shown:
+                self.screen.print(line, markup=False)
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise Refused("Nothing was sent: there is nobody to ask.", hint="Say --yes to go on without asking.")
+        if not click.confirm("Go on?", default=False, err=True):
+            raise Refused("Nothing was sent: you declined.")
+
+    @contextmanager
+    def progress(self, description: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar while something runs; yields a function that takes (done, of)."""
+        if self.as_json or not self.screen.is_terminal:
+            yield lambda _done, _of: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.screen,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(description, total=None)
+            yield lambda done, of: bar.update(task, completed=done, total=of or 1)
+
+    def show(self, outcome: Outcome) -> None:
+        """Print what a command found or did."""
+        if self.as_json:
+            click.echo(json.dumps(plain(outcome.data), indent=2))
+            return
+        from rich.console import Console
+
+        out = Console(highlight=False, soft_wrap=False)
+        for line in outcome.says:
+            out.print(line, markup=False)
+        for item in outcome.tables:
+            out.print(item)
+
+
+def plain(value: Any) -> Any:
+    """Return JSON values: bytes as ``0x`` hex, paths as text."""
+    if isinstance(value, (bytes, bytearray)):
+        return "0x" + bytes(value).hex()
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """Return a table; ``right`` names the columns that are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return made
+
+
+def index_path(chain: Chain) -> Path:
+    """Return where a deployment's index is kept: ``QANAT_INDEX``, else a file in the user's cache folder."""
+    named = os.environ.get("QANAT_INDEX")
+    if named:
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    folder = Path(cache) if cache else Path.home() / ".cache"
+    directory = chain.deployment.address("Directory")
+    return folder / "qanat" / f"{chain.chain_id}-{directory[2:14].lower()}.sqlite"

@@ -1,0 +1,145 @@
+"""`qanat store`: a file, encrypted, spread over a shard's operators, certified on chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session, table
+
+if TYPE_CHECKING:
+    from qanat.client.store import Quote
+
+__all__ = ["COMMAND", "stages", "store"]
+
+
+def store(
+    session: Session,
+    *,
+    file: Path,
+    shard: str | None,
+    epochs: int,
+    out_dir: Path,
+    name: str | None,
+    tolerate_down: int,
+    profile: str,
+    plain: bool,
+    max_payment: str | None,
+) -> Outcome:
+    """Encrypt, plan, encode, open with payment, send slices, gather signatures, certify; leave a recovery file."""
+    from qanat.cli.amounts import format_size, parse_amount
+    from qanat.client.store import store_file
+    from qanat.errors import InsufficientFunds
+
+    number = session.chain.deployment.shard(shard)
+    token_address = session.views.shard_parameters(number).payment_token
+    _, token = session.token(token_address)
+    most = None if max_payment is None else parse_amount(max_payment, token.decimals)
+
+    def confirm(quote: Quote) -> bool:
+        if most is not None and quote.total > most:
+            raise InsufficientFunds(
+                f"Storing costs {session.amount(quote.total, quote.token)}, more than --max-payment "
+                f"{session.amount(most, quote.token)}.",
+                hint="Choose fewer epochs, or allow more.",
+                needed=quote.total,
+                balance=most,
+            )
+        session.confirm(
+            f"Store {file.name} for {epochs} epochs",
+            [
+                f"{format_size(quote.size)} become {format_size(quote.stored_bytes)} in shard {number}",
+                *quote.explanation,
+                f"storage: {session.amount(quote.storage_fee, quote.token)}",
+                f"intake: {session.amount(quote.intake_fee, quote.token)}, not returned",
+            ],
+            transactions=3,
+        )
+        return True
+
+    with stages(session) as progress:
+        stored = store_file(
+            file,
+            chain=session.chain,
+            sender=session.sender,
+            shard=number,
+            epochs=epochs,
+            out_dir=out_dir,
+            name=name,
+            tolerate_down=tolerate_down,
+            profile=profile,
+            encrypt=not plain,
+            confirm=confirm,
+            progress=progress,
+        )
+    absent = [(operator, why) for operator, why in stored.absent.items()]
+    says = [
+        (
+            f"Stored {format_size(stored.size)} as object 0x{stored.object_id.hex()}, epochs {stored.first_epoch} to "
+            f"{stored.end_epoch - 1}, for {session.amount(stored.payment, stored.token)}; "
+            f"{len(stored.signers)} operators signed."
+        ),
+    ]
+    if stored.recovery is not None:
+        says.append(f"Keep {stored.recovery}: with it and the account's key the file can always be had back.")
+        says.append(f"Next: qanat mint --recovery {stored.recovery}")
+    return Outcome(stored.to_json(), says, [table("Did not sign", ["operator", "why"], absent)] if absent else [])
+
+
+@contextmanager
+def stages(session: Session) -> Iterator[Callable[[str, int, int], None]]:
+    """Show one bar for each stage that the client tells of; yields a function that takes (stage, done, of)."""
+    if session.as_json or not session.screen.is_terminal:
+        yield lambda _stage, _done, _of: None
+        return
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=session.screen, transient=True) as shown:
+        tasks: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=of)
+            shown.update(tasks[stage], completed=done, total=of)
+
+        yield update
+
+
+COMMAND = Command(
+    name="store",
+    run=store,
+    summary="Store a file for a number of epochs: encrypted, spread, certified on chain.",
+    details="If it is interrupted, run it again with the same arguments: nothing is paid twice.",
+    example="photos.tar --epochs 12",
+    parameters=(
+        click.argument("file", type=click.Path(path_type=Path)),
+        click.option("--shard", help="Shard, by name or number.  [default: the first]"),
+        click.option("--epochs", type=click.IntRange(min=1), required=True, help="For how many epochs."),
+        click.option(
+            "--out-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path(),
+            show_default="here",
+            help="Folder for the recovery file.",
+        ),
+        click.option("--name", help="Name of the recovery file.  [default: the file's]"),
+        click.option(
+            "--tolerate-down",
+            type=click.IntRange(min=0),
+            default=2,
+            show_default=True,
+            help="Operators, any, that may be down without losing the file.",
+        ),
+        click.option("--wide", "profile", flag_value="wide", default="", help="Profile for the largest networks."),
+        click.option(
+            "--plain", is_flag=True, help="Do not encrypt: anybody can read it, and there is no recovery file."
+        ),
+        click.option("--max-payment", help="Most to pay, in whole payment tokens."),
+    ),
+)
