@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -32,6 +33,7 @@ from qanat.node.service import Service
 __all__ = ["make_app", "read_body", "status_of"]
 
 T = TypeVar("T")
+log = structlog.get_logger("qanat.node.api")
 _JSON_LIMIT = 16 << 10
 _READ = "qanat.read"
 #: What is still read of a refused body, so that the refusal reaches a sender that has not finished.
@@ -83,8 +85,10 @@ async def read_body(request: Request, limit: int, seconds: float, *, exact: bool
         await asyncio.wait_for(collect(), seconds)
         request.scope[_READ] = True
     except (asyncio.TimeoutError, TimeoutError) as error:
+        request.scope[_READ] = True  # no more is waited for
         raise NodeRefused(f"The body took longer than {seconds:g} s.", status=408) from error
     except ClientDisconnect as error:
+        request.scope[_READ] = True
         raise NodeRefused("The body was cut short.", status=400, got=size) from error
     if exact and size != limit:
         raise NodeRefused(f"The body has {size} bytes instead of {limit}.", status=400, got=size, expected=limit)
@@ -152,6 +156,12 @@ def make_app(service: Service) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, _error: Exception) -> Response:
         return JSONResponse({"error": "BadParameters", "message": "Malformed request.", "data": {}}, status_code=400)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+        body = {"error": "QanatError", "message": "The node failed; its log says why.", "data": {}}
+        return JSONResponse(body, status_code=500)
 
     @app.get("/health")
     async def health() -> Response:
