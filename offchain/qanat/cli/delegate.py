@@ -88,7 +88,7 @@ COMMAND = Command(
         "only after the withdrawal delay, so that no deposit answers for "
         "epochs before it; run the command again without --amount when it has passed."
     ),
-    example="--operator 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --token QETH --amount 10",
+    example="--operator 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --token QALPHA --amount 10",
     parameters=(
         click.option("--operator", required=True, help="The operator's address."),
         click.option("--token", required=True, help="Collateral token: symbol or address."),

@@ -56,7 +56,7 @@ COMMAND = Command(
     name="stake",
     run=stake,
     summary="Deposit collateral, to be delegated to an operator afterwards.",
-    example="--token QETH --amount 10",
+    example="--token QALPHA --amount 10",
     parameters=(
         click.option("--token", required=True, help="Collateral token: symbol or address."),
         click.option("--amount", required=True, help="How much, in whole tokens (12 or 12.5)."),

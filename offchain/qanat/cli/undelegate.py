@@ -73,7 +73,7 @@ COMMAND = Command(
     name="undelegate",
     run=undelegate,
     summary="Take stake back from an operator; it is free by a date that is shown.",
-    example="--operator 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --token QETH --all",
+    example="--operator 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --token QALPHA --all",
     parameters=(
         click.option("--operator", required=True, help="The operator's address."),
         click.option("--token", required=True, help="Collateral token: symbol or address."),

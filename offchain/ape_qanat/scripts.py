@@ -1,0 +1,70 @@
+"""Makes `ape run` scripts of the commands of `qanat`: the same functions and options, Ape's networks and accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qanat.cli.command import Command, output_options, run_command
+from qanat.cli.session import Session
+
+if TYPE_CHECKING:
+    from ape.api import AccountAPI, ProviderAPI
+
+__all__ = ["ape_command"]
+
+_SHARED = ("account", "as_json", "yes", "deployment")
+
+
+def ape_command(command: Command) -> click.Command:
+    """Return a command as a click command for `ape run`."""
+    if not command.chain:
+        return _plain(command)
+    from ape.cli import ConnectedProviderCommand, account_option, network_option
+
+    def callback(provider: ProviderAPI, **options: Any) -> None:
+        own = {name: options.pop(name) for name in list(options) if name not in _SHARED}
+        run_command(command, _session(provider, **options), own)
+
+    decorators = [*command.parameters, network_option()]
+    if command.account == "yes":
+        decorators.append(account_option())
+    elif command.account == "maybe":
+        decorators.append(account_option(prompt=None))
+    decorators.append(
+        click.option("--deployment", help="Deployment: a file, or a name in deployments/.  [default: the network's]")
+    )
+    decorated: Any = callback
+    for decorator in reversed((*decorators, *output_options(command))):
+        decorated = decorator(decorated)
+    account = " --account alice" if command.account == "yes" else ""
+    text = command.help_with(f"ape run {command.name} --network ethereum:local:http://127.0.0.1:8545{account}")
+    made: click.Command = click.command(cls=ConnectedProviderCommand, name=command.name, help=text)(decorated)
+    return made
+
+
+def _plain(command: Command) -> click.Command:
+    """A command without chain and account."""
+
+    def callback(*, as_json: bool, **options: Any) -> None:
+        run_command(command, Session(as_json=as_json), options)
+
+    decorated: Any = callback
+    for decorator in reversed((*command.parameters, *output_options(command))):
+        decorated = decorator(decorated)
+    return click.command(name=command.name, help=command.help_with(f"ape run {command.name}"))(decorated)
+
+
+def _session(
+    provider: ProviderAPI,
+    *,
+    as_json: bool,
+    account: AccountAPI | None = None,
+    yes: bool = False,
+    deployment: str | None = None,
+) -> Session:
+    from ape_qanat.adapters import ApeSigner, chain_of
+
+    signer = None if account is None else (lambda: ApeSigner(account))
+    return Session(chain=lambda: chain_of(provider, deployment), signer=signer, as_json=as_json, yes=yes)
