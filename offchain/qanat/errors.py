@@ -40,7 +40,8 @@
     │   ├── KeyUnavailable (62)
     │   └── WrongKeyFile (63)
     └── AuditError (70)                 what an auditor found
-        └── AuditFailed (71)
+        ├── AuditFailed (71)
+        └── ScenarioFailed (72)
 
 The same table, with what each error means and what to do, is in ``docs/errors.md``; a test keeps both equal.
 """
@@ -83,6 +84,7 @@ __all__ = [
     "QanatError",
     "QuorumNotReached",
     "Refused",
+    "ScenarioFailed",
     "SliceMismatch",
     "SliceNotFound",
     "StoreCorrupted",
@@ -398,3 +400,9 @@ class AuditFailed(AuditError):
     """An audit found something that does not hold."""
 
     exit_code = 71
+
+
+class ScenarioFailed(AuditError):
+    """A run of the demo found that the network did not do what it promises."""
+
+    exit_code = 72

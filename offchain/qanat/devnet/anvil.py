@@ -1,8 +1,7 @@
 """A local chain: Anvil with the Prague rules, and the clock that makes its blocks.
 
-Anvil runs without mining by itself. :class:`Clock` mines: in ``run`` mode one block per interval, in ``quiet`` mode
-only when a transaction waits,
-so that blocks, which is what every period of the protocol counts, pass when the scenario wants them to.
+Every period of the protocol counts blocks. A scenario that wants to say when they pass starts Anvil without mining and
+lets :class:`Clock` mine; a chain that people use mines by itself, one block per interval (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,35 +88,48 @@ def start_anvil(
 
 
 class Clock:
-    """Mines the blocks of a chain that does not mine by itself. Start with :meth:`start`, end with :meth:`stop`."""
+    """Mines the blocks of a chain that does not mine by itself. Start with :meth:`start`, end with :meth:`stop`.
+
+    It mines a block whenever a transaction waits. Inside :meth:`settling` it lets a few empty blocks follow each such
+    block, so that it becomes final; otherwise no block passes in which nothing happens.
+    """
+
+    #: Empty blocks that make a block final on Anvil with one slot an epoch.
+    FOLLOWING = 3
 
     def __init__(self, url: str, interval: float = 0.25) -> None:
         self.url = url
         self.interval = interval
-        self.failure: ChainUnreachable | None = None
-        self._running = threading.Event()
+        self._failure: ChainUnreachable | None = None
+        self._settling = threading.Event()
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._loop, name="clock", daemon=True)
 
     def start(self) -> Clock:
-        """Begins, in ``quiet`` mode."""
+        """Begin."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Ends the clock's thread."""
+        """End the clock's thread."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(5)
 
-    def run(self) -> None:
-        """From now on one block per interval."""
-        self._running.set()
+    def check(self) -> None:
+        """Raise the :class:`ChainUnreachable` that the last tick met, if any."""
+        if self._failure is not None:
+            raise self._failure
 
-    def quiet(self) -> None:
-        """From now on a block only when a transaction waits."""
-        self._running.clear()
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Let blocks become final while the body runs."""
+        self._settling.set()
+        try:
+            yield
+        finally:
+            self._settling.clear()
 
     @property
     def block(self) -> int:
@@ -123,14 +137,14 @@ class Clock:
         return int(rpc(self.url, "eth_blockNumber"), 16)
 
     def mine(self, count: int = 1) -> int:
-        """Mines ``count`` blocks at once, and returns the number of the latest."""
+        """Mine ``count`` blocks at once, and return the number of the latest."""
         with self._lock:
             if count > 0:
                 rpc(self.url, "anvil_mine", hex(count))
             return self.block
 
     def mine_to(self, block: int) -> int:
-        """Mines until ``block`` is the latest block, nothing if it has passed."""
+        """Mine until ``block`` is the latest block, nothing if it has passed."""
         with self._lock:
             missing = block - self.block
             if missing > 0:
@@ -138,10 +152,15 @@ class Clock:
             return self.block
 
     def _loop(self) -> None:
+        following = self.FOLLOWING
         while not self._ended.wait(self.interval):
             try:
-                if self._running.is_set() or int(rpc(self.url, "txpool_status")["pending"], 16) > 0:
+                if int(rpc(self.url, "txpool_status")["pending"], 16) > 0:
                     self.mine()
-                self.failure = None
+                    following = self.FOLLOWING
+                elif self._settling.is_set() and following > 0:
+                    self.mine()
+                    following -= 1
+                self._failure = None
             except ChainUnreachable as error:
-                self.failure = error
+                self._failure = error

@@ -158,8 +158,8 @@ class Supervisor:
         self.children.remove(child)
         return self.start(child.name, child.command, child.environment)
 
-    def stop_all(self) -> None:
-        """Ends every child: first asks all, then waits for each, then kills what is left."""
+    def stop_all(self) -> list[Child]:
+        """End every child: first ask all, then wait for each, then kill what is left. Returns them."""
         for child in self.children:
             if child.running:
                 with contextlib.suppress(ProcessLookupError):
@@ -171,4 +171,5 @@ class Supervisor:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
-        self.children.clear()
+        ended, self.children = self.children, []
+        return ended

@@ -1,0 +1,42 @@
+"""`ape run demo`: one file's whole life on a local chain (`make demo` is the same)."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    help="Run a file's whole life on a local chain, and write build/demo.json."
+    "\n\n\b\nExample:\n  ape run demo --file README.md --operators 6"
+)
+@click.option("--file", type=click.Path(path_type=Path), help="File to store.  [default: an open data set]")
+@click.option("--operators", type=int, default=6, show_default=True, help="Operators, 4 or more.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print build/demo.json at the end, and nothing else on standard output."
+)
+def cli(file: Path | None, operators: int, as_json: bool) -> None:
+    """Run it in the checkout that this script belongs to."""
+    import json
+    import sys
+
+    from rich.console import Console
+
+    from qanat.devnet.run import run_demo
+    from qanat.errors import QanatError
+
+    root = Path(__file__).resolve().parents[1]
+    console = Console(stderr=as_json, highlight=False)
+    try:
+        result = run_demo(root, console, file=file, operators=operators)
+    except QanatError as error:
+        click.echo(json.dumps(error.to_json(), indent=2) if as_json else f"demo: {error}", err=not as_json)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("demo: interrupted; everything it started has been stopped", err=True)
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    cli()
