@@ -78,14 +78,16 @@ library Accumulator {
         if (toEpoch <= cursor || maxSteps == 0) return cursor;
 
         uint256 last = toEpoch - cursor > maxSteps ? cursor + maxSteps : toEpoch;
-        Entry memory amounts = state.entries[cursor];
+        (int64 rows, int192 fee) = _read(state.entries[cursor]);
         while (cursor < last) {
             Entry storage entry = state.entries[++cursor];
-            Entry memory difference = entry;
-            _accumulate(amounts, difference, cursor);
-            if (amounts.rows != difference.rows || amounts.fee != difference.fee) {
-                entry.rows = amounts.rows;
-                entry.fee = amounts.fee;
+            (int64 rowsChange, int192 feeChange) = _read(entry);
+            if (rows != 0 || fee != 0) {
+                (rows, fee) = _accumulate(rows, fee, rowsChange, feeChange, cursor);
+                (entry.rows, entry.fee) = (rows, fee);
+            } else if (rowsChange != 0 || feeChange != 0) {
+                // Amounts that begin at zero are their difference: the entry holds them already.
+                (rows, fee) = _accumulate(rows, fee, rowsChange, feeChange, cursor);
             }
         }
         // Epochs are below 2^64: a loop can't reach further.
@@ -94,30 +96,36 @@ library Accumulator {
 
     /// @notice The amounts of an epoch: one read up to the cursor, one for each epoch beyond it. Zero where the
     /// accumulator was not started: nothing was added.
-    function valueAt(State storage state, uint256 epoch) internal view returns (uint256 rows, uint256 fee) {
+    function valueAt(State storage state, uint256 epoch) internal view returns (uint256, uint256) {
         if (!state.started) return (0, 0);
         uint256 cursor = state.cursor;
-        Entry memory amounts = state.entries[epoch < cursor ? epoch : cursor];
+        (int64 rows, int192 fee) = _read(state.entries[epoch < cursor ? epoch : cursor]);
         while (cursor < epoch) {
-            Entry memory difference = state.entries[++cursor];
-            _accumulate(amounts, difference, cursor);
+            (int64 rowsChange, int192 feeChange) = _read(state.entries[++cursor]);
+            (rows, fee) = _accumulate(rows, fee, rowsChange, feeChange, cursor);
         }
-        return (uint64(amounts.rows), uint192(amounts.fee));
+        return (uint64(rows), uint192(fee));
     }
 
-    /// Adds a difference to the amounts of the epoch before.
-    function _accumulate(Entry memory amounts, Entry memory difference, uint256 epoch) private pure {
-        amounts.rows += difference.rows;
-        amounts.fee += difference.fee;
-        if (amounts.rows < 0 || amounts.fee < 0) revert AccumulatorNegative(epoch, amounts.rows, amounts.fee);
+    /// The amounts of an epoch from those of the epoch before and the difference.
+    function _accumulate(int64 rows, int192 fee, int64 rowsChange, int192 feeChange, uint256 epoch)
+        private
+        pure
+        returns (int64, int192)
+    {
+        rows += rowsChange;
+        fee += feeChange;
+        if (rows < 0 || fee < 0) revert AccumulatorNegative(epoch, rows, fee);
+        return (rows, fee);
+    }
+
+    function _read(Entry storage entry) private view returns (int64, int192) {
+        return (entry.rows, entry.fee);
     }
 
     function _shift(Entry storage entry, int64 rows, int192 fee) private {
-        Entry memory shifted = entry;
-        shifted.rows += rows;
-        shifted.fee += fee;
-        entry.rows = shifted.rows;
-        entry.fee = shifted.fee;
+        (int64 rowsBefore, int192 feeBefore) = _read(entry);
+        (entry.rows, entry.fee) = (rowsBefore + rows, feeBefore + fee);
     }
 
     function _checked(State storage state, uint256 fromEpoch, uint256 untilEpoch, uint256 rows, uint256 fee)

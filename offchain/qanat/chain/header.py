@@ -57,10 +57,11 @@ def encode_header(block: Mapping[str, Any]) -> bytes:
     """
     fields = [_encode(names[0], _pick(block, names), length) for names, length in _FIELDS]
 
-    appended = [(name, length, block.get(name)) for name, length in _APPENDED]
-    while appended and appended[-1][2] is None:
-        appended.pop()
-    fields += [_encode(name, value, length) for name, length, value in appended]
+    for name, length in _APPENDED:
+        # Forks only append: nothing follows a missing field. (Some nodes name later forks' fields on older chains.)
+        if block.get(name) is None:
+            break
+        fields.append(_encode(name, block[name], length))
 
     header: bytes = rlp.encode(fields)
     expected = _encode("hash", block.get("hash"), 32)
