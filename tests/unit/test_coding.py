@@ -13,7 +13,22 @@ from qanat.coding import RowCode, code, points
 from qanat.errors import BadParameters, NotEnoughSlices
 from qanat.field import MODULUS, root_of_unity
 
-SHAPES = [(1, 1), (1, 2), (1, 8), (2, 2), (2, 3), (3, 3), (3, 9), (4, 12), (5, 6), (5, 40), (6, 18), (7, 13), (8, 64), (9, 16)]
+SHAPES = [
+    (1, 1),
+    (1, 2),
+    (1, 8),
+    (2, 2),
+    (2, 3),
+    (3, 3),
+    (3, 9),
+    (4, 12),
+    (5, 6),
+    (5, 40),
+    (6, 18),
+    (7, 13),
+    (8, 64),
+    (9, 16),
+]
 
 
 def make_matrix(coder: RowCode[Any], width: int, seed: int) -> Any:
@@ -44,7 +59,11 @@ def test_rows_are_values_of_a_low_degree_polynomial(name: str, k: int, n: int) -
             x = pow(root_of_unity(size), row, MODULUS)
         else:
             j = row - k
-            x = pow(root_of_unity(domain), 1 + j // size, MODULUS) * pow(root_of_unity(size), j % size, MODULUS) % MODULUS
+            x = (
+                pow(root_of_unity(domain), 1 + j // size, MODULUS)
+                * pow(root_of_unity(size), j % size, MODULUS)
+                % MODULUS
+            )
         assert rows[row] == sum(c * pow(x, e, MODULUS) for e, c in enumerate(coefficients)) % MODULUS
         assert points(k, n).values[row] == x
 
@@ -77,7 +96,10 @@ def test_the_transform_path_restores_when_all_data_is_lost(k: int, n: int) -> No
     data = make_matrix(coder, 11, k)
     rows = all_rows(coder, data)
     draw = random.Random(k)
-    for survivors in (draw.sample(range(k, n), k) if n >= 2 * k else draw.sample(range(n), k), draw.sample(range(n), k)):
+    for survivors in (
+        draw.sample(range(k, n), k) if n >= 2 * k else draw.sample(range(n), k),
+        draw.sample(range(n), k),
+    ):
         kept = coder.field.take(rows, survivors)
         missing = tuple(row for row in range(k) if row not in survivors)
         recovered = coder._recover(tuple(survivors), kept, missing)

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from qanat.errors import BadParameters, FormatError, NonCanonicalElement
 from qanat.field import MODULUS, FieldKernel, batch_inverse, inverse, kernel, root_of_unity
 
-EDGES = [0, 1, 2, MODULUS - 1, MODULUS - 2, (1 << 64) - 1, 1 << 64, (1 << 128) - 1, (1 << 192), (1 << 248) - 1, MODULUS >> 1]
+EDGES = [
+    0,
+    1,
+    2,
+    MODULUS - 1,
+    MODULUS - 2,
+    (1 << 64) - 1,
+    1 << 64,
+    (1 << 128) - 1,
+    (1 << 192),
+    (1 << 248) - 1,
+    MODULUS >> 1,
+]
 
 elements = st.one_of(st.sampled_from(EDGES), st.integers(0, MODULUS - 1))
 
@@ -93,7 +105,9 @@ def test_combine_is_the_matrix_product(field: FieldKernel[Any]) -> None:
     weights = [[draw.choice(EDGES) for _ in range(rows)] for _ in range(3)]
     got = field.to_ints(field.combine(weights, field.from_ints(values, (rows, width))))
     assert got == [
-        sum(line[row] * values[row * width + c] for row in range(rows)) % MODULUS for line in weights for c in range(width)
+        sum(line[row] * values[row * width + c] for row in range(rows)) % MODULUS
+        for line in weights
+        for c in range(width)
     ]
     with pytest.raises(BadParameters):
         field.combine([[1]], field.from_ints(values, (rows, width)))
