@@ -1,0 +1,408 @@
+"""Sending to and fetching from nodes of which some are down, slow, refuse or lie: they cost their own part only."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from qanat import bls
+from qanat.chain.signer import KeySigner
+from qanat.client.disperse import Dispersal, Target, disperse
+from qanat.client.download import Downloader
+from qanat.client.nodes import NodeClient, connections
+from qanat.client.store import needed_tickets
+from qanat.errors import NodeRefused, NodeUnreachable, NotEnoughSlices
+from qanat.objects import encode, restore_file, slices_of_operator, ticket_of_row
+from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people
+
+OBJECT = b"\x77" * 32
+PEOPLE = make_people(6)
+#: k = 4 of n = 6: any two operators may be down
+DATA = bytes((7 * i + i * i) % 253 for i in range(30_000))
+ENCODED = encode(DATA, k=4, n=6, width=64)
+READER = KeySigner.from_key(b"\x05" * 32)
+DEAD = "http://127.0.0.1:9"
+
+
+class Network:
+    """Nodes over the double chain, with a middleware each that a test may set."""
+
+    def __init__(self, folder: Path) -> None:
+        self.views = FakeViews(PEOPLE)
+        self.views.open_object(OBJECT, ENCODED)
+        self.nodes = [FakeNode(self.views, person, folder / person.address[:8], poll_seconds=60) for person in PEOPLE]
+        self.faults: dict[int, Callable[[Request], Response | None]] = {}
+        self.served: list[Served] = []
+        for number, node in enumerate(self.nodes):
+            self.served.append(self.serve(number, node))
+
+    def serve(self, number: int, node: FakeNode) -> Served:
+        from qanat.node.api import make_app
+
+        app = make_app(node.service)
+
+        @app.middleware("http")
+        async def fault(request: Request, call_next):
+            found = self.faults.get(number)
+            answer = found(request) if found is not None else None
+            return answer if answer is not None else await call_next(request)
+
+        served = Served(app)
+        self.views.endpoints[node.person.address] = served.url
+        return served
+
+    def stop(self) -> None:
+        for served in self.served:
+            served.stop()
+        for node in self.nodes:
+            node.stop()
+
+    def fill(self) -> None:
+        """Let every node take in and sign the object."""
+        for node in self.nodes:
+            node.take_all(OBJECT, ENCODED)
+            node.intake.sign(OBJECT)
+
+    def targets(self) -> list[Target]:
+        """All operators with their slices."""
+        return [
+            Target(
+                person.address,
+                self.views.endpoints[person.address],
+                person.key.public_key,
+                slices_of_operator(OBJECT, 6, number, 1, ENCODED.manifest.n, ENCODED.manifest.matrices),
+            )
+            for number, person in enumerate(PEOPLE)
+        ]
+
+    def disperse(self, *, needed: int = 4, grace: float = 1.0, seconds: float = 20.0, **changes) -> Dispersal:
+        """Send to all."""
+        options = {"known": {}, "is_possible": lambda: True, "targets": self.targets(), **changes}
+        return disperse(
+            OBJECT,
+            ENCODED.manifest.to_bytes(),
+            lambda index: ENCODED.slices[index],
+            options.pop("targets"),
+            chain_id=CHAIN_ID,
+            digest=self.views.digest(OBJECT),
+            is_enough=lambda signers: len(signers) >= needed,
+            grace_seconds=grace,
+            seconds=seconds,
+            **options,
+        )
+
+    def download(self, **options) -> Downloader:
+        """Open a downloader."""
+        holders = [PEOPLE[ticket_of_row(OBJECT, 6, row)].address for row in range(ENCODED.manifest.n)]
+        return Downloader(
+            OBJECT,
+            ENCODED.manifest,
+            holders,
+            dict(self.views.endpoints),
+            chain_id=CHAIN_ID,
+            signer=READER,
+            **{"seconds": 20.0, **options},
+        )
+
+    def fetch(self, out: Path, **options) -> dict[str, int]:
+        """Fetch the object into a file; return the slices used of each operator."""
+        with self.download(**options) as downloader:
+            restore_file(ENCODED.manifest, downloader.slice, out)
+            self.reports = downloader.reports
+        assert out.read_bytes() == DATA
+        return {report.operator: report.slices for report in self.reports.values()}
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    made = Network(tmp_path)
+    yield made
+    made.stop()
+
+
+def refuse(status: int) -> Callable[[Request], Response]:
+    """A node that answers everything with a status."""
+    body = {"error": "NodeRefused", "message": "not today, by order", "data": {}}
+    return lambda _request: JSONResponse(body, status_code=status)
+
+
+# ---- sending
+
+
+def test_all_sign(network: Network) -> None:
+    """Every slice arrives, every signature verifies, and their sum is the roster's."""
+    seen: list[tuple[int, int]] = []
+    outcome = network.disperse(on_slice=lambda done, size: seen.append((done, size)))
+    assert set(outcome.signatures) == {person.address for person in PEOPLE}
+    assert outcome.failures == {}
+    assert len(seen) == ENCODED.manifest.count
+    key = bls.aggregate_keys([person.key.public_key for person in PEOPLE])
+    digest = network.views.digest(OBJECT)
+    assert bls.verify_aggregate(key, [], digest, bls.aggregate(list(outcome.signatures.values())))
+
+
+def test_operators_that_fail_cost_their_own_signature_only(network: Network) -> None:
+    """One is down, one refuses, four sign; the reasons are told."""
+    network.served[0].stop()
+    network.faults[3] = refuse(403)
+    started = time.monotonic()
+    outcome = network.disperse(grace=1.5)
+    assert set(outcome.signatures) == {PEOPLE[number].address for number in (1, 2, 4, 5)}
+    assert set(outcome.failures) == {PEOPLE[0].address, PEOPLE[3].address}
+    assert "does not answer" in outcome.failures[PEOPLE[0].address]
+    assert "not today, by order" in outcome.failures[PEOPLE[3].address]
+    assert time.monotonic() - started < 15
+
+
+def test_a_false_signature_is_not_counted(network: Network) -> None:
+    """A node that signs something else, and one that sends bytes that are no point."""
+    other = PEOPLE[1].key.sign(b"\x01" * 32)
+
+    def lie(signature: bytes) -> Callable[[Request], Response | None]:
+        answer = {"operator": "x", "signature": "0x" + signature.hex()}
+        return lambda request: JSONResponse(answer) if request.method == "POST" else None
+
+    network.faults[1] = lie(other)
+    network.faults[2] = lie(b"\xff" * 128)
+    outcome = network.disperse(grace=0.5)
+    assert set(outcome.failures) == {PEOPLE[1].address, PEOPLE[2].address}
+    assert "false signature" in outcome.failures[PEOPLE[1].address]
+
+
+def test_a_slow_operator_is_waited_for_only_for_the_grace_time(network: Network) -> None:
+    """Enough have signed: the rest has a moment, not the whole time limit."""
+    release = threading.Event()
+
+    def slow(_object_id: bytes) -> bytes:
+        release.wait(30)
+        return b""
+
+    network.nodes[5].intake.sign = slow  # type: ignore[method-assign]
+    started = time.monotonic()
+    outcome = network.disperse(grace=1.0, seconds=60)
+    release.set()
+    assert time.monotonic() - started < 20
+    assert set(outcome.failures) == {PEOPLE[5].address}
+
+
+def test_too_few_signatures_end_with_what_there_is(network: Network) -> None:
+    """Three of six are down and four are needed: all reasons, within the time limit."""
+    for number in (0, 1, 2):
+        network.served[number].stop()
+    outcome = network.disperse(seconds=2.5)
+    assert len(outcome.signatures) == 3
+    assert len(outcome.failures) == 3
+
+
+def test_refusals_that_pass_are_tried_again(network: Network) -> None:
+    """Too early, busy, failing: the node signs in the end."""
+    count = {"left": 4}
+
+    def busy(_request: Request) -> Response | None:
+        count["left"] -= 1
+        return refuse((425, 503, 500)[count["left"] % 3])(_request) if count["left"] > 0 else None
+
+    network.faults[4] = busy
+    outcome = network.disperse(grace=20.0)
+    assert outcome.failures == {}
+
+
+def test_slices_that_a_node_lost_or_got_false_are_sent_again(network: Network) -> None:
+    """A stranger was there first, with false slices of a canonical form: the owner's replace them."""
+    node = network.nodes[2]
+    node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
+    own = node.own(OBJECT, ENCODED)
+    node.intake.accept_slice(OBJECT, own[0], bytes(2048))
+    real = node.intake.sign
+    lost = {"once": True}
+
+    def forgetful(object_id: bytes) -> bytes:
+        if lost.pop("once", False):
+            node.store.delete(object_id, own[1])
+        return real(object_id)
+
+    node.intake.sign = forgetful  # type: ignore[method-assign]
+    outcome = network.disperse(grace=10.0)
+    assert outcome.failures == {}
+    assert node.store.get(OBJECT, own[0]) == ENCODED.slices[own[0]]
+
+
+def test_a_restarted_run_sends_nothing_to_those_who_signed(network: Network) -> None:
+    """Signatures of an earlier run stand: only the others are asked."""
+    first = network.disperse(targets=network.targets()[:4])
+    asked: list[str] = []
+    network.faults[0] = lambda request: asked.append(request.url.path)  # type: ignore[assignment,func-returns-value]
+    outcome = network.disperse(known=first.signatures)
+    assert len(outcome.signatures) == 6
+    assert asked == []
+
+
+def test_it_ends_when_the_chain_takes_no_certificate_any_more(network: Network) -> None:
+    """Nobody answers and the deadline passes: no waiting for the time limit."""
+    for number in range(6):
+        network.faults[number] = refuse(503)
+    started = time.monotonic()
+    outcome = network.disperse(seconds=60, is_possible=lambda: time.monotonic() - started < 1)
+    assert time.monotonic() - started < 15
+    assert outcome.signatures == {}
+
+
+def test_the_threshold_is_that_of_the_contract() -> None:
+    """⌈2T/3⌉ tickets, and rows for k beside a lying third."""
+    assert needed_tickets(6, 2, 6) == 4
+    assert needed_tickets(6, 4, 6) == 6
+    assert needed_tickets(7, 1, 7) == 5
+    assert needed_tickets(6, 7, 12) == 6
+    assert needed_tickets(1, 1, 1) == 1
+
+
+# ---- fetching
+
+
+def test_everything_up_data_rows_are_taken(network: Network, tmp_path: Path) -> None:
+    """No parity row is asked for, every operator of a data row gives its part."""
+    network.fill()
+    used = network.fetch(tmp_path / "out")
+    matrices = ENCODED.manifest.matrices
+    data_holders = {PEOPLE[ticket_of_row(OBJECT, 6, row)].address for row in range(4)}
+    assert used == {person.address: matrices if person.address in data_holders else 0 for person in PEOPLE}
+
+
+@pytest.mark.parametrize("down", [(0, 1), (2, 5), (3, 4)])
+def test_any_two_operators_may_be_down(network: Network, tmp_path: Path, down: tuple[int, int]) -> None:
+    """k = 4 of 6: the file is whole and quickly there."""
+    network.fill()
+    for number in down:
+        network.served[number].stop()
+    started = time.monotonic()
+    used = network.fetch(tmp_path / "out")
+    assert time.monotonic() - started < 15
+    assert all(used[PEOPLE[number].address] == 0 for number in down)
+    assert sum(used.values()) >= 4 * ENCODED.manifest.matrices
+
+
+def test_liars_are_named_and_left_alone(network: Network, tmp_path: Path) -> None:
+    """Two operators send slices with one bit flipped: the file is whole, both are named."""
+    network.fill()
+    holders = [ticket_of_row(OBJECT, 6, row) for row in range(6)]
+    liars = holders[0], holders[5]
+
+    def lying(node: FakeNode) -> Callable[[bytes, int], bytes]:
+        real = node.service.serve_slice
+
+        def serve(object_id: bytes, index: int) -> bytes:
+            data = bytearray(real(object_id, index))
+            data[-1] ^= 1
+            return bytes(data)
+
+        return serve
+
+    for number in liars:
+        network.nodes[number].service.serve_slice = lying(network.nodes[number])  # type: ignore[method-assign]
+    # the second liar holds a parity row: it is asked only when a data row's holder is down
+    network.served[holders[1]].stop()
+    with pytest.raises(NotEnoughSlices) as found:
+        network.fetch(tmp_path / "out", seconds=3.0)
+    assert "false slice" in str(found.value)
+    assert not (tmp_path / "out").exists()
+    network.served[holders[1]] = network.serve(holders[1], network.nodes[holders[1]])
+    network.fetch(tmp_path / "out")
+    named = {report.operator for report in network.reports.values() if report.liar}
+    assert PEOPLE[holders[0]].address in named
+    assert named <= {PEOPLE[number].address for number in liars}
+
+
+def test_too_few_nodes_are_told_with_each_reason(network: Network, tmp_path: Path) -> None:
+    """Three of six down: no file, an error that names who did not answer."""
+    network.fill()
+    for number in (0, 1, 2):
+        network.served[number].stop()
+    with pytest.raises(NotEnoughSlices) as found:
+        network.fetch(tmp_path / "out", seconds=3.0)
+    assert found.value.exit_code == NotEnoughSlices.exit_code
+    assert set(found.value.data["reasons"]) >= {PEOPLE[number].address for number in (0, 1, 2)}
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_a_slow_node_is_overtaken(network: Network, tmp_path: Path) -> None:
+    """A node that takes long for each slice: another row is asked beside it."""
+    network.fill()
+    slow = ticket_of_row(OBJECT, 6, 0)
+    real = network.nodes[slow].service.serve_slice
+
+    def serve(object_id: bytes, index: int) -> bytes:
+        time.sleep(6)
+        return real(object_id, index)
+
+    network.nodes[slow].service.serve_slice = serve  # type: ignore[method-assign]
+    started = time.monotonic()
+    network.fetch(tmp_path / "out")
+    assert time.monotonic() - started < 5.5
+
+
+def test_rows_withheld_in_a_window_are_had_after_it(network: Network, tmp_path: Path) -> None:
+    """All nodes withhold for a while, as in a response window: the fetch waits and succeeds."""
+    network.fill()
+    until = time.monotonic() + 1.5
+    for number in range(6):
+        network.faults[number] = lambda request: refuse(429)(request) if time.monotonic() < until else None
+    network.fetch(tmp_path / "out")
+    assert time.monotonic() > until
+    assert sum(report.withheld for report in network.reports.values()) > 0
+
+
+def test_answers_of_the_wrong_size_are_refused() -> None:
+    """Endless, short, or not JSON: a bounded error that names the operator, and no memory filled."""
+    app = FastAPI()
+
+    @app.get("/{path:path}")
+    def endless(path: str) -> Response:
+        return Response(bytes(100 if "short" in path else 3_000_000))
+
+    @app.post("/{path:path}")
+    def nonsense(path: str) -> Response:
+        return Response(b"<html>")
+
+    served = Served(app)
+
+    async def call(body) -> None:
+        async with connections(1) as http:
+            await body(NodeClient(http, PEOPLE[0].address, served.url, CHAIN_ID, READER))
+
+    with pytest.raises(NodeRefused, match="more than 2048 bytes"):
+        asyncio.run(call(lambda node: node.get_slice(OBJECT, 0, 2048)))
+    with pytest.raises(NodeRefused, match="instead of 4000000"):
+        asyncio.run(call(lambda node: node.get_slice(OBJECT, 0, 4_000_000)))
+    with pytest.raises(NodeRefused, match="no JSON"):
+        asyncio.run(call(lambda node: node.sign(OBJECT)))
+    served.stop()
+    with pytest.raises(NodeUnreachable) as found:
+        asyncio.run(call(lambda node: node.sign(OBJECT, seconds=2)))
+    assert found.value.data["operator"] == PEOPLE[0].address
+
+
+def test_a_client_follows_no_redirect() -> None:
+    """A node can't send a client, with its signed header, elsewhere."""
+    app = FastAPI()
+
+    @app.get("/{path:path}")
+    def away(path: str) -> Response:
+        return Response(status_code=307, headers={"Location": DEAD})
+
+    served = Served(app)
+
+    async def call() -> None:
+        async with connections(1) as http:
+            await NodeClient(http, PEOPLE[0].address, served.url, CHAIN_ID, READER).get_slice(OBJECT, 0, 2048)
+
+    with pytest.raises(NodeRefused) as found:
+        asyncio.run(call())
+    assert found.value.data["status"] == 307
+    served.stop()
