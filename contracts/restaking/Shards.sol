@@ -404,7 +404,8 @@ contract Shards is IShards {
         return block.number < last + term.ceilDiv(2);
     }
 
-    /// Σ |Δ weight| over old and new operators must be a twentieth of the old weight. A place fallen vacant weighs nothing.
+    /// Σ |Δ weight| over old and new operators must be a twentieth of the old weight. A place fallen vacant lost all of its weight,
+    /// and what its operator has now is new.
     function _checkChanged(Shard storage s, Draft memory draft) internal view {
         Roster storage r = s.rosters[s.rosterCount];
         uint256 n = s.collaterals.length;
@@ -419,8 +420,8 @@ contract Shards is IShards {
             while (i < draft.operators.length && draft.operators[i] < entry.operator) changed += _weightOf(draft, i++);
             uint256 now_ = 0;
             if (i < draft.operators.length && draft.operators[i] == entry.operator) now_ = _weightOf(draft, i++);
-            uint256 before = _vacatedAt(s, r, entry.operator) == 0 ? entry.weight : 0;
-            changed += now_ > before ? now_ - before : before - now_;
+            if (_vacatedAt(s, r, entry.operator) != 0) changed += entry.weight + now_;
+            else changed += now_ > entry.weight ? now_ - entry.weight : entry.weight - now_;
         }
         while (i < draft.operators.length) changed += _weightOf(draft, i++);
 

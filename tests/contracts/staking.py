@@ -160,11 +160,16 @@ class Staking:
         fund(token, restaker, amount, self.restaking)
         self.restaking.deposit(token, amount, sender=restaker)
 
+    def delegate(self, restaker: Any, operator: Any, amount: int, token: Any = None) -> Any:
+        """Delegate free balance; return the receipt."""
+        # `.delegate` of an Ape contract is something else (EIP-7702)
+        return self.restaking.invoke_transaction("delegate", operator, token or self.alpha, amount, sender=restaker)
+
     def stake(self, restaker: Any, operator: Any, amount: int, token: Any = None) -> None:
         """Deposit and delegate newly minted tokens."""
         token = token or self.alpha
         self.deposit(restaker, amount, token)
-        self.restaking.delegate(operator, token, amount, sender=restaker)
+        self.delegate(restaker, operator, amount, token)
 
     def enroll(self, operator: Any, tickets: int = 2, restaker: Any = None) -> None:
         """Register, bond, stake (all in alpha) and allocate for so many tickets, and join."""

@@ -1,0 +1,956 @@
+"""Shards: parameters, members, rosters, what binds stake, places fallen vacant."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import pytest
+from ape import chain
+from eth_utils import keccak
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.contracts import curve_points as cp
+from tests.contracts.reverts import reverts_with
+from tests.contracts.staking import (
+    CLOSING,
+    EPOCH,
+    RESOLUTION_DELAY,
+    SHARD,
+    TIMELOCK,
+    WAD,
+    WITHDRAWAL_DELAY,
+    ZERO_ADDRESS,
+    deploy_staking,
+    fund,
+    go_to_block,
+    key_of,
+    name32,
+    secret_of,
+)
+
+#: Spacing of snapshots, and half of the term, in blocks, for the shard of `SHARD`: D is 7 epochs of 20.
+SPACING, HALF_TERM = 20, 70
+
+
+@pytest.fixture(scope="module")
+def math_harness(project, deployer):
+    """Return TicketMath."""
+    return deployer.deploy(project.TicketMathHarness)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(project, accounts, stranger, owner, restakers, operators, math_harness):
+    """Return the contracts, with a shard and six registered operators."""
+    staking = deploy_staking(project, accounts)
+    for operator in operators:
+        staking.register(operator)
+    return staking
+
+
+@pytest.fixture
+def staking(deployed):
+    """Return a copy, whose shard a test may replace."""
+    return copy(deployed)
+
+
+@pytest.fixture
+def shards(staking):
+    """Return Shards."""
+    return staking.shards
+
+
+@pytest.fixture
+def shard(staking):
+    """Return the shard's id."""
+    return staking.shard
+
+
+@pytest.fixture
+def another_token(project, deployer):
+    """Return a token that isn't listed."""
+    return deployer.deploy(project.MintableToken)
+
+
+def tickets_of(staking, roster):
+    """Return a roster's tickets by address."""
+    return {operator: entry.tickets for operator, entry in staking.entries(roster).items()}
+
+
+def by_address(accounts, values):
+    """Return values by the addresses of accounts."""
+    return {account.address: value for account, value in zip(accounts, values, strict=True)}
+
+
+class TestCreate:
+    def test_only_the_governor(self, staking, shards, stranger):
+        """A stranger can't open a shard."""
+        with reverts_with(shards.NotGovernor, caller=stranger):
+            shards.create(staking.terms(), staking.weights(), sender=stranger)
+
+    @pytest.mark.parametrize(
+        ("field", "value", "limit"),
+        [
+            ("epochLength", 0, 1),
+            ("finality", 0, 1),
+            ("finality", EPOCH + 1, EPOCH),
+            ("sealingLimit", 0, 1),
+            ("sealingLimit", 8192, 8191),
+            ("window", 0, 1),
+            ("reporting", 0, 1),
+            ("termEpochs", 0, 1),
+            ("termEpochs", 10**6 + 1, 10**6),
+            ("samples", 0, 1),
+            ("samples", 65, 64),
+            ("maxOperators", 0, 1),
+            ("maxOperators", 101, 100),
+            ("unprovenToPayerBps", 10_001, 10_000),
+            ("maxRowsPerTicket", 0, 1),
+            ("bondToken", ZERO_ADDRESS, 1),
+            ("paymentToken", ZERO_ADDRESS, 1),
+            ("ticketPrice", 0, 1),
+            ("ticketPrice", 2**128, 2**128 - 1),
+            ("bondPerTicket", 0, 1),
+            ("bondPerTicket", 2**128, 2**128 - 1),
+            ("minBond", 0, 1),
+            ("minBond", 2**128, 2**128 - 1),
+            ("bondSlashPerTicket", 0, 1),
+            ("bondSlashPerTicket", 10 * WAD + 1, 10 * WAD),
+            ("stakeSlashPerTicket", 100 * WAD + 1, 100 * WAD),
+        ],
+    )
+    def test_parameters_out_of_range(self, staking, shards, field, value, limit):
+        """Each parameter has its range; the error names the field, the value and the limit passed."""
+        number = int(value, 16) if isinstance(value, str) else value
+        with reverts_with(shards.ParameterOutOfRange, name=name32(field), value=number, limit=limit):
+            shards.create(staking.terms(**{field: value}), staking.weights(), sender=staking.governor)
+
+    def test_closing_longer_than_the_term(self, staking, shards):
+        """A shard whose rosters would pile up while they close is refused."""
+        with reverts_with(shards.ParameterOutOfRange, name=name32("closing"), value=CLOSING, limit=EPOCH):
+            shards.create(staking.terms(termEpochs=1), staking.weights(), sender=staking.governor)
+
+    def test_withdrawal_delay_too_short(self, staking, shards):
+        """Delay ≥ epoch + sealing limit + window + reporting + resolution + guardian's delay, to the block."""
+        needed = 20 + 20 + 8 + 10 + 3 + 3
+        assert needed <= WITHDRAWAL_DELAY
+        spare = WITHDRAWAL_DELAY - needed
+        with reverts_with(shards.WithdrawalDelayTooShort, delay=WITHDRAWAL_DELAY, needed=WITHDRAWAL_DELAY + 1):
+            shards.create(staking.terms(window=8 + spare + 1), staking.weights(), sender=staking.governor)
+        shards.create(staking.terms(window=8 + spare), staking.weights(), sender=staking.governor)
+
+    def test_timelock_too_short(self, staking, shards):
+        """I-D1: timelock > delay + epoch, to the block."""
+        short = {"sealingLimit": 10, "window": 4, "reporting": 5}
+        longest = TIMELOCK - WITHDRAWAL_DELAY - 1
+        with reverts_with(shards.TimelockTooShort, timelock=TIMELOCK, needed=TIMELOCK + 1):
+            shards.create(
+                staking.terms(epochLength=longest + 1, **short), staking.weights(), sender=staking.governor
+            )
+        shards.create(staking.terms(epochLength=longest, **short), staking.weights(), sender=staking.governor)
+
+    def test_collateral_unknown(self, staking, shards, another_token):
+        """Only what the governor listed counts as stake."""
+        weights = [{"token": another_token.address, "weightWad": WAD}]
+        with reverts_with(shards.CollateralUnknown, token=another_token):
+            shards.create(staking.terms(), weights, sender=staking.governor)
+
+    def test_collateral_repeated(self, staking, shards):
+        """A collateral counts once."""
+        weights = [*staking.weights(), staking.weights()[0]]
+        with reverts_with(shards.CollateralRepeated, token=staking.alpha):
+            shards.create(staking.terms(), weights, sender=staking.governor)
+
+    @pytest.mark.parametrize(("weight", "limit"), [(0, 1), (10**24 + 1, 10**24)])
+    def test_weight_out_of_range(self, staking, shards, weight, limit):
+        """A collateral weighs something, and not absurdly much."""
+        with reverts_with(shards.ParameterOutOfRange, name=name32("weightWad"), value=weight, limit=limit):
+            shards.create(staking.terms(), staking.weights(alpha=weight), sender=staking.governor)
+
+    @pytest.mark.parametrize(("count", "limit"), [(0, 1), (9, 8)])
+    def test_number_of_collaterals(self, staking, shards, count, limit):
+        """A shard counts one to eight collaterals."""
+        weights = [staking.weights()[0]] * count
+        with reverts_with(shards.ParameterOutOfRange, name=name32("collaterals"), value=count, limit=limit):
+            shards.create(staking.terms(), weights, sender=staking.governor)
+
+    def test_creates(self, staking, shards):
+        """Parameters, collaterals and first block are kept; the other shards run on."""
+        before = shards.count()
+        weights = staking.weights(alpha=2 * WAD, beta=WAD // 2)
+        receipt = shards.create(staking.terms(samples=64), weights, sender=staking.governor)
+        shard = shards.count()
+        assert shard == before + 1
+        assert shards.firstBlockOf(shard) == receipt.block_number
+        parameters = shards.parametersOf(shard)
+        assert {name: getattr(parameters, name) for name in SHARD} == staking.terms(samples=64)
+        kept = [(item.token, item.weightWad) for item in shards.collateralsOf(shard)]
+        assert kept == [(staking.alpha, 2 * WAD), (staking.beta, WAD // 2)]
+        assert tuple(shards.bondTermsOf(shard)) == (staking.bond_token, SHARD["minBond"])
+        assert shards.restakingOf(shard) == staking.restaking
+        (event,) = receipt.events
+        assert (event.shard, event.firstBlock) == (shard, receipt.block_number)
+        assert shards.parametersOf(before).samples == SHARD["samples"]
+
+
+class TestUnknownShard:
+    @pytest.mark.parametrize(
+        ("view", "extra"),
+        [
+            ("firstBlockOf", []),
+            ("parametersOf", []),
+            ("collateralsOf", []),
+            ("bondTermsOf", []),
+            ("restakingOf", []),
+            ("epochAt", [1]),
+            ("seedBlockOf", [1]),
+            ("frozenBlockOf", [1]),
+            ("firstEpochAfter", [1]),
+            ("rosterCount", []),
+            ("activeRoster", []),
+            ("rosterHead", [1]),
+            ("rosterEntry", [1, 0]),
+            ("rosterIndexOf", [1, ZERO_ADDRESS]),
+            ("isInRoster", [1, ZERO_ADDRESS]),
+            ("aggregateKeyOf", [1]),
+            ("slashTerms", [1, ZERO_ADDRESS]),
+            ("rostersLiveIn", [1]),
+            ("vacatedAt", [1, ZERO_ADDRESS]),
+            ("boundIn", [ZERO_ADDRESS, 0, 1]),
+            ("standingOf", [ZERO_ADDRESS]),
+            ("isMember", [ZERO_ADDRESS]),
+            ("membersOf", []),
+        ],
+    )
+    @pytest.mark.parametrize("unknown", [0, 2])
+    def test_views(self, shards, view, extra, unknown):
+        """Nothing is said of a shard that doesn't exist."""
+        with reverts_with(shards.ShardUnknown, shard=unknown):
+            getattr(shards, view)(unknown, *extra)
+
+    def test_calls(self, staking, shards, operator):
+        """Nothing can be done with it either."""
+        for call, sender in [
+            (lambda **kw: shards.join(2, **kw), operator),
+            (lambda **kw: shards.leave(2, **kw), operator),
+            (lambda **kw: shards.drop(2, operator, **kw), operator),
+            (lambda **kw: shards.snapshot(2, **kw), operator),
+            (lambda **kw: shards.recordObject(2, 1, 1, **kw), staking.objects),
+            (lambda **kw: shards.recordVacancy(2, operator, **kw), operator),
+        ]:
+            with reverts_with(shards.ShardUnknown, shard=2):
+                call(sender=sender)
+
+
+class TestEpochs:
+    def test_blocks_and_epochs(self, shards, shard):
+        """Epoch e is the blocks from first + e·length on; before the shard it is 0."""
+        first = shards.firstBlockOf(shard)
+        for epoch in (0, 1, 7):
+            assert shards.seedBlockOf(shard, epoch) == first + epoch * EPOCH
+            assert shards.epochAt(shard, first + epoch * EPOCH) == epoch
+            assert shards.epochAt(shard, first + epoch * EPOCH + EPOCH - 1) == epoch
+        assert shards.epochAt(shard, 0) == 0
+        assert shards.frozenBlockOf(shard, 3) == first + 3 * EPOCH - SHARD["finality"]
+
+    def test_first_epoch_after_is_the_least(self, shards, shard):
+        """What happened in a block counts from the first audited epoch whose frozen block isn't before it."""
+        first = shards.firstBlockOf(shard)
+        for block in [0, first, *range(first + EPOCH - 4, first + EPOCH + 2), first + 3 * EPOCH - 2]:
+            expected = 1
+            while shards.frozenBlockOf(shard, expected) < block:
+                expected += 1
+            assert shards.firstEpochAfter(shard, block) == expected
+
+
+class TestJoin:
+    def test_only_registered(self, staking, shards, shard, stranger):
+        """Who has no key can't join."""
+        with reverts_with(shards.NotRegistered, operator=stranger):
+            shards.join(shard, sender=stranger)
+
+    def test_bond_below_the_least(self, staking, shards, shard, operator):
+        """The least bond is asked for, even if less makes a ticket."""
+        staking.post_bond(operator, SHARD["minBond"] - 1)
+        with reverts_with(shards.BondBelowMinimum, bond=SHARD["minBond"] - 1, minimum=SHARD["minBond"]):
+            shards.join(shard, sender=operator)
+
+    def test_bond_below_a_ticket(self, staking, shards, operator):
+        """Where a ticket needs more than the least bond, that is asked for."""
+        shard = staking.create_shard(minBond=WAD)
+        staking.post_bond(operator, 10 * WAD - 1)
+        with reverts_with(shards.BondBelowMinimum, bond=10 * WAD - 1, minimum=10 * WAD):
+            shards.join(shard, sender=operator)
+
+    def test_stake_below_a_ticket(self, staking, shards, shard, operator, restaker):
+        """Weight for one ticket is asked for; unallocated stake weighs nothing."""
+        staking.post_bond(operator, 20 * WAD)
+        staking.stake(restaker, operator, 200 * WAD)
+        with reverts_with(shards.StakeBelowTicket, weight=0, ticketPrice=100 * WAD):
+            shards.join(shard, sender=operator)
+        staking.restaking.allocate(shard, staking.alpha, WAD // 2 - 1, sender=operator)
+        with reverts_with(shards.StakeBelowTicket, ticketPrice=100 * WAD) as caught:
+            shards.join(shard, sender=operator)
+        assert caught.values["weight"] == 100 * WAD - 200
+
+    def test_joins_once(self, staking, shards, shard, operator):
+        """A member can't join again."""
+        staking.enroll(operator)
+        with reverts_with(shards.AlreadyJoined, shard=shard, operator=operator):
+            shards.join(shard, sender=operator)
+
+    def test_full(self, staking, shards, operators):
+        """A shard takes no more operators than its parameters say; a place that is left is open."""
+        shard = staking.create_shard(maxOperators=2)
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        third = operators[2]
+        with reverts_with(shards.ShardFull, shard=shard, limit=2):
+            staking.enroll(third)
+        shards.leave(shard, sender=operators[0])
+        shards.join(shard, sender=third)
+        assert shards.membersOf(shard) == [operators[1], third]
+
+    def test_joins(self, staking, shards, shard, operators):
+        """Members are listed, with their shards."""
+        staking.enroll(operators[0])
+        staking.enroll(operators[1])
+        assert shards.membersOf(shard) == operators[:2]
+        assert shards.isMember(shard, operators[0]) and not shards.isMember(shard, operators[2])
+        assert shards.shardsOf(operators[0]) == [shard]
+        assert tuple(shards.standingOf(shard, operators[0])) == (20 * WAD, 200 * WAD, 2)
+
+    def test_at_most_eight_shards(self, staking, shards, operator):
+        """A ninth shard is refused until one of the eight binds nothing any more."""
+        staking.post_bond(operator, 20 * WAD)
+        staking.stake(operator, operator, 1000 * WAD)
+        joined = [staking.shard]
+        joined += [staking.create_shard() for _ in range(8)]
+        for number in joined:
+            staking.shard = number
+            staking.restaking.allocate(number, staking.alpha, WAD // 9, sender=operator)
+            if number != joined[0]:
+                staking.post_bond(operator, 20 * WAD)
+        for number in joined[:8]:
+            shards.join(number, sender=operator)
+        with reverts_with(shards.TooManyShards, operator=operator, limit=8):
+            shards.join(joined[8], sender=operator)
+
+        # one that is left while its roster binds makes no room
+        staking.shard = joined[3]
+        staking.snapshot()
+        shards.leave(joined[3], sender=operator)
+        with reverts_with(shards.TooManyShards, operator=operator, limit=8):
+            shards.join(joined[8], sender=operator)
+
+        shards.leave(joined[5], sender=operator)
+        shards.join(joined[8], sender=operator)
+        assert sorted(shards.shardsOf(operator)) == sorted({*joined} - {joined[5]})
+        # back in one that it knows: nothing is listed twice
+        shards.join(joined[3], sender=operator)
+        assert len(shards.shardsOf(operator)) == 8
+
+
+class TestLeave:
+    def test_only_members(self, shards, shard, operator):
+        """Who didn't join can't leave."""
+        with reverts_with(shards.NotJoined, shard=shard, operator=operator):
+            shards.leave(shard, sender=operator)
+
+    def test_leaves(self, staking, shards, shard, operators):
+        """Who left isn't in the next roster; its place in the last one stays."""
+        for operator in operators[:4]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        receipt = shards.leave(shard, sender=operators[1])
+        assert receipt.events == [shards.OperatorLeft(shard=shard, operator=operators[1])]
+        assert set(shards.membersOf(shard)) == {operators[i].address for i in (0, 2, 3)}
+        go_to_block(chain.blocks.height + SPACING)
+        second = staking.snapshot()
+        assert shards.isInRoster(shard, first, operators[1])
+        assert not shards.isInRoster(shard, second, operators[1])
+
+
+class TestDrop:
+    def test_only_members(self, shards, shard, operator, stranger):
+        """Who isn't a member can't be dropped."""
+        with reverts_with(shards.NotJoined, shard=shard, operator=operator):
+            shards.drop(shard, operator, sender=stranger)
+
+    def test_not_who_qualifies(self, staking, shards, shard, operator, stranger):
+        """A member with bond and weight for a ticket stays."""
+        staking.enroll(operator)
+        with reverts_with(shards.StillQualified, shard=shard, operator=operator):
+            shards.drop(shard, operator, sender=stranger)
+
+    def test_drops_who_holds_a_place_for_nothing(self, staking, shards, shard, operator, stranger):
+        """A member whose bond is leaving can be dropped by anyone."""
+        staking.enroll(operator)
+        staking.restaking.queueBondWithdrawal(shard, 6 * WAD, sender=operator)
+        shards.drop(shard, operator, sender=stranger)
+        assert not shards.isMember(shard, operator)
+
+
+class TestSnapshot:
+    def test_needs_tickets(self, staking, shards, shard, operator):
+        """A shard without members, or whose members have no ticket, has no roster."""
+        with reverts_with(shards.NoTickets, shard=shard):
+            staking.snapshot()
+        staking.enroll(operator)
+        staking.restaking.deallocate(shard, staking.alpha, WAD, sender=operator)
+        with reverts_with(shards.NoTickets, shard=shard):
+            staking.snapshot()
+
+    def test_spacing(self, staking, shards, shard, operators):
+        """Snapshots lie a seventh of the term apart, to the block, whatever changed."""
+        staking.enroll(operators[0])
+        staking.snapshot()
+        last = chain.blocks.height
+        staking.enroll(operators[1])
+        go_to_block(last + SPACING - 2)
+        with reverts_with(shards.SnapshotTooEarly, blockNumber=last + SPACING - 1, earliest=last + SPACING):
+            staking.snapshot()
+        go_to_block(last + SPACING - 1)
+        assert staking.snapshot() == 2
+
+    def test_spacing_is_rounded_up(self, staking, shards, operator):
+        """A seventh of 8 epochs of 20 blocks is 23 blocks, not 22."""
+        staking.create_shard(termEpochs=8)
+        staking.enroll(operator)
+        staking.snapshot()
+        last = chain.blocks.height
+        go_to_block(last + 21)
+        with reverts_with(shards.SnapshotTooEarly, blockNumber=last + 22, earliest=last + 23):
+            staking.snapshot()
+
+    def test_needs_a_change(self, staking, shards, operators, restaker):
+        """Less than a twentieth of the weight changed: no roster; a twentieth: a roster."""
+        staking.enroll(operators[0], tickets=2)
+        staking.enroll(operators[1], tickets=2)
+        staking.snapshot()
+        chain.mine(SPACING)
+        with reverts_with(shards.WeightUnchanged, changed=0, needed=20 * WAD):
+            staking.snapshot()
+        staking.deposit(restaker, 20 * WAD)
+        staking.delegate(restaker, operators[0], 20 * WAD - 1)
+        # the roster counts the operator: the new stake waits
+        with reverts_with(shards.WeightUnchanged, changed=0, needed=20 * WAD):
+            staking.snapshot()
+        staking.restaking.undelegate(operators[0], staking.alpha, 20 * WAD - 1, sender=operators[0])
+        with reverts_with(shards.WeightUnchanged, changed=20 * WAD - 1, needed=20 * WAD):
+            staking.snapshot()
+        # what leaves and what comes add up
+        staking.restaking.undelegate(operators[1], staking.alpha, 1, sender=operators[1])
+        assert staking.snapshot() == 2
+
+    def test_members_that_come_and_go_are_change(self, staking, shards, shard, operators):
+        """One out, another of equal weight in: all of both weights changed."""
+        staking.enroll(operators[0])
+        staking.enroll(operators[1])
+        staking.snapshot()
+        staking.enroll(operators[2])
+        shards.leave(shard, sender=operators[0])
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert tickets_of(staking, second) == by_address(operators[1:3], (2, 2))
+
+    def test_half_a_term_needs_no_change(self, staking, shards, operator):
+        """After half of the term a roster may be renewed as it is, to the block."""
+        staking.enroll(operator)
+        staking.snapshot()
+        last = chain.blocks.height
+        go_to_block(last + HALF_TERM - 2)
+        with reverts_with(shards.WeightUnchanged, changed=0, needed=10 * WAD):
+            staking.snapshot()
+        go_to_block(last + HALF_TERM - 1)
+        assert staking.snapshot() == 2
+
+    def test_head(self, staking, shards, shard, operators):
+        """A roster is active from the next epoch on and ends a term after the epoch of its snapshot."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        go_to_block(staking.seed_block(shards.epochAt(shard, chain.blocks.height) + 1) - 1)
+        roster = staking.snapshot()
+        block = chain.blocks.height
+        epoch = shards.epochAt(shard, block)
+        assert block == staking.seed_block(epoch)
+        head = shards.rosterHead(shard, roster)
+        assert (head.snapshotBlock, head.activeFromEpoch, head.endEpoch) == (block, epoch + 1, epoch + 7)
+        assert (head.tickets, head.operators, head.slasher) == (6, 3, staking.audits)
+
+    def test_entries(self, staking, shards, shard, operators, restaker):
+        """Entries ascend by operator, with consecutive tickets, keys, weights, and what a miss costs."""
+        for operator, tickets in zip(operators[:4], (2, 3, 4, 5), strict=True):
+            staking.enroll(operator, tickets=tickets)
+        roster = staking.snapshot()
+        ordered = sorted(operators[:4], key=lambda account: int(account.address, 16))
+        first = 0
+        for index, operator in enumerate(ordered):
+            entry = shards.rosterEntry(shard, roster, index)
+            # five would be more than a third of 2 + 3 + 4 + 5
+            tickets = by_address(operators[:4], (2, 3, 4, 4))[operator.address]
+            stake = by_address(operators[:4], (200, 300, 400, 500))[operator.address]
+            assert entry.operator == operator
+            assert (entry.firstTicket, entry.tickets) == (first, tickets)
+            assert entry.keyHash == keccak(key_of(operator))
+            assert entry.weight == stake * WAD
+            assert entry.bondSlash == tickets * 4 * WAD
+            assert shards.rosterIndexOf(shard, roster, operator) == index
+            first += tickets
+        assert shards.rosterHead(shard, roster).tickets == first
+        expected = cp.g2(cp.sum_of([cp.key_of(secret_of(operator)) for operator in ordered]))
+        assert shards.aggregateKeyOf(shard, roster) == expected
+
+    def test_bond_limits_tickets(self, staking, shards, shard, operators, restaker):
+        """Tickets follow what is scarcer: weight or bond."""
+        staking.enroll(operators[0], tickets=2)
+        staking.stake(restaker, operators[0], 5000 * WAD)
+        staking.enroll(operators[1], tickets=2)
+        staking.post_bond(operators[1], 500 * WAD)
+        assert tickets_of(staking, staking.snapshot()) == by_address(operators[:2], (2, 2))
+
+    def test_who_fell_below_gets_no_entry(self, staking, shards, operators):
+        """A member without bond has no tickets and no entry; it stays a member."""
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        staking.restaking.queueBondWithdrawal(staking.shard, 6 * WAD, sender=operators[0])
+        roster = staking.snapshot()
+        assert tickets_of(staking, roster) == {operators[1].address: 2}
+        assert shards.isMember(staking.shard, operators[0])
+
+    def test_weights_of_collaterals(self, staking, shards, operators, restaker):
+        """Each collateral counts by its weight, and is slashed in the proportion in which it was counted."""
+        shard = staking.create_shard(staking.weights(alpha=2 * WAD, beta=WAD // 2))
+        operator = operators[0]
+        staking.post_bond(operator, 30 * WAD)
+        for token, amount in ((staking.alpha, 100 * WAD), (staking.beta, 300 * WAD)):
+            staking.stake(restaker, operator, amount, token)
+            staking.restaking.allocate(shard, token, WAD, sender=operator)
+        shards.join(shard, sender=operator)
+        roster = staking.snapshot()
+        entry = staking.entries(roster)[operator.address]
+        assert (entry.weight, entry.tickets) == (350 * WAD, 3)
+        bond_slash, fee, tokens, amounts = shards.slashTerms(shard, roster, operator)
+        assert (bond_slash, fee) == (12 * WAD, WAD)
+        assert tokens == [staking.alpha, staking.beta]
+        # 60 of 350 in weight: of each collateral 60/350
+        assert amounts == [100 * WAD * 60 // 350, 300 * WAD * 60 // 350]
+
+    def test_above_1024_tickets_prices_rise(self, staking, shards, operators):
+        """A shard that would have 4,000 tickets has at most 1,024, in the same proportions."""
+        shard = staking.create_shard(ticketPrice=WAD, stakeSlashPerTicket=WAD, bondPerTicket=WAD, minBond=WAD,
+                                     bondSlashPerTicket=WAD)  # fmt: skip
+        for operator, tickets in zip(operators[:4], (1200, 1200, 1200, 400), strict=True):
+            staking.enroll(operator, tickets=tickets)
+        roster = staking.snapshot()
+        assert tickets_of(staking, roster) == by_address(operators[:4], (307, 307, 307, 102))
+        assert shards.rosterHead(shard, roster).tickets == 1023
+        assert staking.entries(roster)[operators[0].address].bondSlash == 307 * WAD
+
+    def test_rosters_do_not_change(self, staking, shards, shard, operators):
+        """Nothing that happens after a snapshot changes it."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        roster = staking.snapshot()
+        before = [tuple(shards.rosterEntry(shard, roster, index)) for index in range(3)]
+        terms = tuple(shards.slashTerms(shard, roster, operators[0]))
+        staking.slash(operators[0])
+        staking.restaking.deallocate(shard, staking.alpha, WAD, sender=operators[1])
+        shards.leave(shard, sender=operators[1])
+        chain.mine(SPACING)
+        assert tickets_of(staking, staking.snapshot()) == {operators[2].address: 2}
+        assert [tuple(shards.rosterEntry(shard, roster, index)) for index in range(3)] == before
+        assert tuple(shards.slashTerms(shard, roster, operators[0])) == terms
+
+    def test_another_stake_source(self, staking, shards, shard, operators, project):
+        """An adapter takes the vault's place while the shard runs; what it counts, Restaking can't slash."""
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        source = staking.governor.deploy(project.StakeSourceDouble)
+        source.setStake(operators[0], shard, staking.alpha, 700 * WAD, sender=staking.governor)
+        staking.directory.set(name32("stakeSource"), source, sender=staking.governor)
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert tickets_of(staking, second) == {operators[0].address: 2}
+        assert staking.entries(second)[operators[0].address].weight == 700 * WAD
+        assert shards.slashTerms(shard, second, operators[0]).amounts == [0, 0]
+        assert shards.slashTerms(shard, first, operators[0]).amounts == [40 * WAD, 0]
+
+    def test_stake_beyond_words_does_not_stop_snapshots(self, staking, shards, shard, operators, project):
+        """An adapter that counts absurd amounts blocks nothing."""
+        staking.enroll(operators[0])
+        source = staking.governor.deploy(project.StakeSourceDouble)
+        source.setStake(operators[0], shard, staking.alpha, 2**256 - 1, sender=staking.governor)
+        staking.directory.set(name32("stakeSource"), source, sender=staking.governor)
+        roster = staking.snapshot()
+        assert staking.entries(roster)[operators[0].address].weight == 2**104 - 1
+
+    def test_event(self, staking, shards, shard, operator):
+        """The event names roster, tickets and aggregate key."""
+        staking.enroll(operator)
+        receipt = shards.snapshot(shard, sender=staking.governor)
+        (event,) = receipt.events
+        head = shards.rosterHead(shard, 1)
+        assert event == shards.RosterTaken(
+            shard=shard,
+            roster=1,
+            tickets=2,
+            operators=1,
+            activeFromEpoch=head.activeFromEpoch,
+            aggregateKey=key_of(operator),
+        )
+
+
+def largest_cap(raw):
+    """Return the largest c with c ≤ ⌊Σ min(t, c) / 3⌋, found by trying."""
+    c = max(raw)
+    while 3 * c > sum(min(t, c) for t in raw):
+        c -= 1
+    return c
+
+
+class TestTicketMath:
+    @settings(max_examples=60)
+    @given(raw=st.lists(st.one_of(st.integers(0, 12), st.integers(0, 340)), min_size=1, max_size=12))
+    def test_cap_is_the_largest(self, math_harness, raw):
+        """With three holders or more each keeps at most the largest cap that is a third; nobody loses its last ticket."""
+        expected = raw
+        if sum(t > 0 for t in raw) >= 3:
+            expected = [min(t, largest_cap(raw)) for t in raw]
+        if sum(expected) > 1024:
+            return
+        total, tickets = math_harness.apportion(raw)
+        assert (total, tickets) == (sum(expected), expected)
+        assert all((t == 0) == (r == 0) for t, r in zip(tickets, raw, strict=True))
+
+    @settings(max_examples=60)
+    @given(raw=st.lists(st.one_of(st.just(0), st.integers(0, 2000), st.integers(0, 2**128)), min_size=1, max_size=20))
+    def test_bounds(self, math_harness, raw):
+        """Never more than 1,024, never more than a third for one of three or more, never more than was paid for."""
+        total, tickets = math_harness.apportion(raw)
+        holders = sum(t > 0 for t in raw)
+        assert total == sum(tickets) <= 1024
+        assert all(t <= r for t, r in zip(tickets, raw, strict=True))
+        if holders >= 3:
+            assert sum(t > 0 for t in tickets) >= 3
+            assert 3 * max(tickets) <= total
+        if holders:
+            assert total > 0
+
+    @pytest.mark.parametrize(
+        ("raw", "expected"),
+        [
+            ([], []),
+            ([0, 0], [0, 0]),
+            ([5], [5]),
+            ([9, 1], [9, 1]),
+            ([9, 1, 1], [1, 1, 1]),
+            ([9, 9, 1], [1, 1, 1]),
+            ([9, 3, 2], [2, 2, 2]),
+            ([9, 2, 2, 2], [3, 2, 2, 2]),
+            ([2, 2, 2], [2, 2, 2]),
+            ([2048], [1024]),
+            ([3000, 1000], [768, 256]),
+        ],
+    )
+    def test_examples(self, math_harness, raw, expected):
+        """Cases worked out by hand."""
+        total, tickets = math_harness.apportion(raw)
+        assert (total, tickets) == (sum(expected), expected)
+
+
+class TestRosterViews:
+    def test_unknown_roster(self, staking, shards, shard, operator):
+        """Roster 0 and rosters not taken yet don't exist."""
+        staking.enroll(operator)
+        staking.snapshot()
+        for roster in (0, 2):
+            for view, extra in [
+                ("rosterHead", []),
+                ("rosterEntry", [0]),
+                ("rosterIndexOf", [operator]),
+                ("isInRoster", [operator]),
+                ("aggregateKeyOf", []),
+                ("slashTerms", [operator]),
+                ("vacatedAt", [operator]),
+            ]:
+                with reverts_with(shards.RosterUnknown, shard=shard, roster=roster):
+                    getattr(shards, view)(shard, roster, *extra)
+
+    def test_entry_out_of_range(self, staking, shards, shard, operator):
+        """A roster of one operator has one entry."""
+        staking.enroll(operator)
+        roster = staking.snapshot()
+        with reverts_with(shards.EntryOutOfRange, index=1, count=1):
+            shards.rosterEntry(shard, roster, 1)
+
+    def test_operator_not_in_roster(self, staking, shards, shard, operators, stranger):
+        """Who has no entry has no index and no terms."""
+        for operator in operators[:5]:
+            staking.enroll(operator)
+        roster = staking.snapshot()
+        for absent in (stranger.address, ZERO_ADDRESS, "0x" + "ff" * 20, operators[5].address):
+            assert not shards.isInRoster(shard, roster, absent)
+            for view in ("rosterIndexOf", "slashTerms"):
+                with reverts_with(shards.OperatorNotInRoster, shard=shard, roster=roster, operator=absent):
+                    getattr(shards, view)(shard, roster, absent)
+
+    def test_active_roster(self, staking, shards, shard, operators):
+        """A roster is the active one from its first epoch's first block until the next one is."""
+        assert shards.activeRoster(shard) == 0
+        staking.enroll(operators[0])
+        first = staking.snapshot()
+        start = staking.seed_block(shards.rosterHead(shard, first).activeFromEpoch)
+        go_to_block(start - 1)
+        assert shards.activeRoster(shard) == 0
+        chain.mine(1)
+        assert shards.activeRoster(shard) == first
+        staking.enroll(operators[1])
+        go_to_block(start + EPOCH + 4)
+        second = staking.snapshot()
+        assert shards.activeRoster(shard) == first
+        go_to_block(staking.seed_block(shards.rosterHead(shard, second).activeFromEpoch))
+        assert shards.activeRoster(shard) == second
+
+    def test_rosters_live_in(self, staking, shards, shard, operator):
+        """The range holds exactly the rosters with activeFromEpoch ≤ e < endEpoch, and never more than 7."""
+        staking.enroll(operator)
+        heads = []
+        amount = 200 * WAD
+        for _ in range(10):
+            staking.snapshot()
+            heads.append(shards.rosterHead(shard, len(heads) + 1))
+            # a twentieth leaves each time: a roster at every chance
+            leaving = amount // 19
+            staking.restaking.undelegate(operator, staking.alpha, leaving, sender=operator)
+            amount -= leaving
+            go_to_block(heads[-1].snapshotBlock + SPACING - 1)
+            if amount < 100 * WAD:
+                break
+        assert len(heads) == 10
+        most = 0
+        for epoch in range(heads[-1].endEpoch + 2):
+            expected = [i + 1 for i, h in enumerate(heads) if h.activeFromEpoch <= epoch < h.endEpoch]
+            first, last = shards.rostersLiveIn(shard, epoch)
+            assert list(range(first, last + 1)) == expected
+            most = max(most, len(expected))
+        assert most == 6 + (SPACING * 7 > 7 * EPOCH)
+
+
+class TestRecordObject:
+    def test_only_objects(self, staking, shards, shard, operator, stranger):
+        """Only Objects says how long objects live."""
+        staking.enroll(operator)
+        roster = staking.snapshot()
+        with reverts_with(shards.CallerNotModule, caller=stranger, expected=name32("objects")):
+            shards.recordObject(shard, roster, 5, sender=stranger)
+
+    def test_unknown_roster(self, staking, shards, shard):
+        """An object lives under a roster that exists."""
+        with reverts_with(shards.RosterUnknown, shard=shard, roster=1):
+            shards.recordObject(shard, 1, 5, sender=staking.objects)
+
+
+class TestRecordVacancy:
+    def test_only_restaking(self, staking, shards, shard, operator):
+        """Only Restaking says that a bond fell below the least."""
+        with reverts_with(shards.CallerNotModule, caller=operator, expected=name32("restaking")):
+            shards.recordVacancy(shard, operator, sender=operator)
+
+    def test_place_falls_vacant(self, staking, shards, shard, operators):
+        """A slash that leaves less than the least bond opens the places of all rosters so far, from its block on."""
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        receipt = staking.slash(operators[0])
+        assert receipt.events[-1] == shards.PlaceVacated(
+            shard=shard, operator=operators[0], blockNumber=receipt.block_number
+        )
+        assert shards.vacatedAt(shard, first, operators[0]) == receipt.block_number
+        assert shards.vacatedAt(shard, first, operators[1]) == 0
+
+    def test_bond_that_is_enough_keeps_the_place(self, staking, shards, shard, operator):
+        """A slash that leaves the least bond opens nothing."""
+        staking.enroll(operator)
+        staking.post_bond(operator, 3 * WAD)
+        roster = staking.snapshot()
+        staking.slash(operator)
+        assert staking.restaking.bondOf(operator, shard) == SHARD["minBond"]
+        assert shards.vacatedAt(shard, roster, operator) == 0
+
+    def test_later_rosters_count_it_again(self, staking, shards, shard, operators):
+        """Who posts bond again is in the next roster, whose place isn't vacant; that counts as changed weight."""
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        vacated = staking.slash(operators[0]).block_number
+        # as much stake as before, less what was slashed
+        staking.post_bond(operators[0], 8 * WAD)
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert shards.vacatedAt(shard, first, operators[0]) == vacated
+        assert shards.vacatedAt(shard, second, operators[0]) == 0
+        assert shards.isInRoster(shard, second, operators[0])
+
+    def test_first_vacancy_counts(self, staking, shards, shard, operator):
+        """A second slash of the same place doesn't move the vacancy to a later block."""
+        staking.enroll(operator)
+        roster = staking.snapshot()
+        vacated = staking.slash(operator, epoch=1).block_number
+        staking.slash(operator, epoch=2)
+        assert shards.vacatedAt(shard, roster, operator) == vacated
+
+    def test_vacated_in_the_snapshots_block(self, staking, shards, shard, operators, project):
+        """A place that fell vacant and was bonded again in the snapshot's own block isn't in that roster."""
+        caller = staking.governor.deploy(project.Caller)
+        secret = cp.secret(77)
+        key = cp.g2(cp.key_of(secret))
+        possession = cp.g1(
+            cp.sign(secret, bytes(staking.operators.possessionDigest(caller, key)), cp.POSSESSION_TAG)
+        )
+
+        def act(target, call, *arguments):
+            caller.run(target, call.encode_input(*arguments), sender=staking.governor)
+
+        act(staking.operators, staking.operators.register, key, possession, bytes(32), "", 0, operators[0])
+        staking.bond_token.mint(caller, 200 * WAD, sender=staking.governor)
+        act(staking.bond_token, staking.bond_token.approve, staking.restaking, 2**255)
+        act(staking.restaking, staking.restaking.postBond, shard, 20 * WAD)
+        staking.stake(operators[1], caller, 200 * WAD)
+        act(staking.restaking, staking.restaking.allocate, shard, staking.alpha, WAD)
+        act(shards, shards.join, shard)
+        staking.enroll(operators[1])
+        assert caller.address in staking.entries(staking.snapshot())
+        slash = staking.miss(caller)
+        chain.mine(SPACING)
+
+        calls = [
+            (staking.restaking, staking.restaking.executeSlash.encode_input(slash)),
+            (staking.restaking, staking.restaking.postBond.encode_input(shard, 100 * WAD)),
+            (shards, shards.snapshot.encode_input(shard)),
+        ]
+        caller.runMany([call[0] for call in calls], [call[1] for call in calls], sender=staking.governor)
+        assert shards.vacatedAt(shard, 1, caller) == chain.blocks.height
+        assert list(staking.entries(2)) == [operators[1].address]
+
+
+class TestBound:
+    """What a roster binds, in blocks. D is 7 epochs of 20 blocks; misses can be reported for 38 blocks after a seed block."""
+
+    def bound(self, staking, operator, since=0, until=None):
+        until = chain.blocks.height if until is None else until
+        block = staking.shards.boundIn(staking.shard, operator, since, until)
+        assert staking.shards.boundUntil(operator, since, until) == block
+        return block
+
+    def full_term(self, staking, roster):
+        """First block in which no miss of the roster's last possible epoch can be reported."""
+        end = staking.shards.rosterHead(staking.shard, roster).endEpoch
+        return staking.seed_block(end - 1) + CLOSING + 1
+
+    def test_nothing_binds_who_is_in_no_roster(self, staking, operators):
+        """Members that no roster counts are free."""
+        staking.enroll(operators[0])
+        assert self.bound(staking, operators[0]) == 0
+        staking.snapshot()
+        staking.enroll(operators[1])
+        assert self.bound(staking, operators[1]) == 0
+
+    def test_the_active_roster_binds_for_its_whole_term(self, staking, operator):
+        """As long as objects can be opened under it: until misses of its last epoch can't be reported, to the block."""
+        staking.enroll(operator)
+        roster = staking.snapshot()
+        full = self.full_term(staking, roster)
+        assert self.bound(staking, operator) == full
+        staking.shards.recordObject(staking.shard, roster, 3, sender=staking.objects)
+        assert self.bound(staking, operator) == full
+        go_to_block(full - 1)
+        assert self.bound(staking, operator) == full
+        chain.mine(1)
+        assert self.bound(staking, operator) == 0
+
+    def test_only_snapshots_in_the_range_bind(self, staking, operator):
+        """Stake that came after a snapshot, or left before it, isn't bound by it."""
+        staking.enroll(operator)
+        roster = staking.snapshot()
+        block = chain.blocks.height
+        full = self.full_term(staking, roster)
+        assert self.bound(staking, operator, since=block, until=block) == full
+        assert self.bound(staking, operator, since=block + 1, until=block + 1) == 0
+        assert self.bound(staking, operator, since=0, until=block - 1) == 0
+
+    def replaced(self, staking, operators):
+        """Return a roster that another replaced, and the block in which objects can't be certified under it any more."""
+        staking.enroll(operators[0])
+        first = staking.snapshot()
+        staking.enroll(operators[1])
+        go_to_block(staking.seed_block(4) - 1)
+        second = staking.snapshot()
+        active = staking.shards.rosterHead(staking.shard, second).activeFromEpoch
+        # opened in the last block before, certified at most an epoch length later
+        return first, second, staking.seed_block(active) + EPOCH
+
+    def test_a_replaced_roster_without_objects_releases(self, staking, operators):
+        """Once nothing can be certified under it any more, a roster without objects binds nobody."""
+        first, second, closed = self.replaced(staking, operators)
+        range_ = {"since": 0, "until": staking.shards.rosterHead(staking.shard, first).snapshotBlock}
+        full = self.full_term(staking, first)
+        go_to_block(closed - 1)
+        assert self.bound(staking, operators[0], **range_) == full
+        chain.mine(1)
+        assert self.bound(staking, operators[0], **range_) == 0
+        # the newer roster binds on its own account
+        assert self.bound(staking, operators[0]) == self.full_term(staking, second)
+
+    def test_a_replaced_roster_binds_for_its_objects(self, staking, operators):
+        """With objects, it binds until misses of their last epoch can't be reported."""
+        first, _, closed = self.replaced(staking, operators)
+        for end in (5, 6, 4):
+            staking.shards.recordObject(staking.shard, first, end, sender=staking.objects)
+        range_ = {"since": 0, "until": staking.shards.rosterHead(staking.shard, first).snapshotBlock}
+        go_to_block(closed)
+        free = staking.seed_block(5) + CLOSING + 1
+        assert self.bound(staking, operators[0], **range_) == free
+        go_to_block(free - 1)
+        assert self.bound(staking, operators[0], **range_) == free
+        chain.mine(1)
+        assert self.bound(staking, operators[0], **range_) == 0
+
+    def test_a_vacated_place_binds_for_its_pending_faults(self, staking, operators):
+        """A vacated place has no duty after its vacancy: it binds until the last duty before can't be reported."""
+        for operator in operators[:2]:
+            staking.enroll(operator)
+        staking.snapshot()
+        full = self.bound(staking, operators[0])
+        vacated = staking.slash(operators[0]).block_number
+        free = vacated + SHARD["finality"] + CLOSING
+        assert self.bound(staking, operators[0]) == free < full
+        assert self.bound(staking, operators[1]) == full
+        # the last duty frozen before the vacancy
+        epoch = staking.shards.firstEpochAfter(staking.shard, vacated) - 1
+        assert staking.seed_block(epoch) + CLOSING < free
+        go_to_block(free)
+        assert self.bound(staking, operators[0]) == 0
+
+    def test_another_shard_binds_only_in_boundUntil(self, staking, operator):
+        """A bond is bound by its own shard, delegated stake by all."""
+        first = staking.shard
+        staking.enroll(operator)
+        staking.snapshot()
+        second = staking.create_shard()
+        assert staking.shards.boundIn(second, operator, 0, chain.blocks.height) == 0
+        assert staking.shards.boundUntil(operator, 0, chain.blocks.height) > 0
+        assert staking.shards.boundIn(first, operator, 0, chain.blocks.height) > 0
+
+    def test_never_rises_without_a_snapshot(self, staking, operators):
+        """I-S5: a date once seen holds."""
+        self.replaced(staking, operators)
+        seen = self.bound(staking, operators[0])
+        until = chain.blocks.height
+        for end in (7, 5):
+            staking.shards.recordObject(staking.shard, 1, end, sender=staking.objects)
+            chain.mine(17)
+            now = self.bound(staking, operators[0], until=until)
+            assert now <= seen
+            seen = now
