@@ -57,6 +57,8 @@ FIRST_SPAN = 2_000
 LONGEST_SPAN = 20_000
 #: Hashes of this many newest blocks are all kept; of older ones, one in as many.
 DENSE_HASHES = 1_024
+#: Reorganisations during one synchronisation after which it gives up.
+MOST_TURNS = 20
 
 _CONTRACT_OF_MODULE = {module: contract for contract, module in MODULES.items()}
 
@@ -191,17 +193,24 @@ class Index:
 
         Raises:
             ChainUnreachable: no answer; what was read before stays.
-            ChainError: the endpoint does not serve the logs that are needed.
+            ChainError: the endpoint does not serve the logs that are needed, or contradicts itself.
         """
         with self._guarded():
             self._undo_reorganised()
             latest = self.chain.latest()
             target = latest if to_block is None else min(to_block, latest)
+            turns = 0
             while (cursor := self.cursor) < target:
                 end = min(cursor + self._span, target)
                 try:
                     self._read(cursor, end)
                 except _Reorganised:
+                    turns += 1
+                    if turns > MOST_TURNS:
+                        raise ChainError(
+                            f"The chain's blocks up to {end} keep changing while they are read.",
+                            hint="The endpoint may answer from several nodes that disagree; try again, or another one.",
+                        ) from None
                     self._undo_reorganised()
                     target = min(target, self.chain.latest())
                     continue
