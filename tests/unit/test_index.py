@@ -1,0 +1,471 @@
+"""The index: complete, in order, and without what a reorganisation undid."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from qanat.chain.connection import Chain
+from qanat.chain.deployment import DeployedContract, Deployment
+from qanat.chain.sender import Sender
+from qanat.errors import ChainError, ChainUnreachable, StoreCorrupted, WrongChain
+from qanat.index import Index
+from qanat.index import database as index_database
+from tests.unit.local_chain import anvil, deploy, key_signer
+
+# Raises the contracts' real events with values that a test chooses: the index sees no difference.
+SOURCE = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+import "contracts/interfaces/IObjects.sol";
+import "contracts/interfaces/IAudits.sol";
+import "contracts/interfaces/IShards.sol";
+import "contracts/interfaces/IRestaking.sol";
+import "contracts/interfaces/IRewards.sol";
+import "contracts/interfaces/IAssets.sol";
+import "contracts/interfaces/ILicenses.sol";
+import "contracts/interfaces/IDirectory.sol";
+import "contracts/types/Types.sol";
+
+contract Emitter {
+    function opened(bytes32 id, uint32 shard) external {
+        OpenRequest memory request = OpenRequest(
+            shard, 7, 4096, 2, 6, 3, 1e6, 12, bytes32(uint256(1)), bytes32(uint256(2)), bytes32(uint256(3)), 5e30
+        );
+        emit IObjects.ObjectOpened(id, msg.sender, shard, 7, request, bytes32(uint256(4)), 5e29);
+    }
+    function certified(bytes32 id, uint16[] calldata absent) external {
+        emit IObjects.ObjectCertified(id, 4, 16, absent);
+    }
+    function failed(bytes32 id) external { emit IObjects.ObjectFailed(id); }
+    function epoch(uint64 number, address[] calldata answered, address missed) external {
+        emit IAudits.EpochSealed(1, number, bytes32(uint256(number)), block.number, block.number + 8);
+        for (uint256 i; i < answered.length; ++i) emit IAudits.Answered(1, number, answered[i], 3, 4);
+        if (missed != address(0)) emit IAudits.MissReported(1, number, missed, msg.sender, bytes32(uint256(9)));
+    }
+    function slashed(address operator, address token) external {
+        emit IRestaking.SlashQueued(bytes32(uint256(9)), 1, operator, 5, 7, msg.sender, 100);
+        emit IRestaking.SlashDelayed(bytes32(uint256(9)), 103);
+        emit IRestaking.StakeSlashed(bytes32(uint256(9)), operator, token, 1e25);
+        emit IRestaking.StakeSlashed(bytes32(uint256(9)), operator, token, 1e25);
+        emit IRestaking.SlashExecuted(bytes32(uint256(9)), operator, 2e25, 1e25);
+    }
+    function settled(address operator) external { emit IRewards.EpochSettled(1, 5, operator, 3e25, 1e25); }
+    function roster() external { emit IShards.RosterTaken(1, 7, 12, 4, 3, hex"010203"); }
+    function licensing(bytes32 id, address token) external {
+        bytes32[] memory ids = new bytes32[](1);
+        ids[0] = id;
+        emit IAssets.AssetMinted(1, msg.sender, bytes32(uint256(5)), ids, "{}");
+        OfferTerms memory terms = OfferTerms(1, token, 25e18, 5, 86400, 0, 10000, bytes32(uint256(6)));
+        emit ILicenses.OfferPublished(1, 1, terms);
+        emit ILicenses.LicenseSold(1, 1, 1, msg.sender, 1000, 2000, 25e18);
+        emit ILicenses.KeyReleased(1, msg.sender, bytes32(uint256(8)));
+        emit ILicenses.LicenseRevoked(1, bytes32(0), 1);
+        emit ILicenses.OfferWithdrawn(1);
+    }
+    function announce(bytes32 name, address module) external { emit IDirectory.ModuleSet(name, module); }
+}
+"""
+IDS = [bytes([number]) * 32 for number in range(1, 40)]
+PEOPLE = ["0x" + f"{number:02x}" * 20 for number in range(0x11, 0x1F)]
+
+
+class World:
+    """A chain with emitters in the places of the contracts."""
+
+    def __init__(self, local):
+        self.local = local
+        self.chain = local.connect()
+        self.sender = Sender(self.chain, key_signer())
+        names = ("Directory", "Objects", "Audits", "Shards", "Restaking", "Rewards", "Assets", "Licenses")
+        self.at = {name: deploy(self.sender, "Emitter", source=SOURCE) for name in names}
+        self.first = self.chain.latest() - len(names) + 1
+        self.deployment = Deployment(
+            "local",
+            31337,
+            contracts={
+                name: DeployedContract(item.address, self.first + number)
+                for number, (name, item) in enumerate(self.at.items())
+            },
+        )
+        self.chain.use(self.deployment)
+
+    def raise_(self, contract, event, *arguments):
+        return self.sender.send(getattr(self.at[contract].functions, event)(*arguments))
+
+    def connect(self) -> Chain:
+        return self.local.connect(deployment=self.deployment)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with anvil() as local:
+        yield World(local)
+
+
+@pytest.fixture
+def world(shared):
+    """The chain as it was after deployment, again for each test."""
+    snapshot = shared.chain.rpc("evm_snapshot")
+    yield shared
+    shared.chain.rpc("evm_revert", snapshot)
+
+
+@pytest.fixture
+def index(world, tmp_path):
+    with Index(tmp_path / "index.sqlite", world.connect()) as made:
+        yield made
+
+
+class TestEvents:
+    def test_objects_and_certificates(self, world, index):
+        world.raise_("Objects", "opened", IDS[0], 1)
+        receipt = world.raise_("Objects", "opened", IDS[1], 2)
+        world.raise_("Objects", "opened", IDS[2], 1)
+        certified = world.raise_("Objects", "certified", IDS[0], [2, 5])
+        world.raise_("Objects", "failed", IDS[2])
+        index.sync()
+        assert [(item.object_id, item.status) for item in index.objects()] == [
+            (IDS[0], "certified"),
+            (IDS[1], "open"),
+            (IDS[2], "failed"),
+        ]
+        found = index.object(IDS[1])
+        assert (found.shard, found.roster, found.width, found.k, found.n, found.matrices) == (2, 7, 4096, 2, 6, 3)
+        assert (found.size, found.epochs, found.payment) == (10**6, 12, 5 * 10**29)
+        assert (found.owner, found.block) == (world.sender.address, receipt["blockNumber"])
+        assert found.transaction == bytes(receipt["transactionHash"])
+        assert [item[-1] for item in (found.tree_root, found.content_hash, found.header_hash, found.manifest_root)] == [
+            1,
+            2,
+            3,
+            4,
+        ]
+        certificate = index.certificate(IDS[0])
+        assert (certificate.first_epoch, certificate.end_epoch, certificate.non_signers) == (4, 16, (2, 5))
+        assert certificate.transaction == bytes(certified["transactionHash"])
+        assert index.certificate(IDS[1]) is None
+        assert index.object(IDS[30]) is None
+        assert [item.object_id for item in index.objects(shard=1)] == [IDS[0], IDS[2]]
+        assert [item.object_id for item in index.objects(status="open")] == [IDS[1]]
+        assert index.objects(owner=PEOPLE[0]) == []
+        assert len(index.objects(owner=world.sender.address.lower())) == 3
+
+    def test_epochs_answers_and_misses(self, world, index):
+        world.raise_("Audits", "epoch", 5, PEOPLE[:3], PEOPLE[4])
+        world.raise_("Audits", "epoch", 6, PEOPLE[:2], "0x" + "00" * 20)
+        world.raise_("Rewards", "settled", PEOPLE[0])
+        index.sync()
+        assert [item.epoch for item in index.sealed_epochs(1)] == [5, 6]
+        assert index.sealed_epochs(1, 5)[0].deadline == index.sealed_epochs(1, 5)[0].sealed_block + 8
+        assert index.sealed_epochs(2) == []
+        assert [item.operator.lower() for item in index.answers(1, 5)] == PEOPLE[:3]
+        assert [item.epoch for item in index.answers(operator=PEOPLE[0])] == [5, 6]
+        assert (index.answers()[0].live, index.answers()[0].read) == (3, 4)
+        assert [(item.epoch, item.operator.lower()) for item in index.misses()] == [(5, PEOPLE[4])]
+        assert [(item.amount, item.to_operator) for item in index.settlements(epoch=5)] == [(3 * 10**25, 10**25)]
+
+    def test_slashes_with_all_that_they_took(self, world, index):
+        world.raise_("Restaking", "slashed", PEOPLE[3], PEOPLE[5])
+        index.sync()
+        (slash,) = index.slashes(PEOPLE[3])
+        assert (slash.epoch, slash.roster, slash.ready_block) == (5, 7, 103)
+        assert (slash.bond_taken, slash.reporter_reward) == (2 * 10**25, 10**25)
+        assert list(slash.stake_taken.values()) == [2 * 10**25]
+        assert slash.executed_block is not None
+        assert index.slashes(PEOPLE[0]) == []
+        assert index.slashes(slash_id=slash.slash_id) == [slash]
+
+    def test_rosters(self, world, index):
+        world.raise_("Shards", "roster")
+        index.sync()
+        (roster,) = index.rosters(1)
+        assert (roster.number, roster.tickets, roster.operators, roster.active_from_epoch) == (7, 12, 4, 3)
+        assert roster.aggregate_key == b"\1\2\3"
+
+    def test_assets_offers_and_licenses(self, world, index):
+        world.raise_("Licenses", "licensing", IDS[0], PEOPLE[5])
+        world.raise_("Assets", "licensing", IDS[0], PEOPLE[5])
+        index.sync()
+        # what a contract has no such event for is not taken from it
+        (asset,) = index.assets()
+        (offer,) = index.offers(1)
+        (sold,) = index.licenses(licensee=world.sender.address)
+        assert asset.objects == (IDS[0],)
+        assert (offer.terms.price, offer.terms.purposes, offer.terms.token.lower()) == (25 * 10**18, 5, PEOPLE[5])
+        assert offer.withdrawn
+        assert (sold.start, sold.end, sold.revoked, sold.released) == (1000, 2000, True, True)
+        assert index.asset(2) is None
+        assert index.licenses(license_id=2) == []
+
+    def test_any_event_with_its_arguments(self, world, index):
+        world.raise_("Objects", "certified", IDS[0], [1])
+        index.sync()
+        (event,) = index.events("ObjectCertified", contract="Objects")
+        assert event.arguments == {
+            "objectId": "0x" + IDS[0].hex(),
+            "firstEpoch": 4,
+            "endEpoch": 16,
+            "nonSigners": [1],
+        }
+        assert index.events("ObjectCertified", since=event.block + 1) == []
+
+    def test_an_event_of_a_stranger_is_not_taken(self, world, index):
+        """Anybody can raise an event of the same name from a contract of their own."""
+        stranger = deploy(world.sender, "Emitter", source=SOURCE)
+        world.sender.send(stranger.functions.opened(IDS[0], 1))
+        index.sync()
+        assert index.objects() == []
+
+
+class TestSync:
+    def test_goes_as_far_as_it_is_told(self, world, index):
+        for number in range(4):
+            world.raise_("Objects", "opened", IDS[number], 1)
+        latest = world.chain.latest()
+        assert index.sync(latest - 2) == latest - 2
+        assert len(index.objects()) == 2
+        assert index.sync(10**9) == latest
+        assert index.sync(latest - 3) == latest
+        assert len(index.objects()) == 4
+
+    def test_survives_a_restart(self, world, tmp_path):
+        path = tmp_path / "index.sqlite"
+        world.raise_("Objects", "opened", IDS[0], 1)
+        with Index(path, world.connect()) as index:
+            index.sync()
+            assert index.needs_logs_from == world.chain.latest() + 1
+        world.raise_("Objects", "opened", IDS[1], 1)
+        with Index(path, world.connect()) as index:
+            assert len(index.objects()) == 1
+            index.sync()
+            assert len(index.objects()) == 2
+
+    def test_says_which_logs_it_needs(self, world, index):
+        assert index.needs_logs_from == world.first
+
+    def test_two_at_once_write_everything_once(self, world, tmp_path):
+        path = tmp_path / "index.sqlite"
+        world.raise_("Objects", "opened", IDS[0], 1)
+        with Index(path, world.connect()) as one, Index(path, world.connect()) as two:
+            one.sync()
+            two.sync()
+            world.raise_("Objects", "opened", IDS[1], 1)
+            two.sync()
+            one.sync()
+            assert len(one.objects()) == len(two.objects()) == 2
+
+    def test_the_range_shrinks_until_the_endpoint_takes_it(self, world, index, monkeypatch):
+        """An endpoint that refuses more than three blocks at once is served all the same."""
+        for number in range(10):
+            world.raise_("Objects", "opened", IDS[number], 1)
+        real = index.chain.rpc
+        asked = []
+
+        def rpc(method, *parameters):
+            if method == "eth_getLogs":
+                span = int(parameters[0]["toBlock"], 16) - int(parameters[0]["fromBlock"], 16) + 1
+                asked.append(span)
+                if span > 3:
+                    raise ChainError("query returned more than 10000 results")
+            return real(method, *parameters)
+
+        monkeypatch.setattr(index.chain, "rpc", rpc)
+        index.sync()
+        assert len(index.objects()) == 10
+        assert max(asked) > 3
+
+    def test_an_endpoint_that_keeps_no_logs_is_named(self, world, index, monkeypatch):
+        real = index.chain.rpc
+
+        def rpc(method, *parameters):
+            if method == "eth_getLogs":
+                raise ChainError("history has been pruned")
+            return real(method, *parameters)
+
+        monkeypatch.setattr(index.chain, "rpc", rpc)
+        with pytest.raises(ChainError, match=rf"pruned.*from block {world.first} on"):
+            index.sync()
+
+    def test_an_endpoint_that_goes_away_leaves_what_was_read(self, world, index, monkeypatch):
+        world.raise_("Objects", "opened", IDS[0], 1)
+        index.sync()
+        world.raise_("Objects", "opened", IDS[1], 1)
+        real = index.chain.rpc
+
+        def rpc(method, *parameters):
+            if method == "eth_getLogs":
+                raise ChainUnreachable("gone")
+            return real(method, *parameters)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(index.chain, "rpc", rpc)
+            with pytest.raises(ChainUnreachable):
+                index.sync()
+        assert len(index.objects()) == 1
+        index.sync()
+        assert len(index.objects()) == 2
+
+    def test_a_module_that_was_swapped_in_is_followed(self, world, index):
+        """From the block in which the Directory announced it, and also within the same range of blocks."""
+        index.sync()
+        new = deploy(world.sender, "Emitter", source=SOURCE)
+        world.raise_("Directory", "announce", b"objects".ljust(32, b"\0"), new.address)
+        world.sender.send(new.functions.opened(IDS[0], 1))
+        world.raise_("Objects", "opened", IDS[1], 1)
+        index.sync()
+        assert [item.object_id for item in index.objects()] == [IDS[0], IDS[1]]
+        world.sender.send(new.functions.opened(IDS[2], 1))
+        index.sync()
+        assert len(index.objects()) == 3
+
+
+class TestReorganisation:
+    def test_what_was_undone_disappears(self, world, index):
+        world.raise_("Objects", "opened", IDS[0], 1)
+        index.sync()
+        snapshot = world.chain.rpc("evm_snapshot")
+        world.raise_("Objects", "certified", IDS[0], [])
+        world.raise_("Objects", "opened", IDS[1], 1)
+        index.sync()
+        assert index.object(IDS[0]).status == "certified"
+        world.chain.rpc("evm_revert", snapshot)
+        world.raise_("Objects", "opened", IDS[2], 1)
+        world.raise_("Objects", "opened", IDS[3], 1)
+        world.raise_("Objects", "failed", IDS[0])
+        index.sync()
+        assert [(item.object_id, item.status) for item in index.objects()] == [
+            (IDS[0], "failed"),
+            (IDS[2], "open"),
+            (IDS[3], "open"),
+        ]
+
+    def test_a_shorter_chain_is_followed_too(self, world, index):
+        snapshot = world.chain.rpc("evm_snapshot")
+        for number in range(6):
+            world.raise_("Objects", "opened", IDS[number], 1)
+        index.sync()
+        world.chain.rpc("evm_revert", snapshot)
+        world.raise_("Objects", "opened", IDS[9], 1)
+        assert index.sync() == world.chain.latest()
+        assert [item.object_id for item in index.objects()] == [IDS[9]]
+
+    def test_one_deeper_than_the_last_range(self, world, index):
+        """Several synchronisations are undone at once, back to the block on which both agree."""
+        world.raise_("Objects", "opened", IDS[0], 1)
+        index.sync()
+        snapshot = world.chain.rpc("evm_snapshot")
+        for number in range(1, 6):
+            world.raise_("Objects", "opened", IDS[number], 1)
+            index.sync()
+        world.chain.rpc("evm_revert", snapshot)
+        world.chain.rpc("anvil_mine", hex(20))
+        index.sync()
+        assert [item.object_id for item in index.objects()] == [IDS[0]]
+
+    def test_a_module_announced_in_an_undone_block_is_forgotten(self, world, index):
+        snapshot = world.chain.rpc("evm_snapshot")
+        new = deploy(world.sender, "Emitter", source=SOURCE)
+        world.raise_("Directory", "announce", b"objects".ljust(32, b"\0"), new.address)
+        index.sync()
+        world.chain.rpc("evm_revert", snapshot)
+        # a stranger's contract comes to stand at the very address that was announced
+        again = deploy(world.sender, "Emitter", source=SOURCE)
+        assert again.address == new.address
+        world.sender.send(again.functions.opened(IDS[0], 1))
+        index.sync()
+        assert index.objects() == []
+
+    def test_one_while_a_range_is_read_is_noticed(self, world, index, monkeypatch):
+        """The logs come from the new chain, the hash from the old one: nothing of it is stored."""
+        world.raise_("Objects", "opened", IDS[0], 1)
+        snapshot = world.chain.rpc("evm_snapshot")
+        world.raise_("Objects", "opened", IDS[1], 1)
+        real = index.chain.rpc
+        done = []
+
+        def rpc(method, *parameters):
+            answer = real(method, *parameters)
+            if method == "eth_getLogs" and not done:
+                done.append(True)
+                world.chain.rpc("evm_revert", snapshot)
+                world.raise_("Objects", "opened", IDS[2], 1)
+            return answer
+
+        monkeypatch.setattr(index.chain, "rpc", rpc)
+        index.sync()
+        assert [item.object_id for item in index.objects()] == [IDS[0], IDS[2]]
+
+    def test_another_chain_with_the_same_addresses_begins_anew(self, world, tmp_path):
+        """A local chain started again has the same addresses and other blocks."""
+        path = tmp_path / "index.sqlite"
+        world.raise_("Objects", "opened", IDS[0], 1)
+        with Index(path, world.connect()) as index:
+            index.sync()
+        with anvil("--timestamp", "1700000000") as other:
+            second = World(other)
+            assert second.deployment.to_json() == world.deployment.to_json()
+            second.raise_("Objects", "opened", IDS[7], 1)
+            with Index(path, second.connect()) as index:
+                index.sync()
+                assert [item.object_id for item in index.objects()] == [IDS[7]]
+
+
+class TestFile:
+    def test_of_another_deployment_is_refused(self, world, index, tmp_path):
+        other = Deployment(
+            "local", 31337, contracts={**world.deployment.contracts, "Directory": DeployedContract(PEOPLE[0], 1)}
+        )
+        with pytest.raises(WrongChain):
+            Index(index.path, world.local.connect(deployment=other))
+
+    def test_that_is_no_index_is_named(self, world, tmp_path):
+        path = tmp_path / "x.sqlite"
+        path.write_bytes(b"no database, but long enough to be looked at" * 100)
+        with pytest.raises(StoreCorrupted, match="delete it"):
+            Index(path, world.connect())
+
+    def test_that_is_damaged_is_named(self, world, tmp_path):
+        path = tmp_path / "index.sqlite"
+        with Index(path, world.connect()) as index:
+            for number in range(30):
+                world.raise_("Objects", "opened", IDS[number], 1)
+            index.sync()
+        content = bytearray(path.read_bytes())
+        content[4096:] = bytes(len(content) - 4096)
+        path.write_bytes(content)
+
+        def use():
+            with Index(path, world.connect()) as index:
+                index.objects()
+                index.sync()
+
+        with pytest.raises(StoreCorrupted):
+            use()
+
+    def test_of_an_older_form_is_built_anew(self, world, index, tmp_path):
+        world.raise_("Objects", "opened", IDS[0], 1)
+        index.sync()
+        index.close()
+        copy = tmp_path / "old.sqlite"
+        shutil.copy(index.path, copy)
+        with sqlite3.connect(copy) as database:
+            database.execute("UPDATE meta SET value = '0' WHERE name = 'version'")
+        with Index(copy, world.connect()) as again:
+            assert again.objects() == []
+            again.sync()
+            assert len(again.objects()) == 1
+
+    def test_old_hashes_are_thinned(self, world, index, monkeypatch):
+        """Where few hashes are kept, synchronising stays right."""
+        monkeypatch.setattr(index_database, "DENSE_HASHES", 4)
+        for number in range(20):
+            world.raise_("Objects", "opened", IDS[number], 1)
+            index.sync()
+        kept = index._database.execute("SELECT count(*) FROM blocks").fetchone()[0]
+        assert kept <= 12
+        assert len(index.objects()) == 20
+        assert isinstance(index.path, Path)
