@@ -15,6 +15,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from web3.logs import DISCARD
 
 from qanat import bls
 from qanat.chain.connection import Chain
@@ -353,7 +354,7 @@ class _Storing:
         self._name_object(object_id, job)
         job = self.job_folder.change(job, nonce=nonce, object_id=object_id.hex(), payment=quote.total, token=token)
         receipt = self.sender.send(function)
-        opened = self.objects.events.ObjectOpened().process_receipt(receipt)
+        opened = self.objects.events.ObjectOpened().process_receipt(receipt, errors=DISCARD)
         actual = bytes(opened[0]["args"]["objectId"])
         if actual != object_id:  # another opening of the same account came first
             job = self.job_folder.change(job, object_id=actual.hex())

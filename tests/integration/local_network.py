@@ -1,0 +1,62 @@
+"""A network of real processes on a real chain, for the tests of nodes and clients: Anvil, contracts, stake, nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qanat.chain.artifacts import load_artifacts
+from qanat.chain.connection import Chain
+from qanat.chain.deploy import deploy
+from qanat.chain.parameters import load_parameters
+from qanat.cli.command import development_account
+from qanat.chain.sender import Sender
+from qanat.devnet.anvil import Clock, start_anvil
+from qanat.devnet.network import Network, OperatorHost
+from qanat.devnet.processes import Supervisor, assign_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+TICKETS_EACH = 1
+#: What makes nodes look at the chain often: blocks pass fast in tests.
+FAST = {"pollSeconds": 0.25, "maxDelaySeconds": 0.5}
+
+
+@contextmanager
+def running_network(folder: Path, operators: int, **settings: Any) -> Iterator[tuple[Network, Clock]]:
+    """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process."""
+    with Supervisor(folder / "logs") as supervisor:
+        network = Network(ROOT, folder, supervisor, "")
+        _, network.url = start_anvil(supervisor, ROOT, assign_ports(1)[0])
+        clock = Clock(network.url, 0.1).start()
+        try:
+            with network.environment_set():
+                chain = Chain.connect(network.url)
+                parameters = load_parameters(ROOT / "networks" / "local.yaml")
+                sender = Sender(chain, development_account(0))
+                network.use(deploy(chain, sender, parameters, load_artifacts(), folder / "local.json"))
+                network.add_hosts(operators)
+                network.give_tokens()
+                network.enroll(TICKETS_EACH)
+                roster = network.take_roster()
+                clock.mine_to(network.views.seed_block(network.shard, roster.head.active_from_epoch))
+                for host in network.hosts:
+                    configure(host, **{**FAST, **settings})
+                network.start_nodes()
+                yield network, clock
+        finally:
+            clock.stop()
+
+
+def configure(host: OperatorHost, **settings: Any) -> None:
+    """Change a node's settings; they count from its next start."""
+    content = json.loads(host.config.read_text())
+    content.update(settings)
+    host.config.write_text(json.dumps(content))
+
+
+def go_to_epoch(network: Network, clock: Clock, epoch: int) -> None:
+    """Mine to the block after an epoch's seed block."""
+    clock.mine_to(network.views.seed_block(network.shard, epoch) + 1)
