@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from qanat.chain.connection import Chain
 from qanat.chain.deployment import Deployment
-from qanat.errors import BadParameters, NotDeployed, Refused
+from qanat.cli.command import check_directory
+from qanat.errors import BadParameters, Refused
 
 if TYPE_CHECKING:
     from ape.api import AccountAPI, ProviderAPI
 
-__all__ = ["ApeSigner", "chain_of"]
+__all__ = ["ApeSigner", "chain_of", "connect"]
 
 
 class ApeSigner:
@@ -104,9 +105,5 @@ def _with_deployment(chain: Chain, provider: ProviderAPI, deployment: str | Path
         chain.use(Deployment.load(name))
     else:
         chain.use(Deployment.for_chain(chain.chain_id))
-    if not chain.has_code(chain.deployment.address("Directory")):
-        raise NotDeployed(
-            f"Nothing is deployed on the chain at {provider.network_choice}: it is a fresh one.",
-            hint="Name the running network, as --network ethereum:local:http://127.0.0.1:8545, or deploy first.",
-        )
+    check_directory(chain)
     return chain

@@ -12,20 +12,26 @@ from qanat.cli.session import Session
 if TYPE_CHECKING:
     from ape.api import AccountAPI, ProviderAPI
 
+    from qanat.chain.connection import Chain
+
 __all__ = ["ape_command"]
 
 _SHARED = ("account", "as_json", "yes", "deployment")
 
 
-def ape_command(command: Command) -> click.Command:
-    """Return a command as a click command for `ape run`."""
+def ape_command(command: Command, *, compile_first: bool = False) -> click.Command:
+    """Return a command as a click command for `ape run`; ``compile_first``: bring Ape's build up to date before."""
     if not command.chain:
         return _plain(command)
     from ape.cli import ConnectedProviderCommand, account_option, network_option
 
     def callback(provider: ProviderAPI, **options: Any) -> None:
+        if compile_first:
+            from ape import project
+
+            project.load_contracts()
         own = {name: options.pop(name) for name in list(options) if name not in _SHARED}
-        run_command(command, _session(provider, **options), own)
+        run_command(command, _session(command, provider, **options), own)
 
     decorators = [*command.parameters, network_option()]
     if command.account == "yes":
@@ -57,6 +63,7 @@ def _plain(command: Command) -> click.Command:
 
 
 def _session(
+    command: Command,
     provider: ProviderAPI,
     *,
     as_json: bool,
@@ -64,7 +71,16 @@ def _session(
     yes: bool = False,
     deployment: str | None = None,
 ) -> Session:
-    from ape_qanat.adapters import ApeSigner, chain_of
+    from ape_qanat.adapters import ApeSigner, chain_of, connect
 
-    signer = None if account is None else (lambda: ApeSigner(account))
-    return Session(chain=lambda: chain_of(provider, deployment), signer=signer, as_json=as_json, yes=yes)
+    def chain() -> Chain:
+        return chain_of(provider, deployment) if command.deployed else connect(provider)
+
+    return Session(
+        chain=chain,
+        signer=None if account is None else (lambda: ApeSigner(account)),
+        network=provider.network.name,
+        deployment=deployment,
+        as_json=as_json,
+        yes=yes,
+    )

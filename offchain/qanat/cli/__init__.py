@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "load", "main"]
 
 #: Command → its module in this package, in the order in which people meet them.
 COMMANDS = {
+    "deploy": "deploy",
     "faucet": "faucet",
     "stake": "stake",
     "delegate": "delegate",

@@ -16,13 +16,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qanat.cli.session import Outcome, Session
-from qanat.errors import BadParameters, FileUnreadable, QanatError
+from qanat.errors import BadParameters, FileUnreadable, NotDeployed, QanatError
 
 if TYPE_CHECKING:
     from qanat.chain.connection import Chain
     from qanat.chain.signer import Signer
 
-__all__ = ["Command", "endpoint_of", "output_options", "run_command"]
+__all__ = [
+    "DEVELOPMENT_CHAINS",
+    "Command",
+    "check_directory",
+    "development_account",
+    "endpoint_of",
+    "output_options",
+    "run_command",
+]
 
 #: Chains that exist only on somebody's desk: the public development accounts may be used there.
 DEVELOPMENT_CHAINS = (31337, 1337)
@@ -43,6 +51,7 @@ class Command:
         parameters: click's decorators for its own options and arguments.
         account: whether it needs an account ("yes"), may use one ("maybe"), or never does ("no").
         chain: whether it needs a chain.
+        deployed: whether it needs a deployment there.
         details: more text for ``--help``.
     """
 
@@ -53,6 +62,7 @@ class Command:
     parameters: tuple[Decorator, ...] = ()
     account: str = "yes"
     chain: bool = True
+    deployed: bool = True
     details: str = ""
 
     @property
@@ -168,7 +178,11 @@ def _session(
     timeout: float = 20.0,
 ) -> Session:
     def chain() -> Chain:
-        return _connect(network, rpc, deployment, timeout)
+        if command.deployed:
+            return _connect(network, rpc, deployment, timeout)
+        from qanat.chain.connection import Chain
+
+        return Chain.connect(rpc or endpoint_of(network or "local"), timeout=timeout)
 
     def signer() -> Signer:
         return _signer(session, keyfile, passphrase_file, test_account)
@@ -176,7 +190,12 @@ def _session(
     named = keyfile is not None or test_account is not None
     wanted = command.account == "yes" or (command.account == "maybe" and named)
     session = Session(
-        chain=chain if command.chain else None, signer=signer if wanted else None, as_json=as_json, yes=yes
+        chain=chain if command.chain else None,
+        signer=signer if wanted else None,
+        network=network or "local",
+        deployment=deployment,
+        as_json=as_json,
+        yes=yes,
     )
     return session
 
@@ -205,7 +224,20 @@ def _connect(network: str | None, rpc: str | None, deployment: str | None, timeo
     else:
         found = Deployment.load(deployment or network or "local")
         chain = Chain.connect(rpc or endpoint_of(network or found.network), deployment=found, timeout=timeout)
+    check_directory(chain)
     return chain
+
+
+def check_directory(chain: Chain) -> None:
+    """Raise :class:`NotDeployed` if the deployment's Directory has no code on the chain: a fresh one, or another."""
+    address = chain.deployment.address("Directory")
+    if not chain.has_code(address):
+        raise NotDeployed(
+            f"{chain.deployment.network} is recorded with its Directory at {address}, but chain {chain.chain_id} has "
+            "no contract there: it is a fresh one, or another.",
+            hint="Connect to the chain of the deployment, or deploy anew.",
+            address=address,
+        )
 
 
 def _signer(session: Session, keyfile: Path | None, passphrase_file: Path | None, test_account: int | None) -> Signer:

@@ -49,6 +49,8 @@ class Session:
     Args:
         chain: makes the connection, when it is first used.
         signer: makes the signer of the account, when it is first used (this may ask for a passphrase).
+        network: name of the network.
+        deployment: name or file of the deployment, where one was named.
         as_json: print one JSON document on standard output and nothing else there.
         yes: do not ask before spending.
     """
@@ -58,11 +60,15 @@ class Session:
         *,
         chain: Callable[[], Chain] | None = None,
         signer: Callable[[], Signer] | None = None,
+        network: str = "local",
+        deployment: str | None = None,
         as_json: bool = False,
         yes: bool = False,
     ) -> None:
         self._chain = chain
         self._signer = signer
+        self.network = network
+        self.deployment = deployment
         self.as_json = as_json
         self.yes = yes
 
@@ -148,7 +154,7 @@ class Session:
     def note(self, text: str) -> None:
         """Tell something in passing."""
         if not self.as_json:
-            self.screen.print(text, style="dim", markup=False)
+            self.screen.print(text, style="dim", markup=False, soft_wrap=True)
 
     def confirm(self, title: str, lines: Sequence[str], *, transactions: int = 1) -> None:
         """Show what is about to be spent and ask, unless the session was told not to.
@@ -170,7 +176,7 @@ class Session:
         ]
         if not self.as_json or not self.yes:
             for line in shown:
-                self.screen.print(line, markup=False)
+                self.screen.print(line, markup=False, soft_wrap=True)
         if self.yes:
             return
         if not sys.stdin.isatty():
@@ -206,7 +212,7 @@ class Session:
 
         out = Console(highlight=False, soft_wrap=False)
         for line in outcome.says:
-            out.print(line, markup=False)
+            out.print(line, markup=False, soft_wrap=True)
         for item in outcome.tables:
             out.print(item)
 
