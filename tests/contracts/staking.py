@@ -141,7 +141,13 @@ class Staking:
             return
         key = key_of(account)
         self.operators.register(
-            key, self.possession(account), keccak(text="sealing"), "http://node", commission_bps, account, sender=account
+            key,
+            self.possession(account),
+            keccak(text="sealing"),
+            "http://node",
+            commission_bps,
+            account,
+            sender=account,
         )
 
     def possession(self, account: Any, named: Any = None) -> bytes:
@@ -207,9 +213,7 @@ class Staking:
 
     def miss(self, operator: Any, epoch: int = 1, roster: int = 1, reporter: Any = None) -> bytes:
         """Queue a slash as Audits would."""
-        self.restaking.queueSlash(
-            self.shard, roster, operator, epoch, reporter or self.governor, sender=self.audits
-        )
+        self.restaking.queueSlash(self.shard, roster, operator, epoch, reporter or self.governor, sender=self.audits)
         return self.restaking.slashId(self.shard, epoch, operator)
 
     def slash(self, operator: Any, epoch: int = 1, roster: int = 1, reporter: Any = None) -> Any:

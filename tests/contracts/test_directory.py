@@ -105,7 +105,8 @@ class TestSet:
 
         directory.set(AUDITS, another, sender=deployer)
         assert directory.module(AUDITS) == another
-        assert directory.isModule(another) and not directory.isModule(restaking)
+        assert directory.isModule(another)
+        assert not directory.isModule(restaking)
 
     def test_one_contract_under_two_names(self, directory, restaking, another, deployer):
         """A contract stays a module until it stands under no name."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from ape import chain
 from eth_abi import encode
 from eth_utils import keccak
 
-from ape import chain
 from tests.contracts import curve_points as cp
 from tests.contracts.reverts import reverts_with
 from tests.contracts.staking import WITHDRAWAL_DELAY, ZERO_ADDRESS, deploy_staking, go_to_block, key_of, secret_of

@@ -15,14 +15,12 @@ from tests.contracts.reverts import reverts_with
 from tests.contracts.staking import (
     CLOSING,
     EPOCH,
-    RESOLUTION_DELAY,
     SHARD,
     TIMELOCK,
     WAD,
     WITHDRAWAL_DELAY,
     ZERO_ADDRESS,
     deploy_staking,
-    fund,
     go_to_block,
     key_of,
     name32,
@@ -144,9 +142,7 @@ class TestCreate:
         short = {"sealingLimit": 10, "window": 4, "reporting": 5}
         longest = TIMELOCK - WITHDRAWAL_DELAY - 1
         with reverts_with(shards.TimelockTooShort, timelock=TIMELOCK, needed=TIMELOCK + 1):
-            shards.create(
-                staking.terms(epochLength=longest + 1, **short), staking.weights(), sender=staking.governor
-            )
+            shards.create(staking.terms(epochLength=longest + 1, **short), staking.weights(), sender=staking.governor)
         shards.create(staking.terms(epochLength=longest, **short), staking.weights(), sender=staking.governor)
 
     def test_collateral_unknown(self, staking, shards, another_token):
@@ -316,7 +312,8 @@ class TestJoin:
         staking.enroll(operators[0])
         staking.enroll(operators[1])
         assert shards.membersOf(shard) == operators[:2]
-        assert shards.isMember(shard, operators[0]) and not shards.isMember(shard, operators[2])
+        assert shards.isMember(shard, operators[0])
+        assert not shards.isMember(shard, operators[2])
         assert shards.shardsOf(operators[0]) == [shard]
         assert tuple(shards.standingOf(shard, operators[0])) == (20 * WAD, 200 * WAD, 2)
 
@@ -806,9 +803,7 @@ class TestRecordVacancy:
         caller = staking.governor.deploy(project.Caller)
         secret = cp.secret(77)
         key = cp.g2(cp.key_of(secret))
-        possession = cp.g1(
-            cp.sign(secret, bytes(staking.operators.possessionDigest(caller, key)), cp.POSSESSION_TAG)
-        )
+        possession = cp.g1(cp.sign(secret, bytes(staking.operators.possessionDigest(caller, key)), cp.POSSESSION_TAG))
 
         def act(target, call, *arguments):
             caller.run(target, call.encode_input(*arguments), sender=staking.governor)

@@ -1,0 +1,1234 @@
+"""Restaking: deposits, pools, magnitudes, bonds, withdrawals, slashes, rewards.
+
+Hostile tokens are those of `contracts/mocks`.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+import pytest
+from ape import chain
+from eth_abi import encode
+from eth_utils import keccak
+
+from tests.contracts.reverts import reverts_with
+from tests.contracts.staking import (
+    CLOSING,
+    DEAD,
+    GUARDIAN_DELAY,
+    RESOLUTION_DELAY,
+    WAD,
+    WITHDRAWAL_DELAY,
+    deploy_staking,
+    fund,
+    go_to_block,
+    name32,
+)
+
+#: What a miss of an operator with two tickets takes.
+BOND_SLASH, STAKE_SLASH, FEE = 8 * WAD, 40 * WAD, WAD
+MAX_ASSETS = 2**104 - 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(project, accounts, stranger, owner, auditor, restakers, operators):
+    """Return the contracts, with a shard and three registered operators."""
+    staking = deploy_staking(project, accounts)
+    for operator in operators[:3]:
+        staking.register(operator)
+    return staking
+
+
+@pytest.fixture
+def staking(deployed):
+    """Return a copy, whose shard a test may replace."""
+    return copy(deployed)
+
+
+@pytest.fixture
+def restaking(staking):
+    """Return Restaking."""
+    return staking.restaking
+
+
+@pytest.fixture
+def alpha(staking):
+    """Return the first collateral."""
+    return staking.alpha
+
+
+@pytest.fixture
+def shard(staking):
+    """Return the shard's id."""
+    return staking.shard
+
+
+@pytest.fixture
+def rostered(staking, operator):
+    """Return the contracts with a roster that counts the operator's own 200 alpha and 20 bond: two tickets."""
+    staking.enroll(operator)
+    staking.snapshot()
+    return staking
+
+
+@pytest.fixture
+def make_token(project, staking):
+    """Return what deploys a token of a kind and lists it."""
+
+    def _make_token(kind, listed=True):
+        token = staking.governor.deploy(getattr(project, kind))
+        if listed:
+            staking.restaking.listCollateral(token, sender=staking.governor)
+        return token
+
+    return _make_token
+
+
+def free_block(staking, roster=1):
+    """First block in which a roster that nothing replaced no longer binds."""
+    end = staking.shards.rosterHead(staking.shard, roster).endEpoch
+    return staking.seed_block(end - 1) + CLOSING + 1
+
+
+def position(staking, restaker, operator, token=None):
+    """Return a restaker's shares."""
+    return staking.restaking.sharesOf(restaker, operator, token or staking.alpha)
+
+
+class TestListCollateral:
+    def test_only_the_governor(self, restaking, stranger, alpha):
+        """A stranger lists nothing."""
+        with reverts_with(restaking.NotGovernor, caller=stranger):
+            restaking.listCollateral(alpha, sender=stranger)
+
+    def test_once(self, staking, restaking, alpha):
+        """A token is listed once."""
+        with reverts_with(restaking.CollateralAlreadyListed, token=alpha):
+            restaking.listCollateral(alpha, sender=staking.governor)
+
+    def test_needs_code(self, staking, restaking, stranger):
+        """What has no code is no token."""
+        with reverts_with(restaking.CollateralUnknown, token=stranger):
+            restaking.listCollateral(stranger, sender=staking.governor)
+
+    def test_limit(self, staking, restaking, make_token):
+        """32 tokens in all."""
+        for _ in range(30):
+            make_token("Caller")
+        with reverts_with(restaking.TooManyCollaterals, limit=32):
+            make_token("Caller")
+
+    def test_lists(self, staking, restaking, make_token):
+        """A listed token is collateral, another isn't."""
+        token = make_token("MintableToken", listed=False)
+        assert not restaking.isCollateral(token)
+        receipt = restaking.listCollateral(token, sender=staking.governor)
+        assert receipt.events == [restaking.CollateralListed(token=token)]
+        assert restaking.isCollateral(token)
+
+
+class TestDeposit:
+    def test_only_collateral(self, restaking, make_token, restaker):
+        """A token that isn't listed is refused."""
+        token = make_token("MintableToken", listed=False)
+        with reverts_with(restaking.CollateralUnknown, token=token):
+            restaking.deposit(token, 1, sender=restaker)
+
+    def test_not_nothing(self, restaking, alpha, restaker):
+        """Nothing can't be deposited."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.deposit(alpha, 0, sender=restaker)
+
+    def test_nothing_arrives(self, restaking, make_token, restaker):
+        """A transfer of which nothing arrives is refused."""
+        token = make_token("FeeToken")
+        fund(token, restaker, 1, restaking)
+        with reverts_with(restaking.ZeroAmount):
+            restaking.deposit(token, 1, sender=restaker)
+
+    def test_limit(self, staking, restaking, alpha, restaker):
+        """All of a token stays below 2^104 units."""
+        fund(alpha, restaker, MAX_ASSETS + 1, restaking)
+        with reverts_with(restaking.AmountTooLarge, amount=MAX_ASSETS + 1, limit=MAX_ASSETS):
+            restaking.deposit(alpha, MAX_ASSETS + 1, sender=restaker)
+        restaking.deposit(alpha, MAX_ASSETS, sender=restaker)
+        with reverts_with(restaking.AmountTooLarge, amount=MAX_ASSETS + 1, limit=MAX_ASSETS):
+            restaking.deposit(alpha, 1, sender=restaker)
+
+    def test_deposits(self, restaking, alpha, restaker):
+        """What is deposited is free balance, recorded."""
+        fund(alpha, restaker, 70, restaking)
+        receipt = restaking.deposit(alpha, 70, sender=restaker)
+        assert receipt.events[-1] == restaking.Deposited(restaker=restaker, collateral=alpha, amount=70)
+        assert restaking.freeBalance(restaker, alpha) == 70
+        assert restaking.recorded(alpha) == 70
+
+    def test_what_arrived_counts(self, restaking, make_token, restaker):
+        """Of a token that keeps a fee, what arrived counts."""
+        token = make_token("FeeToken")
+        fund(token, restaker, 1_000, restaking)
+        restaking.deposit(token, 1_000, sender=restaker)
+        assert restaking.freeBalance(restaker, token) == 990 == token.balanceOf(restaking)
+        assert restaking.recorded(token) == 990
+
+    def test_a_donation_changes_nothing(self, staking, restaking, alpha, restaker, stranger):
+        """Tokens sent here belong to nobody, and nothing stops."""
+        alpha.mint(restaking, 1, sender=stranger)
+        staking.deposit(restaker, 10)
+        assert restaking.freeBalance(restaker, alpha) == 10 == restaking.recorded(alpha)
+        restaking.withdraw(alpha, 10, sender=restaker)
+        assert restaking.recorded(alpha) == 0
+        assert alpha.balanceOf(restaking) == 1
+
+    def test_no_deposit_within_a_deposit(self, restaking, make_token, restaker):
+        """A token that deposits again in the middle of a deposit would be counted twice: it is refused."""
+        token = make_token("ReenteringToken")
+        fund(token, restaker, 100, restaking)
+        token.mint(token, 100, sender=restaker)
+        token.act(token, token.approve.encode_input(restaking, 100), sender=restaker)
+        token.arm(restaking, restaking.deposit.encode_input(token, 50), True, True, sender=restaker)
+        with reverts_with(restaking.ReentrancyGuardReentrantCall):
+            restaking.deposit(token, 100, sender=restaker)
+
+
+class TestWithdraw:
+    def test_not_nothing(self, restaking, alpha, restaker):
+        """Nothing can't be withdrawn."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.withdraw(alpha, 0, sender=restaker)
+
+    def test_not_more_than_free(self, staking, restaking, alpha, restaker, operator):
+        """Delegated stake isn't free."""
+        staking.deposit(restaker, 10)
+        staking.delegate(restaker, operator, 4)
+        with reverts_with(restaking.FreeBalanceTooLow, collateral=alpha, balance=6, asked=7):
+            restaking.withdraw(alpha, 7, sender=restaker)
+
+    def test_withdraws(self, staking, restaking, alpha, restaker):
+        """Free balance is paid out to its owner."""
+        staking.deposit(restaker, 10)
+        receipt = restaking.withdraw(alpha, 4, sender=restaker)
+        assert restaking.Withdrawn(restaker=restaker, collateral=alpha, amount=4) in receipt.events
+        assert alpha.balanceOf(restaker) == 4
+        assert restaking.freeBalance(restaker, alpha) == 6 == restaking.recorded(alpha)
+
+    def test_a_token_that_returns_nothing(self, restaking, make_token, restaker):
+        """Tokens whose transfers return nothing work."""
+        token = make_token("NoReturnToken")
+        fund(token, restaker, 50, restaking)
+        restaking.deposit(token, 50, sender=restaker)
+        restaking.withdraw(token, 20, sender=restaker)
+        assert token.balanceOf(restaker) == 20
+
+    def test_a_token_that_refuses_blocks_only_itself(self, staking, restaking, make_token, restaker):
+        """A refusing token's balances stay recorded; others are paid."""
+        token = make_token("RefusingToken")
+        fund(token, restaker, 50, restaking)
+        restaking.deposit(token, 50, sender=restaker)
+        staking.deposit(restaker, 10)
+        token.refuseAll(True, sender=staking.governor)
+        with reverts_with(token.Refused, to=restaker):
+            restaking.withdraw(token, 20, sender=restaker)
+        restaking.withdraw(staking.alpha, 10, sender=restaker)
+        assert restaking.freeBalance(restaker, token) == 50 == restaking.recorded(token)
+
+
+class TestDelegate:
+    def test_not_nothing(self, staking, restaking, restaker, operator):
+        """Nothing can't be delegated."""
+        with reverts_with(restaking.ZeroAmount):
+            staking.delegate(restaker, operator, 0)
+
+    def test_only_to_operators(self, staking, restaking, restaker, stranger):
+        """Only a registered operator takes stake."""
+        staking.deposit(restaker, 5)
+        with reverts_with(restaking.OperatorUnknown, operator=stranger):
+            staking.delegate(restaker, stranger, 5)
+
+    def test_only_collateral(self, staking, restaking, rostered, operator, restaker):
+        """A bond token is no stake, even when free."""
+        token = staking.bond_token
+        with reverts_with(restaking.CollateralUnknown, token=token):
+            staking.delegate(restaker, operator, 1, token)
+
+    def test_not_more_than_free(self, staking, restaking, alpha, restaker, operator):
+        """What isn't there can't be delegated."""
+        staking.deposit(restaker, 5)
+        with reverts_with(restaking.FreeBalanceTooLow, collateral=alpha, balance=5, asked=6):
+            staking.delegate(restaker, operator, 6)
+
+    def test_at_once_where_no_roster_counts_the_operator(self, staking, restaking, alpha, restaker, operator):
+        """Nothing could be slashed for: the stake counts at once, one share for one unit."""
+        staking.deposit(restaker, 50)
+        receipt = staking.delegate(restaker, operator, 50)
+        block = receipt.block_number
+        assert receipt.events == [
+            restaking.Delegated(
+                restaker=restaker, operator=operator, collateral=alpha, amount=50, maturesAtBlock=block
+            ),
+            restaking.Matured(restaker=restaker, operator=operator, collateral=alpha, amount=50, shares=50),
+        ]
+        assert tuple(restaking.pool(operator, alpha)) == (50, 50, 0)
+        assert tuple(restaking.positionOf(restaker, operator, alpha)) == (50, 0, block)
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (0, 0)
+        assert restaking.recorded(alpha) == 50
+
+    def test_waits_where_a_roster_counts_the_operator(self, rostered, restaking, alpha, restaker, operator):
+        """It isn't counted before the withdrawal delay is over."""
+        rostered.deposit(restaker, 50)
+        receipt = rostered.delegate(restaker, operator, 50)
+        matures = receipt.block_number + WITHDRAWAL_DELAY
+        assert [event.event_name for event in receipt.events] == ["Delegated"]
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (50, matures)
+        assert position(rostered, restaker, operator) == 0
+        assert restaking.stakeOf(operator, rostered.shard, alpha) == 200 * WAD
+
+    def test_topping_up_starts_the_wait_anew(self, rostered, restaking, alpha, restaker, operator):
+        """All of it waits for the last part."""
+        rostered.deposit(restaker, 50)
+        rostered.delegate(restaker, operator, 20)
+        chain.mine(30)
+        block = rostered.delegate(restaker, operator, 30).block_number
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (50, block + WITHDRAWAL_DELAY)
+
+    def test_waits_while_a_slash_is_pending(self, rostered, restaking, alpha, restaker, operator):
+        """Even where no roster binds any more, a reported miss keeps new stake out."""
+        go_to_block(free_block(rostered) - 3)
+        rostered.miss(operator)
+        rostered.deposit(restaker, 50)
+        chain.mine(4)
+        assert rostered.shards.boundUntil(operator, 0, chain.blocks.height) == 0
+        rostered.delegate(restaker, operator, 50)
+        assert position(rostered, restaker, operator) == 0
+
+
+class TestMature:
+    def test_nothing(self, restaking, alpha, restaker, operator):
+        """There must be something waiting."""
+        with reverts_with(restaking.NothingToMature, restaker=restaker, operator=operator, collateral=alpha):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+
+    def test_waits_to_the_block(self, rostered, restaking, alpha, restaker, operator, stranger):
+        """Refused one block early, done by anyone in its block."""
+        rostered.deposit(restaker, 50)
+        matures = rostered.delegate(restaker, operator, 50).block_number + WITHDRAWAL_DELAY
+        go_to_block(matures - 2)
+        with reverts_with(restaking.NotMature, maturesAtBlock=matures, blockNumber=matures - 1):
+            restaking.mature(restaker, operator, alpha, sender=stranger)
+        go_to_block(matures - 1)
+        restaking.mature(restaker, operator, alpha, sender=stranger)
+        assert tuple(restaking.positionOf(restaker, operator, alpha)) == (50, 0, matures)
+
+    def test_not_while_a_slash_is_pending(self, rostered, restaking, alpha, restaker, operator):
+        """I-R6: a deposit waits until misses reported before it matured are settled, and loses nothing to them."""
+        rostered.deposit(restaker, 50 * WAD)
+        matures = rostered.delegate(restaker, operator, 50 * WAD).block_number + WITHDRAWAL_DELAY
+        go_to_block(matures - 2)
+        slash = rostered.miss(operator, epoch=3)
+        with reverts_with(restaking.SlashPending, operator=operator, pending=1):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=restaker)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+        # rounded down
+        assert restaking.stakeValueOf(restaker, operator, alpha) == 50 * WAD - 1
+        assert restaking.stakeValueOf(operator, operator, alpha) == 160 * WAD
+
+    def test_shares_at_the_pools_price(self, rostered, restaking, alpha, restaker, operator):
+        """After a slash of a fifth a unit buys a quarter more shares than before."""
+        rostered.slash(operator)
+        go_to_block(free_block(rostered))
+        rostered.stake(restaker, operator, 160 * WAD)
+        # (200e18 + 1) / (160e18 + 1), rounded down
+        expected = 160 * WAD * (200 * WAD + 1) // (160 * WAD + 1)
+        assert position(rostered, restaker, operator) == expected
+        assert restaking.stakeValueOf(restaker, operator, alpha) in (160 * WAD, 160 * WAD - 1)
+
+    def test_nobody_loses_to_dust(self, staking, restaking, alpha, restakers, operator):
+        """A first depositor who leaves one share behind and donates doesn't make others' deposits worthless."""
+        attacker, victim = restakers[:2]
+        staking.stake(attacker, operator, 1)
+        alpha.mint(restaking, 10**24, sender=attacker)
+        staking.stake(victim, operator, 10**18)
+        assert restaking.stakeValueOf(victim, operator, alpha) == 10**18
+
+
+class TestUndelegate:
+    def test_not_nothing(self, restaking, alpha, restaker, operator):
+        """Nothing can't be queued."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.undelegate(operator, alpha, 0, sender=restaker)
+
+    def test_not_more_than_there_is(self, staking, restaking, alpha, restaker, operator):
+        """Queued shares can't be queued again."""
+        staking.stake(restaker, operator, 50)
+        restaking.undelegate(operator, alpha, 30, sender=restaker)
+        with reverts_with(restaking.SharesTooLow, shares=20, asked=21):
+            restaking.undelegate(operator, alpha, 21, sender=restaker)
+
+    def test_queues(self, rostered, restaking, alpha, operator):
+        """Queued shares stay in the pool; the stake counted falls at once; the date of release is known."""
+        receipt = restaking.undelegate(operator, alpha, 50 * WAD, sender=operator)
+        block = receipt.block_number
+        assert receipt.events == [
+            restaking.WithdrawalQueued(
+                id=1,
+                restaker=operator,
+                operator=operator,
+                collateral=alpha,
+                shares=50 * WAD,
+                readyBlock=block + WITHDRAWAL_DELAY,
+            )
+        ]
+        assert tuple(restaking.pool(operator, alpha)) == (200 * WAD, 200 * WAD, 50 * WAD)
+        assert restaking.stakeOf(operator, rostered.shard, alpha) == 150 * WAD
+        expected = (operator, operator, alpha, 50 * WAD, block, free_block(rostered), False)
+        assert tuple(restaking.withdrawal(1)) == expected
+
+    def test_free_from_the_delay_where_nothing_binds(self, staking, restaking, alpha, restaker, operator):
+        """Without a roster the delay alone counts."""
+        staking.stake(restaker, operator, 50)
+        block = restaking.undelegate(operator, alpha, 50, sender=restaker).block_number
+        assert restaking.withdrawal(1).freeFromBlock == block + WITHDRAWAL_DELAY
+
+
+class TestCompleteWithdrawal:
+    def test_unknown(self, restaking, restaker):
+        """Ids begin at 1."""
+        for unknown in (0, 1):
+            with reverts_with(restaking.WithdrawalUnknown, id=unknown):
+                restaking.completeWithdrawal(unknown, sender=restaker)
+            with reverts_with(restaking.WithdrawalUnknown, id=unknown):
+                restaking.withdrawal(unknown)
+
+    def test_delay(self, staking, restaking, alpha, restaker, operator, stranger):
+        """Refused one block early, done by anyone in its block, once."""
+        staking.stake(restaker, operator, 50)
+        ready = restaking.undelegate(operator, alpha, 50, sender=restaker).block_number + WITHDRAWAL_DELAY
+        go_to_block(ready - 2)
+        with reverts_with(restaking.WithdrawalNotReady, readyBlock=ready, blockNumber=ready - 1):
+            restaking.completeWithdrawal(1, sender=stranger)
+        go_to_block(ready - 1)
+        receipt = restaking.completeWithdrawal(1, sender=stranger)
+        assert receipt.events == [restaking.WithdrawalCompleted(id=1, restaker=restaker, collateral=alpha, amount=50)]
+        assert restaking.freeBalance(restaker, alpha) == 50 == restaking.recorded(alpha)
+        assert tuple(restaking.pool(operator, alpha)) == (0, 0, 0)
+        assert restaking.withdrawal(1).completed
+        with reverts_with(restaking.WithdrawalAlreadyCompleted, id=1):
+            restaking.completeWithdrawal(1, sender=stranger)
+
+    def test_bound_by_a_roster(self, rostered, restaking, alpha, operator):
+        """Stake that a roster counted stays until the date known beforehand, to the block."""
+        restaking.undelegate(operator, alpha, 50 * WAD, sender=operator)
+        free = restaking.withdrawal(1).freeFromBlock
+        assert free == free_block(rostered) > chain.blocks.height + WITHDRAWAL_DELAY
+        go_to_block(free - 2)
+        with reverts_with(restaking.StakeBound, operator=operator, untilBlock=free):
+            restaking.completeWithdrawal(1, sender=operator)
+        go_to_block(free - 1)
+        restaking.completeWithdrawal(1, sender=operator)
+
+    def test_stake_that_came_after_the_snapshot_is_not_bound_by_it(
+        self, rostered, restaking, alpha, restaker, operator
+    ):
+        """Who matured after a snapshot leaves after the delay, though the roster lives on."""
+        rostered.deposit(restaker, 50)
+        rostered.delegate(restaker, operator, 50)
+        chain.mine(WITHDRAWAL_DELAY)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+        block = restaking.undelegate(operator, alpha, 50, sender=restaker).block_number
+        go_to_block(block + WITHDRAWAL_DELAY - 1)
+        assert rostered.shards.boundUntil(operator, 0, chain.blocks.height) > chain.blocks.height
+        restaking.completeWithdrawal(1, sender=restaker)
+
+    def test_a_later_snapshot_does_not_bind_queued_stake(self, rostered, restaking, alpha, operator):
+        """What was queued before a snapshot isn't counted by it, nor bound."""
+        restaking.undelegate(operator, alpha, 50 * WAD, sender=operator)
+        free = restaking.withdrawal(1).freeFromBlock
+        rostered.next_snapshot()
+        assert restaking.withdrawal(1).freeFromBlock <= free
+        go_to_block(free - 1)
+        restaking.completeWithdrawal(1, sender=operator)
+
+    def test_not_while_a_slash_is_pending(self, rostered, restaking, alpha, operator):
+        """Stake under a reported miss stays, however long it takes, and is slashed."""
+        restaking.undelegate(operator, alpha, 200 * WAD, sender=operator)
+        free = restaking.withdrawal(1).freeFromBlock
+        go_to_block(free - 2)
+        slash = rostered.miss(operator)
+        with reverts_with(restaking.SlashPending, operator=operator, pending=1):
+            restaking.completeWithdrawal(1, sender=operator)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=operator)
+        restaking.completeWithdrawal(1, sender=operator)
+        assert restaking.freeBalance(operator, alpha) == 160 * WAD
+
+    def test_two_withdrawals_one_price(self, staking, restaking, alpha, restakers, operator):
+        """The order in which two leave changes what they get by no more than rounding."""
+        first, second = restakers[:2]
+        staking.stake(first, operator, 10 * WAD + 1)
+        staking.stake(second, operator, 3 * WAD + 2)
+        for restaker, shares in ((first, 10 * WAD + 1), (second, 3 * WAD + 2)):
+            restaking.undelegate(operator, alpha, shares, sender=restaker)
+        chain.mine(WITHDRAWAL_DELAY)
+        for number in (2, 1):
+            restaking.completeWithdrawal(number, sender=first)
+        assert restaking.freeBalance(first, alpha) == 10 * WAD + 1
+        assert restaking.freeBalance(second, alpha) == 3 * WAD + 2
+
+
+class TestAllocate:
+    def test_not_nothing(self, restaking, alpha, shard, operator):
+        """Nothing can't be allocated."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.allocate(shard, alpha, 0, sender=operator)
+
+    def test_only_operators(self, restaking, alpha, shard, stranger):
+        """Who isn't registered has nothing to divide."""
+        with reverts_with(restaking.OperatorUnknown, operator=stranger):
+            restaking.allocate(shard, alpha, 1, sender=stranger)
+
+    def test_only_collateral(self, staking, restaking, shard, operator):
+        """A bond token is no stake."""
+        with reverts_with(restaking.CollateralUnknown, token=staking.bond_token):
+            restaking.allocate(shard, staking.bond_token, 1, sender=operator)
+
+    @pytest.mark.parametrize("unknown", [0, 2])
+    def test_only_known_shards(self, restaking, alpha, operator, unknown):
+        """Stake stands behind shards that exist."""
+        with reverts_with(restaking.ShardUnknown, shard=unknown):
+            restaking.allocate(unknown, alpha, 1, sender=operator)
+
+    def test_no_more_than_the_whole(self, staking, restaking, alpha, shard, operator):
+        """I-R3: magnitudes add up to 1e18 at most, over all shards."""
+        second = staking.create_shard()
+        restaking.allocate(shard, alpha, WAD // 4, sender=operator)
+        with reverts_with(restaking.MagnitudeTooLarge, magnitude=3 * WAD // 4 + 1, available=3 * WAD // 4):
+            restaking.allocate(second, alpha, 3 * WAD // 4 + 1, sender=operator)
+        restaking.allocate(second, alpha, 3 * WAD // 4, sender=operator)
+        with reverts_with(restaking.MagnitudeTooLarge, magnitude=1, available=0):
+            restaking.allocate(shard, alpha, 1, sender=operator)
+        assert tuple(restaking.magnitudes(operator, shard, alpha)) == (WAD // 4, 0, WAD, WAD)
+
+    def test_divides_the_stake(self, staking, restaking, alpha, shard, restaker, operator):
+        """Each shard counts its part, rounded down; each collateral is divided for itself."""
+        second = staking.create_shard()
+        staking.stake(restaker, operator, 101)
+        receipt = restaking.allocate(shard, alpha, WAD // 2, sender=operator)
+        assert (
+            restaking.Allocated(operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 2) in receipt.events
+        )
+        restaking.allocate(second, alpha, WAD // 10, sender=operator)
+        assert restaking.stakeOf(operator, shard, alpha) == 50
+        assert restaking.stakeOf(operator, second, alpha) == 10
+        assert restaking.stakeOf(operator, shard, staking.beta) == 0
+        assert tuple(restaking.magnitudes(operator, shard, staking.beta)) == (0, 0, 0, WAD)
+
+    def test_a_new_shard_needs_no_exit(self, rostered, restaking, alpha, operator):
+        """Magnitude that stands behind no shard moves to a newly opened one at once."""
+        first = rostered.shard
+        rostered.stake(operator, operator, 300 * WAD, rostered.beta)
+        restaking.allocate(first, rostered.beta, WAD // 2, sender=operator)
+        second = rostered.create_shard()
+        restaking.allocate(second, rostered.beta, WAD // 2, sender=operator)
+        go_to_block(free_block_of(rostered, first))
+        restaking.mature(operator, operator, rostered.beta, sender=operator)
+        assert restaking.stakeOf(operator, second, rostered.beta) == 150 * WAD
+
+    def test_pins_the_shards(self, staking, restaking, alpha, shard, operator, project):
+        """What binds the stake can't be replaced by another Shards later."""
+        receipt = restaking.allocate(shard, alpha, 1, sender=operator)
+        assert restaking.ShardsPinned(shards=staking.shards) in receipt.events
+        other = staking.governor.deploy(project.Shards, staking.directory)
+        staking.directory.set(name32("shards"), other, sender=staking.governor)
+        restaking.allocate(shard, alpha, 1, sender=operator)
+        assert restaking.magnitudes(operator, shard, alpha).allocated == 2
+
+
+def free_block_of(staking, shard, roster=1):
+    """As `free_block`, of any shard."""
+    end = staking.shards.rosterHead(shard, roster).endEpoch
+    return staking.shards.seedBlockOf(shard, end - 1) + CLOSING + 1
+
+
+class TestDeallocate:
+    def test_not_nothing(self, restaking, alpha, shard, operator):
+        """Nothing can't be queued."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.deallocate(shard, alpha, 0, sender=operator)
+
+    def test_not_more_than_allocated(self, restaking, alpha, shard, operator):
+        """Queued magnitude can't be queued again."""
+        restaking.allocate(shard, alpha, 100, sender=operator)
+        restaking.deallocate(shard, alpha, 60, sender=operator)
+        with reverts_with(restaking.MagnitudeTooLarge, magnitude=41, available=40):
+            restaking.deallocate(shard, alpha, 41, sender=operator)
+
+    def test_queues(self, rostered, restaking, alpha, shard, operator):
+        """Snapshots stop counting it at once; it stays allocated."""
+        receipt = restaking.deallocate(shard, alpha, WAD // 4, sender=operator)
+        ready = receipt.block_number + WITHDRAWAL_DELAY
+        assert receipt.events == [
+            restaking.DeallocationQueued(
+                operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 4, readyBlock=ready
+            )
+        ]
+        assert restaking.stakeOf(operator, shard, alpha) == 150 * WAD
+        assert tuple(restaking.magnitudes(operator, shard, alpha)) == (WAD, WAD // 4, WAD, WAD)
+
+
+class TestCompleteDeallocation:
+    def test_unknown(self, restaking, alpha, shard, operator):
+        """There must be something queued."""
+        with reverts_with(restaking.DeallocationUnknown, operator=operator, shard=shard, collateral=alpha):
+            restaking.completeDeallocation(operator, shard, alpha, sender=operator)
+
+    def test_delay(self, restaking, alpha, shard, operator, stranger):
+        """Refused one block early, done by anyone in its block; then other shards can have it."""
+        restaking.allocate(shard, alpha, WAD, sender=operator)
+        ready = restaking.deallocate(shard, alpha, WAD // 4, sender=operator).block_number + WITHDRAWAL_DELAY
+        go_to_block(ready - 2)
+        with reverts_with(restaking.WithdrawalNotReady, readyBlock=ready, blockNumber=ready - 1):
+            restaking.completeDeallocation(operator, shard, alpha, sender=stranger)
+        go_to_block(ready - 1)
+        receipt = restaking.completeDeallocation(operator, shard, alpha, sender=stranger)
+        assert receipt.events == [
+            restaking.Deallocated(operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 4)
+        ]
+        assert tuple(restaking.magnitudes(operator, shard, alpha)) == (3 * WAD // 4, 0, 3 * WAD // 4, WAD)
+        with reverts_with(restaking.DeallocationUnknown):
+            restaking.completeDeallocation(operator, shard, alpha, sender=stranger)
+
+    def test_bound_by_a_roster(self, rostered, restaking, alpha, shard, operator):
+        """Magnitude that a roster counted stays until the roster has released it."""
+        restaking.deallocate(shard, alpha, WAD, sender=operator)
+        free = free_block(rostered)
+        go_to_block(free - 2)
+        with reverts_with(restaking.StakeBound, operator=operator, untilBlock=free):
+            restaking.completeDeallocation(operator, shard, alpha, sender=operator)
+        go_to_block(free - 1)
+        restaking.completeDeallocation(operator, shard, alpha, sender=operator)
+
+    def test_another_shards_roster_does_not_bind(self, rostered, restaking, operator):
+        """Each shard binds what is allocated to it."""
+        second = rostered.create_shard()
+        restaking.allocate(second, rostered.beta, WAD, sender=operator)
+        restaking.deallocate(second, rostered.beta, WAD, sender=operator)
+        chain.mine(WITHDRAWAL_DELAY)
+        restaking.completeDeallocation(operator, second, rostered.beta, sender=operator)
+
+    def test_not_while_a_slash_is_pending(self, rostered, restaking, alpha, shard, operator):
+        """Stake under a reported miss can't slip into another shard; what is queued is slashed."""
+        restaking.deallocate(shard, alpha, WAD, sender=operator)
+        go_to_block(free_block(rostered))
+        slash = rostered.miss(operator)
+        with reverts_with(restaking.SlashPending, operator=operator, pending=1):
+            restaking.completeDeallocation(operator, shard, alpha, sender=operator)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=operator)
+        assert restaking.pool(operator, alpha).assets == 160 * WAD
+
+
+class TestPostBond:
+    def test_only_operators(self, restaking, shard, stranger):
+        """Who isn't registered posts no bond."""
+        with reverts_with(restaking.OperatorUnknown, operator=stranger):
+            restaking.postBond(shard, 1, sender=stranger)
+
+    def test_only_known_shards(self, restaking, operator):
+        """A bond stands behind a shard that exists."""
+        with reverts_with(restaking.ShardUnknown, shard=9):
+            restaking.postBond(9, 1, sender=operator)
+
+    def test_not_nothing(self, restaking, shard, operator):
+        """Nothing is no bond."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.postBond(shard, 0, sender=operator)
+
+    def test_limit(self, staking, restaking, shard, operator):
+        """The limit of a token's total holds for bonds."""
+        fund(staking.bond_token, operator, 2**104, restaking)
+        with reverts_with(restaking.AmountTooLarge, amount=2**104, limit=MAX_ASSETS):
+            restaking.postBond(shard, 2**104, sender=operator)
+
+    def test_posts(self, staking, restaking, shard, operator):
+        """Bonds add up, per shard."""
+        staking.post_bond(operator, 7)
+        fund(staking.bond_token, operator, 5, restaking)
+        receipt = restaking.postBond(shard, 5, sender=operator)
+        assert restaking.BondPosted(operator=operator, shard=shard, amount=5) in receipt.events
+        assert restaking.bondOf(operator, shard) == 12 == restaking.recorded(staking.bond_token)
+        assert restaking.bondOf(operator, shard + 1) == 0
+
+
+class TestQueueBondWithdrawal:
+    def test_not_nothing(self, restaking, shard, operator):
+        """Nothing can't be queued."""
+        with reverts_with(restaking.ZeroAmount):
+            restaking.queueBondWithdrawal(shard, 0, sender=operator)
+
+    def test_not_more_than_there_is(self, staking, restaking, shard, operator):
+        """Queued bond can't be queued again."""
+        staking.post_bond(operator, 10)
+        restaking.queueBondWithdrawal(shard, 4, sender=operator)
+        with reverts_with(restaking.BondTooLow, bond=6, asked=7):
+            restaking.queueBondWithdrawal(shard, 7, sender=operator)
+
+    def test_queues(self, staking, restaking, shard, operator):
+        """What is queued isn't counted; queueing more starts the wait anew."""
+        staking.post_bond(operator, 10)
+        restaking.queueBondWithdrawal(shard, 4, sender=operator)
+        receipt = restaking.queueBondWithdrawal(shard, 1, sender=operator)
+        block = receipt.block_number
+        assert receipt.events == [
+            restaking.BondWithdrawalQueued(
+                operator=operator, shard=shard, amount=1, readyBlock=block + WITHDRAWAL_DELAY
+            )
+        ]
+        assert restaking.bondOf(operator, shard) == 5
+        assert tuple(restaking.bondState(operator, shard)) == (10, 5, block)
+
+
+class TestCompleteBondWithdrawal:
+    def test_unknown(self, restaking, shard, operator):
+        """There must be something queued."""
+        with reverts_with(restaking.BondWithdrawalUnknown, operator=operator, shard=shard):
+            restaking.completeBondWithdrawal(operator, shard, sender=operator)
+
+    def test_delay(self, staking, restaking, shard, operator, stranger):
+        """Refused one block early; done by anyone, into the operator's free balance, though bonds aren't collateral."""
+        staking.post_bond(operator, 10)
+        ready = restaking.queueBondWithdrawal(shard, 4, sender=operator).block_number + WITHDRAWAL_DELAY
+        go_to_block(ready - 2)
+        with reverts_with(restaking.WithdrawalNotReady, readyBlock=ready, blockNumber=ready - 1):
+            restaking.completeBondWithdrawal(operator, shard, sender=stranger)
+        go_to_block(ready - 1)
+        receipt = restaking.completeBondWithdrawal(operator, shard, sender=stranger)
+        assert receipt.events == [restaking.BondWithdrawn(operator=operator, shard=shard, amount=4)]
+        assert restaking.bondOf(operator, shard) == 6
+        restaking.withdraw(staking.bond_token, 4, sender=operator)
+        assert staking.bond_token.balanceOf(operator) == 4
+        assert restaking.recorded(staking.bond_token) == 6
+
+    def test_bound_by_a_roster(self, rostered, restaking, shard, operator):
+        """A bond that a roster counted stays until the roster has released it."""
+        restaking.queueBondWithdrawal(shard, 20 * WAD, sender=operator)
+        free = free_block(rostered)
+        go_to_block(free - 2)
+        with reverts_with(restaking.StakeBound, operator=operator, untilBlock=free):
+            restaking.completeBondWithdrawal(operator, shard, sender=operator)
+        go_to_block(free - 1)
+        restaking.completeBondWithdrawal(operator, shard, sender=operator)
+
+    def test_not_while_a_slash_is_pending(self, rostered, restaking, shard, operator):
+        """A bond under a reported miss stays, and a slash reaches what is queued."""
+        restaking.queueBondWithdrawal(shard, 20 * WAD, sender=operator)
+        go_to_block(free_block(rostered))
+        slash = rostered.miss(operator)
+        with reverts_with(restaking.SlashPending, operator=operator, pending=1):
+            restaking.completeBondWithdrawal(operator, shard, sender=operator)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=operator)
+        restaking.completeBondWithdrawal(operator, shard, sender=operator)
+        assert restaking.freeBalance(operator, rostered.bond_token) == 20 * WAD - BOND_SLASH
+
+
+class TestQueueSlash:
+    def test_only_the_rosters_slasher(self, rostered, restaking, shard, operator, stranger):
+        """Nobody but the Audits of the snapshot books a miss."""
+        for caller in (stranger, rostered.governor, rostered.guardian):
+            with reverts_with(restaking.NotSlasher, caller=caller, slasher=rostered.audits):
+                restaking.queueSlash(shard, 1, operator, 1, stranger, sender=caller)
+
+    def test_a_new_audits_needs_the_operators_consent(self, rostered, restaking, shard, operator, owner, stranger):
+        """A newer module slashes what a roster binds only if the operator accepted it, and while it is in force."""
+        rostered.directory.set(name32("audits"), owner, sender=rostered.governor)
+        with reverts_with(restaking.NotSlasher, caller=owner, slasher=rostered.audits):
+            restaking.queueSlash(shard, 1, operator, 1, stranger, sender=owner)
+        receipt = restaking.acceptSlasher(owner, sender=operator)
+        assert receipt.events == [restaking.SlasherAccepted(operator=operator, slasher=owner)]
+        restaking.queueSlash(shard, 1, operator, 1, stranger, sender=owner)
+        # the old one still may
+        restaking.queueSlash(shard, 1, operator, 2, stranger, sender=rostered.audits)
+        rostered.directory.set(name32("audits"), rostered.audits, sender=rostered.governor)
+        with reverts_with(restaking.NotSlasher, caller=owner):
+            restaking.queueSlash(shard, 1, operator, 3, stranger, sender=owner)
+
+    def test_an_accepted_stranger_is_no_slasher(self, rostered, restaking, shard, operator, stranger):
+        """Consent alone makes nobody a slasher."""
+        restaking.acceptSlasher(stranger, sender=operator)
+        with reverts_with(restaking.NotSlasher, caller=stranger):
+            restaking.queueSlash(shard, 1, operator, 1, stranger, sender=stranger)
+
+    def test_only_known_rosters(self, rostered, restaking, shard, operator, stranger):
+        """A slash is for a roster that exists, of a shard that exists."""
+        with reverts_with(rostered.shards.RosterUnknown, shard=shard, roster=2):
+            restaking.queueSlash(shard, 2, operator, 1, stranger, sender=rostered.audits)
+        with reverts_with(rostered.shards.ShardUnknown, shard=7):
+            restaking.queueSlash(7, 1, operator, 1, stranger, sender=rostered.audits)
+
+    def test_only_its_operators(self, rostered, restaking, shard, operators, stranger):
+        """Who isn't in the roster can't be slashed under it."""
+        with reverts_with(rostered.shards.OperatorNotInRoster, shard=shard, roster=1, operator=operators[1]):
+            restaking.queueSlash(shard, 1, operators[1], 1, stranger, sender=rostered.audits)
+
+    def test_once(self, rostered, restaking, shard, operator, stranger):
+        """One slash for an epoch, executed or not."""
+        slash = rostered.miss(operator)
+        for _ in range(2):
+            with reverts_with(restaking.SlashExists, id=slash):
+                restaking.queueSlash(shard, 1, operator, 1, stranger, sender=rostered.audits)
+            chain.mine(RESOLUTION_DELAY)
+            if not restaking.slashOf(slash).executed:
+                restaking.executeSlash(slash, sender=stranger)
+
+    def test_queues(self, rostered, restaking, shard, operator, stranger):
+        """A queued slash waits the resolution delay; its id binds chain, contract, shard, epoch, operator."""
+        receipt = restaking.queueSlash(shard, 1, operator, 4, stranger, sender=rostered.audits)
+        ready = receipt.block_number + RESOLUTION_DELAY
+        kinds = ["bytes32", "uint256", "address", "uint32", "uint64", "address"]
+        values = [keccak(text="qanat/v1/slash"), chain.chain_id, restaking.address, shard, 4, operator.address]
+        slash = keccak(encode(kinds, values))
+        assert restaking.slashId(shard, 4, operator) == slash
+        assert receipt.events == [
+            restaking.SlashQueued(
+                id=slash,
+                shard=shard,
+                operator=operator,
+                epoch=4,
+                roster=1,
+                reporter=stranger,
+                readyBlock=ready,
+            )
+        ]
+        assert tuple(restaking.slashOf(slash)) == (operator, shard, 1, 4, stranger, ready, False, False)
+        assert restaking.pendingSlashes(operator) == 1
+
+
+class TestDelaySlash:
+    def test_only_the_guardian(self, rostered, restaking, operator):
+        """Nobody else delays; not the governor either."""
+        slash = rostered.miss(operator)
+        for caller in (rostered.governor, operator):
+            with reverts_with(restaking.NotGuardian, caller=caller):
+                restaking.delaySlash(slash, sender=caller)
+
+    def test_unknown(self, staking, restaking):
+        """There must be a slash."""
+        unknown = keccak(b"")
+        with reverts_with(restaking.SlashUnknown, id=unknown):
+            restaking.delaySlash(unknown, sender=staking.guardian)
+        with reverts_with(restaking.SlashUnknown, id=unknown):
+            restaking.slashOf(unknown)
+
+    def test_once(self, rostered, restaking, operator):
+        """A slash is delayed once, for a fixed time."""
+        slash = rostered.miss(operator)
+        ready = restaking.slashOf(slash).readyBlock
+        receipt = restaking.delaySlash(slash, sender=rostered.guardian)
+        assert receipt.events == [restaking.SlashDelayed(id=slash, readyBlock=ready + GUARDIAN_DELAY)]
+        assert restaking.slashOf(slash).readyBlock == ready + GUARDIAN_DELAY
+        with reverts_with(restaking.SlashAlreadyDelayed, id=slash):
+            restaking.delaySlash(slash, sender=rostered.guardian)
+
+    def test_not_after_execution(self, rostered, restaking, operator):
+        """What is done can't be delayed."""
+        slash = rostered.miss(operator)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=operator)
+        with reverts_with(restaking.SlashAlreadyExecuted, id=slash):
+            restaking.delaySlash(slash, sender=rostered.guardian)
+
+
+class TestExecuteSlash:
+    def test_unknown(self, restaking, stranger):
+        """There must be a slash."""
+        with reverts_with(restaking.SlashUnknown, id=bytes(32)):
+            restaking.executeSlash(bytes(32), sender=stranger)
+
+    def test_resolution_delay(self, rostered, restaking, operator, stranger):
+        """Refused one block early, done by anyone in its block, once; the guardian's delay counts."""
+        slash = rostered.miss(operator)
+        restaking.delaySlash(slash, sender=rostered.guardian)
+        ready = restaking.slashOf(slash).readyBlock
+        go_to_block(ready - 2)
+        with reverts_with(restaking.SlashNotReady, id=slash, readyBlock=ready, blockNumber=ready - 1):
+            restaking.executeSlash(slash, sender=stranger)
+        go_to_block(ready - 1)
+        restaking.executeSlash(slash, sender=stranger)
+        with reverts_with(restaking.SlashAlreadyExecuted, id=slash):
+            restaking.executeSlash(slash, sender=stranger)
+
+    def test_takes_what_the_roster_fixed(self, rostered, restaking, alpha, operator, auditor):
+        """The reporter gets its fee from the bond; the rest of the bond's part and all of the stake's is burnable."""
+        slash = rostered.miss(operator, reporter=auditor)
+        chain.mine(RESOLUTION_DELAY)
+        receipt = restaking.executeSlash(slash, sender=operator)
+        assert (
+            restaking.SlashExecuted(id=slash, operator=operator, bondTaken=BOND_SLASH, reporterReward=FEE)
+            in receipt.events
+        )
+        assert (
+            restaking.StakeSlashed(id=slash, operator=operator, collateral=alpha, amount=STAKE_SLASH) in receipt.events
+        )
+        assert restaking.bondOf(operator, rostered.shard) == 20 * WAD - BOND_SLASH
+        assert restaking.freeBalance(auditor, rostered.bond_token) == FEE
+        assert restaking.burnable(rostered.bond_token) == BOND_SLASH - FEE
+        assert restaking.pool(operator, alpha).assets == 200 * WAD - STAKE_SLASH
+        assert restaking.burnable(alpha) == STAKE_SLASH
+        assert restaking.pendingSlashes(operator) == 0
+        # what is owed is as much as before
+        assert restaking.recorded(rostered.bond_token) == 20 * WAD
+        assert restaking.recorded(alpha) == 200 * WAD
+
+    def test_reporter_gets_at_most_half(self, staking, restaking, operator, auditor):
+        """I-R8: a fee above half of what the bond lost is cut to half of it."""
+        staking.create_shard(reporterFee=100 * WAD, bondSlashPerTicket=WAD + 1)
+        staking.enroll(operator)
+        staking.snapshot()
+        staking.slash(operator, reporter=auditor)
+        taken = 2 * WAD + 2
+        assert restaking.freeBalance(auditor, staking.bond_token) == taken // 2
+        assert restaking.burnable(staking.bond_token) == taken - taken // 2
+
+    def test_queued_shares_are_slashed_alike(self, rostered, restaking, alpha, operator):
+        """Who queued before the slash loses the same part as who stayed."""
+        restaking.undelegate(operator, alpha, 50 * WAD, sender=operator)
+        rostered.slash(operator)
+        assert tuple(restaking.pool(operator, alpha)) == (160 * WAD, 200 * WAD, 50 * WAD)
+        assert restaking.stakeValueOf(operator, operator, alpha) == 120 * WAD
+        go_to_block(restaking.withdrawal(1).freeFromBlock - 1)
+        restaking.completeWithdrawal(1, sender=operator)
+        assert restaking.freeBalance(operator, alpha) == 40 * WAD
+
+    def test_another_shards_part_is_untouched(self, staking, restaking, alpha, operator, restaker):
+        """I-R4: what stands behind another shard neither falls nor can be reached."""
+        first = staking.shard
+        staking.post_bond(operator, 20 * WAD)
+        staking.stake(restaker, operator, 500 * WAD + 7)
+        restaking.allocate(first, alpha, 2 * WAD // 5, sender=operator)
+        second = staking.create_shard()
+        restaking.allocate(second, alpha, WAD // 2, sender=operator)
+        before = restaking.stakeOf(operator, second, alpha)
+        staking.shard = first
+        staking.shards.join(first, sender=operator)
+        staking.snapshot()
+        behind = restaking.stakeOf(operator, first, alpha)
+        # 40 each time, until nothing stands behind the first shard
+        for epoch in range(1, 8):
+            staking.slash(operator, epoch=epoch)
+            # a unit of magnitude stands for 500 units
+            assert 0 <= restaking.stakeOf(operator, second, alpha) - before <= 500 * epoch
+        assert restaking.stakeOf(operator, first, alpha) == 0
+        assert restaking.magnitudes(operator, first, alpha).allocated == 0
+        assert restaking.burnable(alpha) == behind
+        assert restaking.pool(operator, alpha).assets == 500 * WAD + 7 - behind
+
+    def test_a_bond_that_is_gone_is_not_taken_again(self, rostered, restaking, shard, operator):
+        """A slash takes what is there."""
+        for epoch in range(1, 4):
+            rostered.slash(operator, epoch=epoch)
+        assert restaking.bondOf(operator, shard) == 0
+        # 8, 8, 4: of each at most half to the reporter
+        assert restaking.freeBalance(rostered.governor, rostered.bond_token) == 3 * WAD
+        assert restaking.burnable(rostered.bond_token) == 17 * WAD
+        receipt = rostered.slash(operator, epoch=4)
+        assert restaking.freeBalance(rostered.governor, rostered.bond_token) == 3 * WAD
+        assert receipt.events[0].bondTaken == 0
+
+    def test_below_the_least_bond_the_place_falls_vacant(self, rostered, restaking, shard, operator):
+        """20 - 8 is less than 15: the duty ends."""
+        receipt = rostered.slash(operator)
+        assert rostered.shards.vacatedAt(shard, 1, operator) == receipt.block_number
+
+    def test_queued_bond_counts_for_the_place(self, rostered, restaking, shard, operator):
+        """Who queues its whole bond and misses doesn't get out of its duty by that."""
+        rostered.post_bond(operator, 10 * WAD)
+        restaking.queueBondWithdrawal(shard, 30 * WAD, sender=operator)
+        rostered.slash(operator)
+        assert tuple(restaking.bondState(operator, shard))[:2] == (22 * WAD, 22 * WAD)
+        assert rostered.shards.vacatedAt(shard, 1, operator) == 0
+
+    def test_sends_no_token(self, staking, restaking, operator, make_token):
+        """A collateral whose transfers fail can't stop a slash."""
+        token = make_token("RefusingToken")
+        weights = [{"token": token.address, "weightWad": WAD}]
+        shard = staking.create_shard(weights)
+        staking.post_bond(operator, 20 * WAD)
+        staking.stake(operator, operator, 200 * WAD, token)
+        restaking.allocate(shard, token, WAD, sender=operator)
+        staking.shards.join(shard, sender=operator)
+        staking.snapshot()
+        token.refuseAll(True, sender=staking.governor)
+        staking.slash(operator)
+        assert restaking.burnable(token) == STAKE_SLASH
+
+
+class TestGenerations:
+    """Pools that slashes emptied, or nearly."""
+
+    @pytest.fixture
+    def wiped(self, staking, operator, restakers):
+        """Return the contracts, a slash away from an empty pool: a miss takes all that makes the tickets."""
+        staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1)
+        staking.enroll(operator, tickets=2, restaker=restakers[0])
+        staking.snapshot()
+        return staking
+
+    def test_a_wiped_pool_begins_anew(self, wiped, restaking, alpha, operator, restakers):
+        """Old shares are worth nothing; new deposits begin at one to one; the operator allocates anew."""
+        first, second = restakers[:2]
+        receipt = wiped.slash(operator)
+        assert (
+            restaking.GenerationEnded(operator=operator, collateral=alpha, generation=0, assetsLeft=0) in receipt.events
+        )
+        assert tuple(restaking.pool(operator, alpha)) == (0, 0, 0)
+        assert restaking.stakeValueOf(first, operator, alpha) == 0
+        assert tuple(restaking.magnitudes(operator, wiped.shard, alpha)) == (0, 0, 0, WAD)
+
+        go_to_block(free_block(wiped))
+        wiped.stake(second, operator, 70)
+        assert restaking.stakeOf(operator, wiped.shard, alpha) == 0
+        restaking.allocate(wiped.shard, alpha, WAD, sender=operator)
+        assert restaking.stakeOf(operator, wiped.shard, alpha) == 70
+        assert tuple(restaking.positionOf(second, operator, alpha))[:2] == (70, 1)
+
+    def test_old_shares_leave_with_nothing(self, wiped, restaking, alpha, operator, restakers):
+        """Undelegating worthless shares works and pays nothing; who stakes again begins anew."""
+        restaker = restakers[0]
+        wiped.slash(operator)
+        restaking.undelegate(operator, alpha, 100 * WAD, sender=restaker)
+        go_to_block(free_block(wiped))
+        restaking.completeWithdrawal(1, sender=restaker)
+        assert restaking.freeBalance(restaker, alpha) == 0
+        wiped.stake(restaker, operator, 5)
+        assert tuple(restaking.positionOf(restaker, operator, alpha))[:2] == (5, 1)
+
+    def test_many_wipes(self, staking, restaking, alpha, operator, restaker):
+        """Wipe after wipe, nothing overflows and every deposit begins at one to one."""
+        staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1, termEpochs=7)
+        staking.enroll(operator)
+        staking.snapshot()
+        for epoch in range(1, 6):
+            staking.slash(operator, epoch=epoch)
+            assert tuple(restaking.pool(operator, alpha)) == (0, 0, 0)
+            staking.deposit(restaker, 150 * WAD)
+            staking.delegate(restaker, operator, 150 * WAD)
+            if restaking.pendingOf(restaker, operator, alpha).amount:
+                chain.mine(WITHDRAWAL_DELAY)
+                restaking.mature(restaker, operator, alpha, sender=restaker)
+            assert tuple(restaking.pool(operator, alpha)) == (150 * WAD, 150 * WAD, 0)
+            restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        assert restaking.positionOf(restaker, operator, alpha).generation == 5
+        assert restaking.recorded(alpha) == alpha.balanceOf(restaking)
+
+    def test_dust_of_an_ended_generation(self, staking, restaking, alpha, operator, restakers):
+        """A slash that leaves less than a millionth ends the generation; what is left belongs to the old shares."""
+        old, new = restakers[:2]
+        unit = 2**30
+        staking.create_shard(ticketPrice=unit, stakeSlashPerTicket=unit, minBond=WAD, bondSlashPerTicket=1)
+        staking.post_bond(operator, 10 * WAD)
+        staking.stake(old, operator, unit)
+        staking.stake(new, operator, 1000)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.shards.join(staking.shard, sender=operator)
+        staking.snapshot()
+        receipt = staking.slash(operator)
+        # 1000 of 2^30 + 1000 is less than 2^-20 of the shares
+        assert (
+            restaking.GenerationEnded(operator=operator, collateral=alpha, generation=0, assetsLeft=1000)
+            in receipt.events
+        )
+        assert restaking.stakeOf(operator, staking.shard, alpha) == 0
+
+        go_to_block(free_block(staking))
+        staking.stake(old, operator, 5)
+        assert restaking.freeBalance(old, alpha) == unit * 1001 // (unit + 1001)
+        assert tuple(restaking.positionOf(old, operator, alpha))[:2] == (5, 1)
+        restaking.undelegate(operator, alpha, 1000, sender=new)
+        chain.mine(WITHDRAWAL_DELAY)
+        restaking.completeWithdrawal(1, sender=new)
+        assert restaking.recorded(alpha) == unit + 1005
+
+
+class TestBurn:
+    def test_nothing(self, restaking, alpha, stranger):
+        """There must be something to burn."""
+        with reverts_with(restaking.NothingToBurn, token=alpha):
+            restaking.burn(alpha, sender=stranger)
+
+    def test_burns(self, rostered, restaking, alpha, operator, stranger):
+        """Slashed stake goes where nobody can spend it, sent by anyone."""
+        rostered.slash(operator)
+        receipt = restaking.burn(alpha, sender=stranger)
+        assert restaking.Burned(token=alpha, amount=STAKE_SLASH) in receipt.events
+        assert alpha.balanceOf(DEAD) == STAKE_SLASH
+        assert restaking.burnable(alpha) == 0
+        assert restaking.recorded(alpha) == 160 * WAD == alpha.balanceOf(restaking)
+        restaking.burn(rostered.bond_token, sender=stranger)
+        assert rostered.bond_token.balanceOf(DEAD) == BOND_SLASH - FEE
+
+
+class TestBookReward:
+    def test_only_rewards(self, staking, restaking, shard, operator, stranger):
+        """Only Rewards books."""
+        with reverts_with(restaking.CallerNotModule, caller=stranger, expected=name32("rewards")):
+            restaking.bookReward(operator, shard, staking.payment_token, 1, sender=stranger)
+
+    def test_shares_by_stake(self, staking, restaking, alpha, operator, restakers):
+        """Two restakers of one pool share by their shares, to the unit."""
+        first, second = restakers[:2]
+        staking.stake(first, operator, 30)
+        staking.stake(second, operator, 10)
+        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
+        receipt = staking.book(operator, 1_000)
+        token = staking.payment_token
+        assert (
+            restaking.RewardBooked(operator=operator, shard=staking.shard, token=token, amount=1_000) in receipt.events
+        )
+        assert restaking.claimableReward(first, operator, alpha, token) == 750
+        assert restaking.claimableReward(second, operator, alpha, token) == 250
+        assert staking.payments.claimable(token, operator) == 0
+
+    def test_between_collaterals_by_weight(self, staking, restaking, alpha, operator, restakers):
+        """Pools share by amount, part allocated and weight. Remainders go to the operator."""
+        staking.create_shard(staking.weights(alpha=3 * WAD, beta=WAD))
+        first, second = restakers[:2]
+        staking.stake(first, operator, 100)
+        staking.stake(second, operator, 100, staking.beta)
+        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
+        restaking.allocate(staking.shard, staking.beta, WAD, sender=operator)
+        # 50·3 : 100·1
+        staking.book(operator, 999)
+        token = staking.payment_token
+        assert restaking.claimableReward(first, operator, alpha, token) == 999 * 150 // 250
+        assert restaking.claimableReward(second, operator, staking.beta, token) == 999 * 100 // 250
+        assert staking.payments.claimable(token, operator) == 999 - 599 - 399 == 1
+
+    def test_nothing_to_share_with(self, staking, restaking, alpha, operator, restaker):
+        """Without stake behind the shard all goes to the operator."""
+        staking.stake(restaker, operator, 100)
+        receipt = staking.book(operator, 500)
+        assert staking.payments.claimable(staking.payment_token, operator) == 500
+        assert receipt.events[0].amount == 0
+
+    def test_queued_shares_earn_nothing_more(self, staking, restaking, alpha, operator, restakers):
+        """What is leaving keeps what it earned and earns no more."""
+        first, second = restakers[:2]
+        staking.stake(first, operator, 50)
+        staking.stake(second, operator, 50)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 100)
+        restaking.undelegate(operator, alpha, 50, sender=first)
+        staking.book(operator, 100)
+        token = staking.payment_token
+        assert restaking.claimableReward(first, operator, alpha, token) == 50
+        assert restaking.claimableReward(second, operator, alpha, token) == 150
+
+    def test_unmatured_delegations_earn_nothing(self, rostered, restaking, alpha, operator, restaker):
+        """What isn't counted doesn't earn."""
+        rostered.stake(restaker, operator, 200 * WAD)
+        rostered.book(operator, 100)
+        assert restaking.claimableReward(restaker, operator, alpha, rostered.payment_token) == 0
+        assert restaking.claimableReward(operator, operator, alpha, rostered.payment_token) == 100
+
+    def test_deallocating_takes_no_reward_away(self, rostered, restaking, alpha, shard, operator):
+        """Magnitude that is queued for removal, and can still be slashed, still earns for the restakers."""
+        restaking.deallocate(shard, alpha, WAD, sender=operator)
+        rostered.book(operator, 100)
+        assert restaking.claimableReward(operator, operator, alpha, rostered.payment_token) == 100
+
+    def test_late_stake_earns_nothing_of_before(self, staking, restaking, alpha, operator, restakers):
+        """A booking is shared among the shares of its moment."""
+        first, second = restakers[:2]
+        staking.stake(first, operator, 50)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 100)
+        staking.stake(second, operator, 50)
+        token = staking.payment_token
+        assert restaking.claimableReward(second, operator, alpha, token) == 0
+        staking.stake(first, operator, 100)
+        assert restaking.claimableReward(first, operator, alpha, token) == 100
+        staking.book(operator, 100)
+        assert restaking.claimableReward(first, operator, alpha, token) == 175
+        assert restaking.claimableReward(second, operator, alpha, token) == 25
+
+    def test_no_unit_is_lost_to_rounding(self, staking, restaking, alpha, operator, restakers):
+        """Bookings that don't divide carry over: three shares get ten bookings of one unit."""
+        for restaker in restakers[:3]:
+            staking.stake(restaker, operator, 1)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        for _ in range(9):
+            staking.book(operator, 1)
+        token = staking.payment_token
+        total = sum(restaking.claimableReward(r, operator, alpha, token) for r in restakers[:3])
+        assert total in (9, 8, 7, 6)
+        for restaker in restakers[:3]:
+            if restaking.claimableReward(restaker, operator, alpha, token):
+                restaking.claimReward(operator, alpha, token, sender=restaker)
+        for _ in range(3):
+            staking.book(operator, 1)
+        claimed = sum(staking.payments.claimable(token, r) for r in restakers[:3])
+        open_ = sum(restaking.claimableReward(r, operator, alpha, token) for r in restakers[:3])
+        assert 12 - 3 < claimed + open_ <= 12
+
+    def test_at_most_four_tokens(self, staking, restaking, alpha, operator, restaker, make_token):
+        """A fifth reward token goes to the operator: nobody makes checkpoints dear."""
+        staking.stake(restaker, operator, 100)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        tokens = [make_token("MintableToken", listed=False) for _ in range(5)]
+        for token in tokens:
+            staking.book(operator, 100, token)
+        for token in tokens[:4]:
+            assert restaking.claimableReward(restaker, operator, alpha, token) == 100
+        assert restaking.claimableReward(restaker, operator, alpha, tokens[4]) == 0
+        assert staking.payments.claimable(tokens[4], operator) == 100
+
+
+class TestClaimReward:
+    def test_nothing(self, staking, restaking, alpha, operator, restaker):
+        """There must be something to claim."""
+        with reverts_with(
+            restaking.NothingToClaim,
+            restaker=restaker,
+            operator=operator,
+            collateral=alpha,
+            token=staking.payment_token,
+        ):
+            restaking.claimReward(operator, alpha, staking.payment_token, sender=restaker)
+
+    def test_claims_once(self, staking, restaking, alpha, operator, restaker):
+        """Claimed rewards lie in the restaker's account in Payments."""
+        staking.stake(restaker, operator, 100)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 70)
+        token = staking.payment_token
+        receipt = restaking.claimReward(operator, alpha, token, sender=restaker)
+        assert restaking.RewardClaimed(restaker=restaker, operator=operator, token=token, amount=70) in receipt.events
+        assert staking.payments.claimable(token, restaker) == 70
+        with reverts_with(restaking.NothingToClaim):
+            restaking.claimReward(operator, alpha, token, sender=restaker)
+        staking.payments.claim(token, sender=restaker)
+        assert token.balanceOf(restaker) == 70
+
+    def test_rewards_outlive_the_stake(self, staking, restaking, alpha, operator, restaker):
+        """Who has left, or was wiped out, still claims what it earned."""
+        staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1)
+        staking.enroll(operator, restaker=restaker)
+        staking.snapshot()
+        staking.book(operator, 70)
+        staking.slash(operator)
+        token = staking.payment_token
+        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
+        # a new generation's rewards aren't the old shares'
+        go_to_block(free_block(staking))
+        staking.stake(operator, operator, 10)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 30)
+        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
+        assert restaking.claimableReward(operator, operator, alpha, token) == 30
+        staking.stake(restaker, operator, 10)
+        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
+        restaking.claimReward(operator, alpha, token, sender=restaker)
+        assert staking.payments.claimable(token, restaker) == 70
