@@ -209,7 +209,7 @@ def test_a_changed_key_file_does_not_open(tmp_path: Path, change: dict[str, obje
         bls.load_key(path, "pw")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b"{}", b" " * 70_000])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b"{}", b" " * 70_000, b"[" * 60_000])
 def test_what_is_no_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """Garbage raises WrongKeyFile."""
     path = tmp_path / "key.json"

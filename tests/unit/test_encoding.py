@@ -1,4 +1,7 @@
-"""Objects: any k slices of each matrix restore the bytes; lies are found; files stream, and nothing half-written stays."""
+"""Objects: any k slices of each matrix restore the bytes.
+
+Lies are found; files stream, and nothing half-written stays.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,11 @@ from qanat.objects import (
     Encoded,
     Manifest,
     Shape,
+    decoder,
     encode,
     encode_file,
     encode_stream,
+    encoder,
     rebuild_slices,
     restore,
     restore_file,
@@ -40,7 +45,6 @@ from qanat.objects import (
     verify_slices,
     wrong_slices,
 )
-from qanat.objects import decoder, encoder
 from qanat.objects.encoder import _parity_rows, data_rows
 
 KEY = bytes(range(32))
@@ -66,7 +70,9 @@ SLICES = dict(enumerate(ENCODED.slices))
 
 
 @settings(max_examples=15, deadline=None)
-@given(shape=st.sampled_from([(1, 1), (1, 3), (2, 5), (3, 3), (3, 7), (5, 9), (6, 6)]), draw=st.randoms(), part=st.data())
+@given(
+    shape=st.sampled_from([(1, 1), (1, 3), (2, 5), (3, 3), (3, 7), (5, 9), (6, 6)]), draw=st.randoms(), part=st.data()
+)
 def test_any_k_slices_of_each_matrix_restore(shape: tuple[int, int], draw: random.Random, part: st.DataObject) -> None:
     """Whatever k rows survive in each matrix, at sizes on and around the matrices' borders."""
     k, n = shape
@@ -193,7 +199,10 @@ def test_a_node_rebuilds_lost_slices_from_k_others() -> None:
 
 
 def test_a_file_goes_to_slices_and_back_with_two_operators_down(tmp_path: Path) -> None:
-    """Encrypted, encoded into a folder, a third of the rows removed, restored and decrypted; progress reaches the end."""
+    """Encrypted, encoded into a folder, a third of the rows removed, restored and decrypted.
+
+    Progress reaches the end.
+    """
     data = make_data(20_000)
     (tmp_path / "in").write_bytes(data)
     encryption = FileEncryption(KEY, chunk_bytes=1000)

@@ -229,7 +229,9 @@ def test_another_ethereum_key_does_not_open_a_recovery_file() -> None:
         made.open(SimpleNamespace(address=OWNER.address, sign_message=lambda _: None))
 
 
-@pytest.mark.parametrize("name", ["chain_id", "contract", "object_id", "manifest", "salt", "nonce", "ciphertext", "extra"])
+@pytest.mark.parametrize(
+    "name", ["chain_id", "contract", "object_id", "manifest", "salt", "nonce", "ciphertext", "extra"]
+)
 def test_a_changed_recovery_file_does_not_open(tmp_path: Path, name: str) -> None:
     """Every field is bound to the key."""
     path = tmp_path / "recovery.json"
@@ -250,7 +252,8 @@ def test_a_changed_recovery_file_does_not_open(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"kind": "qanat-recovery", "version": 1}', '{"kind": "x", "version": 1}']
+    "text",
+    ["", "{}", "[]", "null", "[" * 100_000, '{"kind": "qanat-recovery", "version": 1}', '{"kind": "x", "version": 1}'],
 )
 def test_what_is_no_recovery_file_is_refused(tmp_path: Path, text: str) -> None:
     """Garbage raises WrongKeyFile."""

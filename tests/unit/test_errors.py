@@ -26,13 +26,13 @@ def all_errors() -> list[type[QanatError]]:
 @pytest.mark.parametrize("kind", all_errors())
 def test_every_error_is_documented_with_its_exit_code(kind: type[QanatError]) -> None:
     """docs/errors.md has one row per error, with the same code."""
-    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.M)
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
     assert (str(kind.exit_code), kind.__name__) in rows
 
 
 def test_the_page_names_no_error_that_does_not_exist() -> None:
     """docs/errors.md has no row without a class."""
-    rows = re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.M)
+    rows = re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(kind.__name__ for kind in all_errors())
 
 

@@ -1,4 +1,7 @@
-"""Commitments, folds, batch verification, parity commitments, the dual check: fast against reference and against lies."""
+"""Commitments, folds, batch verification, parity commitments, the dual check.
+
+Fast against reference and against lies.
+"""
 
 from __future__ import annotations
 
@@ -242,6 +245,8 @@ def test_a_batch_names_exactly_the_slices_that_are_wrong() -> None:
     commitments = [kzg.commit(part) for part in slices]
     kzg.verify_slices(slices, commitments)
     kzg.verify_slices([], [])
+    for length in (0, 31, 96, 32 * 8192):  # no width at all
+        assert kzg.bad_slices([bytes(length)] * 2, commitments[:2]) == [0, 1]
     bad = list(slices)
     bad[1] = bytes([bad[1][0], bad[1][1] ^ 1]) + bad[1][2:]
     bad[3], bad[4] = bad[4], bad[3]
@@ -270,7 +275,9 @@ def test_any_single_flipped_bit_of_a_slice_is_caught(which: int, position: int) 
 
 
 def test_batch_weights_depend_on_every_slice() -> None:
-    """Errors chosen to cancel under the weights of other slices do not cancel: weights from commitments alone would fail.
+    """Errors chosen to cancel under the weights of other slices do not cancel.
+
+    Weights from commitments alone would fail.
 
     The sender knows all commitments, so if the weights came from them only he could add d to slice 0 and
     -gamma_0/gamma_1*d to slice 1.
@@ -354,7 +361,10 @@ def test_the_dual_check_accepts_honest_and_rejects_every_tampered_commitment(k: 
 
 
 def test_a_matrix_of_too_high_degree_is_rejected() -> None:
-    """Rows of a (k+1)-dimensional encoding, valid on fewer points, are no encoding for k: data of degree K slips nowhere."""
+    """Rows of a (k+1)-dimensional encoding, valid on fewer points, are no encoding for k.
+
+    Data of degree K slips nowhere.
+    """
     wider = encoded_points(5, 16)  # K = 8, N = 32
     with pytest.raises(DualCheckFailed):
         dual_check(wider, 4, 16)

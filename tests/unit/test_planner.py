@@ -20,7 +20,9 @@ from qanat.objects import Shape, plan
     availability=st.floats(0.5, 1),
     target=st.sampled_from([0.9, 0.99, 0.9999, 0.999999]),
 )
-def test_a_plan_keeps_every_bound(size: int, operators: list[int], down: int, availability: float, target: float) -> None:
+def test_a_plan_keeps_every_bound(
+    size: int, operators: list[int], down: int, availability: float, target: float
+) -> None:
     """Thresholds, no operator with more than k rows, any two down, the asked probability, and no smaller overhead."""
     tickets = sum(operators)
     try:
@@ -111,7 +113,9 @@ def test_unreliable_operators_cost_overhead() -> None:
         (6, [3, 1, 1, 1], {"profile": "wide"}),
     ],
 )
-def test_what_cannot_be_is_refused_with_a_reason(tickets: int, operators: list[int], options: dict[str, object]) -> None:
+def test_what_cannot_be_is_refused_with_a_reason(
+    tickets: int, operators: list[int], options: dict[str, object]
+) -> None:
     """Bad input and impossible rosters raise BadParameters."""
     with pytest.raises(BadParameters) as caught:
         plan(1000, tickets, operators, **options)

@@ -75,12 +75,17 @@ def test_official_hash_to_curve_cases(kernel: str) -> None:
 
 @needs_vectors
 def test_official_expand_message_cases_on_the_reference() -> None:
-    """RFC 9380's expand_message_xmd, which the reference's hash rests on (arkworks shows its own only through the hash)."""
+    """RFC 9380's expand_message_xmd.
+
+    Which the reference's hash rests on (arkworks shows its own only through the hash).
+    """
     import hashlib
 
     from py_ecc.bls.hash import expand_message_xmd
 
     suite = json.loads((VECTORS / "hash_to_curve" / "expand_message_xmd_SHA256_38.json").read_text())
     for case in suite["tests"]:
-        made = expand_message_xmd(case["msg"].encode(), suite["DST"].encode(), int(case["len_in_bytes"], 16), hashlib.sha256)
+        made = expand_message_xmd(
+            case["msg"].encode(), suite["DST"].encode(), int(case["len_in_bytes"], 16), hashlib.sha256
+        )
         assert made.hex() == case["uniform_bytes"]

@@ -29,9 +29,7 @@ class FastSignatures:
 
     def pairing_holds(self, signature: bytes, key: bytes, message: bytes, tag: bytes) -> bool:
         """Check e(signature, G2) e(-H(message), key) = 1."""
-        return bool(
-            GT.pairing_check([_signature(signature), -_hash(message, tag)], [G2Point(), _key(key)])
-        )
+        return bool(GT.pairing_check([_signature(signature), -_hash(message, tag)], [G2Point(), _key(key)]))
 
     def add_signatures(self, signatures: Sequence[bytes]) -> bytes:
         """Add in G1."""

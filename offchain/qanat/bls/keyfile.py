@@ -12,7 +12,10 @@ KIND = "qanat-bls"
 
 
 def save_key(path: str | Path, key: SecretKey, password: str, *, cost: int | None = None) -> None:
-    """Write a key file that only the password opens (format: docs/format.md); an existing file raises ``FileUnreadable``."""
+    """Write a key file that only the password opens (format: docs/format.md).
+
+    An existing file raises ``FileUnreadable``.
+    """
     write_keyfile(path, kind=KIND, secret=key.to_bytes(), public=key.public_key, password=password, cost=cost)
 
 

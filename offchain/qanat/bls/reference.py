@@ -9,8 +9,8 @@ from typing import Any
 from py_ecc.bls.hash_to_curve import hash_to_G1
 from py_ecc.fields import optimized_bls12_381_FQ as Fp
 from py_ecc.fields import optimized_bls12_381_FQ2 as Fp2
-from py_ecc.optimized_bls12_381 import (
-    FQ12,
+from py_ecc.fields import optimized_bls12_381_FQ12 as Fp12
+from py_ecc.optimized_bls12_381.optimized_curve import (
     G2,
     Z1,
     Z2,
@@ -18,14 +18,13 @@ from py_ecc.optimized_bls12_381 import (
     b,
     b2,
     curve_order,
-    final_exponentiate,
     is_inf,
     is_on_curve,
     multiply,
     neg,
     normalize,
-    pairing,
 )
+from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
 
 from qanat.errors import BadParameters, InvalidPoint
 from qanat.kzg.points import NUMBER_BYTES, RAW_BYTES, RAW_G2_BYTES, check_raw, from_padded, to_padded
@@ -52,7 +51,7 @@ class ReferenceSignatures:
         """Check e(signature, G2) e(-H(message), key) = 1."""
         left = pairing(G2, _read_g1(signature), final_exponentiate=False)
         right = pairing(_read_g2(key), neg(_hash(message, tag)), final_exponentiate=False)
-        return bool(final_exponentiate(left * right) == FQ12.one())
+        return bool(final_exponentiate(left * right) == Fp12.one())
 
     def add_signatures(self, signatures: Sequence[bytes]) -> bytes:
         """Add in G1."""
@@ -84,7 +83,7 @@ class ReferenceSignatures:
 def _hash(message: bytes, tag: bytes) -> Any:
     if not 0 < len(tag) < 256:
         raise BadParameters(f"A domain tag has 1 to 255 bytes, not {len(tag)}.")
-    return hash_to_G1(message, tag, hashlib.sha256)
+    return hash_to_G1(message, tag, hashlib.sha256)  # type: ignore[arg-type]
 
 
 def _numbers(data: bytes) -> list[int]:

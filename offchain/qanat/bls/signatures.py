@@ -89,7 +89,10 @@ def aggregate(signatures: Sequence[bytes], *, kernel: str = "fast") -> bytes:
 
 
 def aggregate_keys(keys: Sequence[bytes], *, kernel: str = "fast") -> bytes:
-    """Return the sum of keys, whose proofs of possession the caller has checked; the identity among them raises ``InvalidPoint``."""
+    """Return the sum of keys, whose proofs of possession the caller has checked.
+
+    The identity among them raises ``InvalidPoint``.
+    """
     if IDENTITY_KEY in keys:
         raise InvalidPoint("The identity is no key.")
     return signature_kernel(kernel).add_keys(keys)

@@ -1,6 +1,7 @@
 """The shortened, punctured Reed-Solomon code of docs/design (section 4): any k of n rows restore a matrix.
 
-Take a code with :func:`code`. The check that commitments alone form an encoding is :func:`qanat.coding.dual.dual_check`.
+Take a code with :func:`code`. The check that commitments alone form an encoding is
+:func:`qanat.coding.dual.dual_check`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ __all__ = ["MAX_STRETCH", "Points", "RowCode", "code", "points"]
 
 @lru_cache(maxsize=64)
 def code(k: int, n: int, kernel: str = "fast") -> RowCode[Any]:
-    """Return the (k, n) code of the kernel called ``fast`` or ``reference``; parameters out of range raise ``BadParameters``."""
+    """Return the (k, n) code of the kernel called ``fast`` or ``reference``.
+
+    Parameters out of range raise ``BadParameters``.
+    """
     if kernel == "reference":
         from qanat.coding.reference import ReferenceCode
 

@@ -1,10 +1,11 @@
 """The dual check: anyone sees from the commitments alone that they are an encoding (docs/design, section 4.4).
 
-C_0..C_(n-1) are an encoding iff the sum of q(x_i)/Z'(x_i) * C_i vanishes for every q of degree < n-k, where Z vanishes on
-the used and the virtual points. One q with coefficients from the verifier's own randomness suffices, error <= n/r.
+C_0..C_(n-1) are an encoding iff the sum of q(x_i)/Z'(x_i) * C_i vanishes for every q of degree < n-k, where Z
+vanishes on the used and the virtual points. One q with coefficients from the verifier's own randomness suffices,
+error <= n/r.
 
-Why: f of degree < K, zero on the virtual points, times q has degree at most K+n-k-2, two less than the number of points,
-and then its residues f(x)q(x)/Z'(x) add up to zero; conversely those conditions are n-k independent ones.
+Why: f of degree < K, zero on the virtual points, times q has degree at most K+n-k-2, two less than the number of
+points, and then its residues f(x)q(x)/Z'(x) add up to zero; conversely those conditions are n-k independent ones.
 """
 
 from __future__ import annotations
@@ -125,7 +126,10 @@ def _horner(coefficients: Sequence[int], x: int) -> int:
 
 
 def reference_weights(k: int, n: int) -> list[int]:
-    """Return 1/Z'(x_i) by the definition, the product over all other used and virtual points: what tests compare with."""
+    """Return 1/Z'(x_i) by the definition, the product over all other used and virtual points.
+
+    What tests compare with.
+    """
     layout = points(k, n)
     everything = layout.values + layout.virtual
     products = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qanat.coding.points import Points, points
 from qanat.errors import BadParameters
@@ -92,7 +93,7 @@ class FastCode:
         )
         return out
 
-    def _pattern(self, indices: tuple[int, ...], missing: tuple[int, ...]) -> tuple[np.ndarray, Limbs, Limbs]:
+    def _pattern(self, indices: tuple[int, ...], missing: tuple[int, ...]) -> tuple[NDArray[np.int64], Limbs, Limbs]:
         """Return positions and factors for one pattern of rows at hand.
 
         Z vanishes on the unknown points of the domain, W on the known ones (virtual rows included), Z*W = x^N - 1.

@@ -89,7 +89,9 @@ class Points:
         for row in missing:
             if not 0 <= row < self.n:
                 raise BadParameters(f"There is no row {row} of {self.n}.")
-        vanishing = dict(zip(missing, field.products([self.values[u] for u in missing], known + self.virtual), strict=True))
+        vanishing = dict(
+            zip(missing, field.products([self.values[u] for u in missing], known + self.virtual), strict=True)
+        )
         lines: list[list[int]] = []
         for row in wanted:
             if row in place:

@@ -46,5 +46,8 @@ class RowCode(Protocol[Elements]):
         ...
 
     def rebuild(self, indices: Sequence[int], rows: Elements, wanted: Sequence[int]) -> Elements:
-        """Return the wanted rows, data or parity, from any k rows; shape (len(wanted), width). Errors as ``restore``."""
+        """Return the wanted rows, data or parity, from any k rows.
+
+        Shape (len(wanted), width). Errors as ``restore``.
+        """
         ...

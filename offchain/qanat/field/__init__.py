@@ -63,7 +63,10 @@ def inverse(value: int) -> int:
 
 
 def batch_inverse(values: list[int]) -> list[int]:
-    """Return the inverses of all values with one inversion (Montgomery's trick); a zero raises :class:`BadParameters`."""
+    """Return the inverses of all values with one inversion (Montgomery's trick).
+
+    A zero raises :class:`BadParameters`.
+    """
     prefix = [1]
     for value in values:
         prefix.append(prefix[-1] * value % MODULUS)

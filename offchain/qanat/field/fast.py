@@ -172,18 +172,14 @@ class FastField:
         scale = factors([pow(size, -1, MODULUS) if inverse else 1])[0]
         out = np.empty_like(elements)
         work = size * width * size.bit_length()
-        by_columns(
-            lambda low, high: limbs.transform(elements, table, reversal, scale, out, low, high), width, work
-        )
+        by_columns(lambda low, high: limbs.transform(elements, table, reversal, scale, out, low, high), width, work)
         return out
 
     def products(self, points: Sequence[int], roots: Sequence[int]) -> list[int]:
         """Return, for each point x, the product of (x - u) over all roots u other than x."""
         left, right = factors(points), factors(roots)
         out = np.repeat(pack([MONTGOMERY]), len(points), axis=0)
-        by_columns(
-            lambda low, high: limbs.products(left, right, out, low, high), len(points), len(points) * len(roots)
-        )
+        by_columns(lambda low, high: limbs.products(left, right, out, low, high), len(points), len(points) * len(roots))
         plain = np.ascontiguousarray(np.broadcast_to(pack([1])[0], out.shape))
         return self.to_ints(self._each(2, out, plain))  # montmul by 1 removes R
 
@@ -193,12 +189,10 @@ class FastField:
         flat_left, flat_right = left.reshape(-1, 4), right.reshape(-1, 4)
         out = np.empty_like(flat_left)
         count = len(flat_left)
-        by_columns(
-            lambda low, high: limbs.elementwise(operation, flat_left, flat_right, out, low, high), count, count
-        )
+        by_columns(lambda low, high: limbs.elementwise(operation, flat_left, flat_right, out, low, high), count, count)
         return out.reshape(left.shape)
 
 
 @cache
 def _modulus() -> Limbs:
-    return pack([MODULUS])[0]
+    return pack([MODULUS]).reshape(4)

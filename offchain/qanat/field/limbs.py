@@ -6,12 +6,14 @@ that one Montgomery product of data and factor gives canonical data again, and n
 
 The limb arithmetic is emitted as LLVM on ``i128`` and ``i256``, which the backend turns into mul, add-with-carry and
 conditional moves. Every loop releases the GIL and works on a range of columns, so callers split work between threads.
-Bounds: every value that is stored is below r; inside ``montmul`` the running sum stays below 2r < 2^256 (r < 2^255, which
-is what lets the last carry be dropped: Acar's CIOS with a modulus whose top bit is clear).
+Bounds: every value that is stored is below r; inside ``montmul`` the running sum stays below 2r < 2^256 (r < 2^255,
+which is what lets the last carry be dropped: Acar's CIOS with a modulus whose top bit is clear).
 """
 
-# Numba's decorators are untyped and its kernels see arrays only: the typed face is fast.py.
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,untyped-decorator"
+# Numba compiles these functions from their bytecode; annotations would be wrong for it, and its stubs describe neither
+# intrinsics nor unpacking. The typed face is fast.py.
+# mypy: ignore-errors
+# ruff: noqa: ANN001, ANN201, ANN202, ARG001
 
 from __future__ import annotations
 

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 Elements = TypeVar("Elements")
-"""A kernel's own arrays. Their logical shape is what callers speak of; how an element lies in memory is the kernel's."""
+"""A kernel's own arrays. Their logical shape is what callers speak of.
+
+How an element lies in memory is the kernel's.
+"""
 
 
 class FieldKernel(Protocol[Elements]):

@@ -1,9 +1,9 @@
 """Encryption of a file as a stream, before it is encoded: AES-256-GCM in chunks whose nonces say where they stand.
 
 The nonce of chunk i is prefix (7 bytes) | i (4) | 1 if it is the last, else 0 (the STREAM construction of Hoang,
-Reyhanitabar, Rogaway and Vizar), so chunks can't be cut off, reordered or repeated. The header is authenticated with every
-chunk. The file's own key comes from the data key and a fresh salt by HKDF-SHA256, and so does a commitment to the data
-key, which AES-GCM alone doesn't give: one ciphertext can't open under two keys.
+Reyhanitabar, Rogaway and Vizar), so chunks can't be cut off, reordered or repeated. The header is authenticated with
+every chunk. The file's own key comes from the data key and a fresh salt by HKDF-SHA256, and so does a commitment to
+the data key, which AES-GCM alone doesn't give: one ciphertext can't open under two keys.
 
 Header, 81 bytes, big-endian (docs/format.md)::
 

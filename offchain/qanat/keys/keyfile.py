@@ -67,7 +67,7 @@ def read_keyfile(path: str | Path, *, kind: str, password: str) -> tuple[bytes, 
         public = bytes.fromhex(header["public"])
         usual = (kdf["name"], kdf["r"], kdf["p"], header["cipher"]["name"]) == ("scrypt", 8, 1, "aes-256-gcm")
         sane = 1 << 10 <= cost <= MAX_SCRYPT_COST and cost & (cost - 1) == 0 and len(nonce) == 12
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WrongKeyFile(f"{path} is no key file.", path=str(path)) from error
     if header["version"] != VERSION or not usual or not sane:
         raise WrongKeyFile(f"{path} is a key file of an unknown form.", path=str(path))
@@ -82,7 +82,10 @@ def read_keyfile(path: str | Path, *, kind: str, password: str) -> tuple[bytes, 
 
 
 def read_small(path: str | Path) -> bytes:
-    """Return a small file's bytes; ``FileUnreadable`` when it can't be read, ``WrongKeyFile`` when it is absurdly large."""
+    """Return a small file's bytes.
+
+    ``FileUnreadable`` when it can't be read, ``WrongKeyFile`` when it is absurdly large.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -94,7 +97,10 @@ def read_small(path: str | Path) -> bytes:
 
 
 def write_private(path: str | Path, data: bytes) -> None:
-    """Write a new file with mode 0600 and sync it; an existing one or an unwritable folder raises ``FileUnreadable``."""
+    """Write a new file with mode 0600 and sync it.
+
+    An existing one or an unwritable folder raises ``FileUnreadable``.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -103,7 +109,9 @@ def write_private(path: str | Path, data: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise FileUnreadable(
-            f"{path} can't be written: {error.strerror}.", hint="An existing key file is never overwritten.", path=str(path)
+            f"{path} can't be written: {error.strerror}.",
+            hint="An existing key file is never overwritten.",
+            path=str(path),
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The recovery file: with it and the owner's Ethereum key alone an object can be found, fetched and decrypted.
 
-The data key is encrypted under HKDF-SHA256 of a deterministic signature (RFC 6979) of the owner's Ethereum key over typed
-data (EIP-712) that names what it is for. All other fields are bound to the ciphertext. Layout: docs/format.md.
+The data key is encrypted under HKDF-SHA256 of a deterministic signature (RFC 6979) of the owner's Ethereum key over
+typed data (EIP-712) that names what it is for. All other fields are bound to the ciphertext. Layout: docs/format.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class RecoveryFile:
         account: Any,
         extra: Mapping[str, str] | None = None,
     ) -> RecoveryFile:
-        """Make a recovery file; the account signs twice, and a signer that isn't deterministic raises ``BadParameters``.
+        """Make a recovery file.
+
+        The account signs twice, and a signer that isn't deterministic raises ``BadParameters``.
 
         :param account: has ``address``, and ``sign_typed_data`` (a ``qanat.chain.signer.Signer``) or ``sign_message``
             (eth-account's and Ape's accounts).
@@ -79,14 +81,15 @@ class RecoveryFile:
                 hint="Use a key file account.",
             )
         draft = cls(chain_id, contract, object_id, owner, manifest, salt, nonce, b"", dict(extra or {}))
-        sealed = AESGCM(_key(first, salt)).encrypt(nonce, data_key, draft._bound())  # noqa: SLF001
+        sealed = AESGCM(_key(first, salt)).encrypt(nonce, data_key, draft._bound())
         return cls(chain_id, contract, object_id, owner, manifest, salt, nonce, sealed, draft.extra)
 
     def open(self, account: Any) -> bytes:
         """Return the data key; another account, or an altered file, raises ``WrongKeyFile``."""
         if str(account.address).lower() != self.owner.lower():
             raise WrongKeyFile(
-                f"This recovery file belongs to {self.owner}, not to {account.address}.", hint="Use the owner's account."
+                f"This recovery file belongs to {self.owner}, not to {account.address}.",
+                hint="Use the owner's account.",
             )
         signature = _signature(account, self.chain_id, self.object_id, self.salt)
         try:
@@ -111,8 +114,7 @@ class RecoveryFile:
             raise FileUnreadable(f"{path} can't be read: {error.strerror}.", path=str(path)) from error
         try:
             content = json.loads(data)
-            if content["kind"] != KIND or content["version"] != VERSION:
-                raise WrongKeyFile(f"{path} is no recovery file of version {VERSION}.", path=str(path))
+            kind = (content["kind"], content["version"])
             extra = content["extra"]
             result = cls(
                 chain_id=int(content["chain_id"]),
@@ -126,10 +128,10 @@ class RecoveryFile:
                 extra={str(name): str(text) for name, text in extra.items()},
             )
             sizes = (len(result.object_id), len(result.salt), len(result.nonce), len(result.ciphertext))
-        except WrongKeyFile:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError, QanatError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, QanatError) as error:
             raise WrongKeyFile(f"{path} is no recovery file, or a damaged one.", path=str(path)) from error
+        if kind != (KIND, VERSION):
+            raise WrongKeyFile(f"{path} is no recovery file of version {VERSION}.", path=str(path))
         if sizes != (32, 32, 12, DATA_KEY_BYTES + 16):
             raise WrongKeyFile(f"{path} is a damaged recovery file.", path=str(path))
         return result

@@ -1,8 +1,8 @@
 """Polynomial commitments on Ethereum's KZG set-up, byte for byte as in EIP-4844.
 
-A blob here is w elements of 32 big-endian bytes, w a power of two up to 4,096, in the standard's bit-reversed evaluation
-order; narrower ones are padded with zeros to 4,096. Sums of slices and commitments: :mod:`qanat.kzg.folding`; byte forms
-of points: :mod:`qanat.kzg.points`.
+A blob here is w elements of 32 big-endian bytes, w a power of two up to 4,096, in the standard's bit-reversed
+evaluation order; narrower ones are padded with zeros to 4,096. Sums of slices and commitments:
+:mod:`qanat.kzg.folding`; byte forms of points: :mod:`qanat.kzg.points`.
 """
 
 from __future__ import annotations

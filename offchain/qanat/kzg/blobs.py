@@ -12,8 +12,8 @@ from qanat.kzg.setup import BLOB_BYTES, BLOB_ELEMENTS
 def commit(blob: bytes, *, kernel: str = "fast") -> bytes:
     """Return the 48-byte commitment of a blob.
 
-    Source: EIP-4844, ``blob_to_kzg_commitment``. An element not below r raises ``NonCanonicalElement``, a length that is
-    no power of two of elements ``FormatError``.
+    Source: EIP-4844, ``blob_to_kzg_commitment``. An element not below r raises ``NonCanonicalElement``, a length that
+    is no power of two of elements ``FormatError``.
     """
     return commitment_kernel(kernel).commit(_padded(blob))
 
@@ -42,13 +42,19 @@ def verify(commitment: bytes, z: bytes, y: bytes, proof: bytes, *, kernel: str =
 
 
 def decompress(commitment: bytes) -> bytes:
-    """Return the 96 raw bytes x, y of a 48-byte point; one off the curve or outside the subgroup raises ``InvalidPoint``."""
+    """Return the 96 raw bytes x, y of a 48-byte point.
+
+    One off the curve or outside the subgroup raises ``InvalidPoint``.
+    """
     group = commitment_kernel()
     return group.to_raw(group.decompress(commitment))
 
 
 def compress(raw: bytes) -> bytes:
-    """Return the 48-byte form of 96 raw bytes; a point off the curve or outside the subgroup raises ``InvalidPoint``."""
+    """Return the 48-byte form of 96 raw bytes.
+
+    A point off the curve or outside the subgroup raises ``InvalidPoint``.
+    """
     group = commitment_kernel()
     return group.compress(group.from_raw(raw))
 

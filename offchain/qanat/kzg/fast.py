@@ -35,7 +35,9 @@ class FastCommitments:
         try:
             return G1Point.from_compressed_bytes(data)
         except ValueError as error:
-            raise InvalidPoint("A compressed G1 point is not on the curve or not in the subgroup.", point=data) from error
+            raise InvalidPoint(
+                "A compressed G1 point is not on the curve or not in the subgroup.", point=data
+            ) from error
 
     def compress(self, point: G1Point) -> bytes:
         """Write 48 bytes."""

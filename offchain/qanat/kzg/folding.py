@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from qanat.coding.points import points as code_points
-from qanat.errors import BadParameters, FormatError, NonCanonicalElement, SliceMismatch
+from qanat.errors import BadParameters, FormatError, SliceMismatch
 from qanat.field import ELEMENT_BYTES, MODULUS, kernel, root_of_unity
 from qanat.kzg.blobs import commit
 from qanat.kzg.kernels import commitment_kernel
 from qanat.kzg.points import COMPRESSED_IDENTITY
+from qanat.kzg.setup import BLOB_ELEMENTS
 
 _BATCH_DOMAIN = b"QANAT_SLICE_BATCH_V1"
 
@@ -29,7 +30,9 @@ def fold_slices(slices: Sequence[bytes | memoryview], gammas: Sequence[int]) -> 
     A non-canonical element raises ``NonCanonicalElement``, unequal lengths or counts ``BadParameters``.
     """
     if not slices or len(slices) != len(gammas):
-        raise BadParameters(f"{len(slices)} slices and {len(gammas)} weights: need one weight for each of at least one.")
+        raise BadParameters(
+            f"{len(slices)} slices and {len(gammas)} weights: need one weight for each of at least one."
+        )
     length = len(slices[0])
     if length % ELEMENT_BYTES or any(len(part) != length for part in slices):
         raise BadParameters("Slices that are folded must have the same length, a multiple of 32 bytes.")
@@ -59,7 +62,8 @@ def batch_weights(slices: Sequence[bytes | memoryview], commitments: Sequence[by
         state.update(hashlib.sha256(part).digest())
     seed = state.digest()
     return [
-        int.from_bytes(hashlib.sha256(seed + index.to_bytes(8, "big")).digest()[1:], "big") for index in range(len(slices))
+        int.from_bytes(hashlib.sha256(seed + index.to_bytes(8, "big")).digest()[1:], "big")
+        for index in range(len(slices))
     ]
 
 
@@ -90,15 +94,16 @@ def bad_slices(slices: Sequence[bytes | memoryview], commitments: Sequence[bytes
         return []
     lengths = [len(part) for part in slices]
     usual = max(set(lengths), key=lengths.count)
+    width, rest = divmod(usual, ELEMENT_BYTES)
+    if rest or not 1 <= width <= BLOB_ELEMENTS or width & (width - 1):
+        return list(range(len(slices)))
     bad, good = [], []
     field: Any = kernel()
     for position, part in enumerate(slices):
         try:
-            if len(part) != usual:
-                raise FormatError("A slice has another length than the rest.")
-            field.from_bytes(part, (usual // ELEMENT_BYTES,))
+            field.from_bytes(part, (width,))
             good.append(position)
-        except (FormatError, NonCanonicalElement):
+        except FormatError:  # another length than the rest, or an element that is not canonical
             bad.append(position)
     points = [commitment_kernel().decompress(commitment) for commitment in commitments]
 

@@ -37,7 +37,9 @@ def check_compressed(data: bytes) -> None:
         raise InvalidPoint("A compressed G1 point lacks its compression bit.", point=data)
     if flags & 0x40:
         if data != COMPRESSED_IDENTITY:
-            raise InvalidPoint("The identity of G1 has one compressed form, 0xc0 and zeros; this is another.", point=data)
+            raise InvalidPoint(
+                "The identity of G1 has one compressed form, 0xc0 and zeros; this is another.", point=data
+            )
     elif int.from_bytes(data, "big") & ((1 << 381) - 1) >= FIELD_MODULUS:
         raise InvalidPoint("A compressed G1 point's x is not below the field's modulus.", point=data)
 
@@ -77,6 +79,5 @@ def compress_raw(raw: bytes) -> bytes:
 
 
 def _check_length(data: bytes, length: int, what: str) -> None:
-    if not isinstance(data, bytes) or len(data) != length:
-        got = len(data) if isinstance(data, (bytes, bytearray, memoryview)) else type(data).__name__
-        raise InvalidPoint(f"A {what} has {length} bytes, not {got}.", expected=length)
+    if len(data) != length:
+        raise InvalidPoint(f"A {what} has {length} bytes, not {len(data)}.", expected=length)

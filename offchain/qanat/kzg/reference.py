@@ -10,21 +10,20 @@ from py_ecc.bls.hash import os2ip
 from py_ecc.bls.point_compression import compress_G1, decompress_G1, decompress_G2
 from py_ecc.fields import optimized_bls12_381_FQ as Fp
 from py_ecc.fields import optimized_bls12_381_FQ12 as Fp12
-from py_ecc.optimized_bls12_381 import (
+from py_ecc.optimized_bls12_381.optimized_curve import (
     G1,
     G2,
     Z1,
     add,
     b,
     eq,
-    final_exponentiate,
     is_inf,
     is_on_curve,
     multiply,
     neg,
     normalize,
-    pairing,
 )
+from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
 from py_ecc.typing import Optimized_Point3D
 
 from qanat.errors import InvalidPoint

@@ -1,4 +1,7 @@
-"""Which ticket holds which rows: row i of every matrix belongs to ticket (offset + i) mod T (docs/design, section 5.1)."""
+"""Which ticket holds which rows.
+
+Row i of every matrix belongs to ticket (offset + i) mod T (docs/design, section 5.1).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ def ticket_of_row(object_id: bytes, total_tickets: int, row: int) -> int:
 
 
 def rows_of_ticket(object_id: bytes, total_tickets: int, n: int, ticket: int) -> list[int]:
-    """Return the n/T rows of every matrix that a ticket holds, ascending; n no multiple of T raises ``BadParameters``."""
+    """Return the n/T rows of every matrix that a ticket holds, ascending.
+
+    N no multiple of T raises ``BadParameters``.
+    """
     _check(total_tickets, n)
     if not 0 <= ticket < total_tickets:
         raise BadParameters(f"There is no ticket {ticket} of {total_tickets}.")

@@ -57,7 +57,10 @@ def wrong_slices(manifest: Manifest, slices: Mapping[int, bytes]) -> list[int]:
 
 
 def verify_slices(manifest: Manifest, slices: Mapping[int, bytes]) -> None:
-    """Check slices against their manifest; any wrong one raises ``SliceMismatch`` with ``data["bad"]``, their indexes."""
+    """Check slices against their manifest.
+
+    Any wrong one raises ``SliceMismatch`` with ``data["bad"]``, their indexes.
+    """
     bad = wrong_slices(manifest, slices)
     if bad:
         raise SliceMismatch(

@@ -58,9 +58,7 @@ class Encoded:
 def encode(data: bytes, *, k: int, n: int, width: int, header: bytes = b"") -> Encoded:
     """Encode bytes in memory; parameters out of range raise ``BadParameters``."""
     slices: list[bytes] = []
-    manifest = encode_stream(
-        [data], len(data), Shape(width, k, n), lambda _, part: slices.append(part), header=header
-    )
+    manifest = encode_stream([data], len(data), Shape(width, k, n), lambda _, part: slices.append(part), header=header)
     return Encoded(manifest, slices)
 
 
@@ -142,7 +140,9 @@ def encode_file(
             manifest = encode_stream(chunks, stored, plan, write, header=header, progress=progress)
             if _state(file) != before or _path_state(source) != before:
                 raise FileChanged(
-                    f"{source} changed while it was read.", hint="Store a copy that nothing writes to.", path=str(source)
+                    f"{source} changed while it was read.",
+                    hint="Store a copy that nothing writes to.",
+                    path=str(source),
                 )
         return manifest
 

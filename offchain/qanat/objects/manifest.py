@@ -59,7 +59,9 @@ class Manifest:
         try:
             needed = self.shape.matrices(self.size)
         except BadParameters as error:
-            raise MalformedManifest(f"A manifest's parameters are out of range. {error.message}", **error.data) from error
+            raise MalformedManifest(
+                f"A manifest's parameters are out of range. {error.message}", **error.data
+            ) from error
         if self.matrices != needed:
             raise MalformedManifest(
                 f"{self.size} bytes fill {needed} matrices, the manifest says {self.matrices}.", matrices=self.matrices

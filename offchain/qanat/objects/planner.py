@@ -125,15 +125,15 @@ def _wide(size: int, tickets: int, floor: int, limit: int, reason: str, spread: 
     needed = -(-WIDE_DATA_ROWS // rows)
     if needed > limit or rows * floor > WIDE_DATA_ROWS or n > MAX_STRETCH * WIDE_DATA_ROWS or n > MAX_ROWS:
         raise BadParameters(
-            f"Profile wide (k={WIDE_DATA_ROWS}, n={n}) does not fit this roster: it needs {needed} tickets ({reason}), and "
-            f"an operator may hold at most {WIDE_DATA_ROWS // rows} tickets, {floor} are held.",
+            f"Profile wide (k={WIDE_DATA_ROWS}, n={n}) does not fit this roster: it needs {needed} tickets ({reason}), "
+            f"and an operator may hold at most {WIDE_DATA_ROWS // rows} tickets, {floor} are held.",
             hint="Plan without a profile.",
         )
     shape = Shape(WIDE_WIDTH, WIDE_DATA_ROWS, n)
     count = shape.matrices(size)
     probability = _at_least(spread, needed)
     texts = (
-        f"Profile wide: w={WIDE_WIDTH}, k={WIDE_DATA_ROWS}, n={n}, the least multiple of {tickets} from {WIDE_ROWS} on.",
+        f"Profile wide: w={WIDE_WIDTH}, k={WIDE_DATA_ROWS}, n={n}: least multiple of {tickets} from {WIDE_ROWS} on.",
         f"M={count}: {size} bytes in matrices of {shape.matrix_payload}.",
         f"Restorable with probability {probability:.9f} if operators fail independently, each with all its rows.",
     )
@@ -157,7 +157,9 @@ def _checked(
     if not 0 <= tolerate_down < len(tickets_per_operator):
         raise BadParameters(f"{tolerate_down} of {len(tickets_per_operator)} operators can't all be down.")
     count = len(tickets_per_operator)
-    chances = [float(availability)] * count if isinstance(availability, (int, float)) else [float(a) for a in availability]
+    chances = (
+        [float(availability)] * count if isinstance(availability, (int, float)) else [float(a) for a in availability]
+    )
     if len(chances) != count or not all(0 < chance <= 1 for chance in chances):
         raise BadParameters("Availability is one probability in (0, 1] for all operators, or one for each.")
     if not 0 < target < 1:

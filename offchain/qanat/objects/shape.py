@@ -48,7 +48,10 @@ class Shape:
         return self.k * self.row_payload
 
     def matrices(self, size: int) -> int:
-        """Return M = max(1, ceil(size / (k*w*31))); a size or a number of slices out of range raises ``BadParameters``."""
+        """Return M = max(1, ceil(size / (k*w*31))).
+
+        A size or a number of slices out of range raises ``BadParameters``.
+        """
         if not 0 <= size <= MAX_SIZE:
             raise BadParameters(f"An object of {size} bytes can't be described.", size=size)
         count = max(1, -(-size // self.matrix_payload))

@@ -1,7 +1,8 @@
 """The Merkle rule of manifests (docs/design, section 4.5), as ``SliceTree.sol`` checks it.
 
-leaf = keccak(0x00 || uint64 index || x48 || y48), node = keccak(0x01 || left || right), bytes32(0) as padding leaves up to
-2^depth, depth = ceil(log2(count)); a path goes from leaf to root, bit 0 of the index is the direction at the leaf.
+leaf = keccak(0x00 || uint64 index || x48 || y48), node = keccak(0x01 || left || right), bytes32(0) as padding leaves
+up to 2^depth, depth = ceil(log2(count)); a path goes from leaf to root, bit 0 of the index is the direction at the
+leaf.
 """
 
 from __future__ import annotations
