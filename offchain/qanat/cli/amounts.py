@@ -29,10 +29,9 @@ def parse_amount(text: str, decimals: int) -> int:
 
 def format_amount(units: int, decimals: int) -> str:
     """Return units as decimal notation, without trailing zeros."""
-    sign, units = ("-", -units) if units < 0 else ("", units)
-    whole, part = divmod(units, 10**decimals)
-    shown = f"{part:0{decimals}d}".rstrip("0") if decimals and part else ""
-    return f"{sign}{whole}{'.' + shown if shown else ''}"
+    from qanat.chain.deployment import format_units
+
+    return format_units(units, decimals)
 
 
 def format_size(size: int) -> str:

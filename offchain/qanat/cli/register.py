@@ -78,7 +78,7 @@ def register(
 
     password = passphrase()
     keys = _Keys(folder / "keys")
-    keys.open_or_make(password)
+    keys.open(password)
     if registered:
         keys.check(views.operator(me))
     coins = parse_amount(responder_coins, 18)
@@ -93,11 +93,14 @@ def register(
         for token, part in to_allocate.items()
     ]
     if coins:
-        lines.append(f"send {responder_coins} coins to the node's responder {keys.responder.address} for its gas")
+        lines.append(
+            f"send {responder_coins} coins to the node's responder, {folder / 'keys/responder.json'}, for its gas"
+        )
     session.confirm(
         f"Operator in shard {number}", [*lines, "join the shard, if stake suffices"], transactions=len(lines) + 3
     )
 
+    keys.make_missing(password)
     done = _send(session, number, terms, keys, registered, endpoint, commission, missing_bond, to_allocate, coins)
     joined, why = _join(session, number, join, member)
     path = folder / "node.json"
@@ -143,34 +146,52 @@ class _Keys:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._files = {name: folder / f"{name}.json" for name in ("bls", "sealing", "responder")}
 
-    def open_or_make(self, password: str) -> None:
-        """Open the files; make those that are missing. Raises :class:`WrongKeyFile` where one does not open."""
+    def open(self, password: str) -> None:
+        """Open the files that are there. Raises :class:`WrongKeyFile` where one does not open."""
+        from qanat import bls
+        from qanat.chain.signer import KeySigner
+        from qanat.node.sealing import load_sealing_key
+
+        if self._files["bls"].exists():
+            self.bls = bls.load_key(self._files["bls"], password)
+        if self._files["sealing"].exists():
+            self.sealing = load_sealing_key(self._files["sealing"], password)
+        if self._files["responder"].exists():
+            self.responder = KeySigner.from_keyfile(self._files["responder"], password)
+
+    def make_missing(self, password: str) -> None:
+        """Make the files that are not there, and open them. Raises :class:`FileUnreadable` where that is not possible."""
         from qanat import bls
         from qanat.chain.signer import KeySigner
         from qanat.errors import FileUnreadable
         from qanat.keys.seal import SealingKey
-        from qanat.node.sealing import load_sealing_key, save_sealing_key
+        from qanat.node.sealing import save_sealing_key
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise FileUnreadable(f"{self.folder} cannot be made: {error.strerror}.", path=str(self.folder)) from error
-        paths = [self.folder / f"{name}.json" for name in ("bls", "sealing", "responder")]
-        if not paths[0].exists():
-            bls.save_key(paths[0], bls.SecretKey.generate(), password)
-        self.bls = bls.load_key(paths[0], password)
-        if not paths[1].exists():
-            save_sealing_key(paths[1], SealingKey.generate(), password)
-        self.sealing = load_sealing_key(paths[1], password)
-        if not paths[2].exists():
-            KeySigner.create().save_keyfile(paths[2], password)
-        self.responder = KeySigner.from_keyfile(paths[2], password)
+        if not self._files["bls"].exists():
+            bls.save_key(self._files["bls"], bls.SecretKey.generate(), password)
+        if not self._files["sealing"].exists():
+            save_sealing_key(self._files["sealing"], SealingKey.generate(), password)
+        if not self._files["responder"].exists():
+            KeySigner.create().save_keyfile(self._files["responder"], password)
+        self.open(password)
 
     def check(self, operator: Any) -> None:
         """Check that these are the keys under which an operator is registered. Raises :class:`WrongKeyFile`."""
-        from qanat.errors import WrongKeyFile
+        from qanat.errors import FileUnreadable, WrongKeyFile
 
+        missing = [str(path) for name, path in self._files.items() if name != "responder" and not path.exists()]
+        if missing:
+            raise FileUnreadable(
+                f"{operator.address} is registered, but {', '.join(missing)} is missing.",
+                hint="Name the folder of its node with --folder; its keys cannot be replaced.",
+                path=str(self.folder),
+            )
         if operator.key != self.bls.public_key or operator.sealing_key != self.sealing.public:
             raise WrongKeyFile(
                 f"{operator.address} is registered with other keys than those in {self.folder}.",

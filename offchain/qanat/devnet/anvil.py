@@ -38,10 +38,14 @@ def find_anvil(root: Path) -> str:
     return on_path
 
 
+#: One pool of connections for the process: a client of its own for each call would read all certificates each time.
+_HTTP = httpx.Client(trust_env=False, verify=False)  # noqa: S501 (loopback, plain HTTP)
+
+
 def rpc(url: str, method: str, *parameters: Any, timeout: float = 30.0) -> Any:
     """Calls one JSON-RPC method. Raises :class:`ChainUnreachable` if nothing answers or the answer is an error."""
     try:
-        answer = httpx.post(
+        answer = _HTTP.post(
             url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}, timeout=timeout
         ).json()
     except (httpx.HTTPError, ValueError) as error:
@@ -90,18 +94,22 @@ def start_anvil(
 class Clock:
     """Mines the blocks of a chain that does not mine by itself. Start with :meth:`start`, end with :meth:`stop`.
 
-    It mines a block whenever a transaction waits. Inside :meth:`settling` it lets a few empty blocks follow each such
-    block, so that it becomes final; otherwise no block passes in which nothing happens.
+    It mines a block when a transaction waits. Inside :meth:`settling` it lets a few empty blocks follow each such block,
+    so that it becomes final; otherwise no block passes in which nothing happens. Inside :meth:`gathering` it waits a
+    while for other transactions to share the block, so that answers and settlements of many nodes use few blocks.
     """
 
     #: Empty blocks that make a block final on Anvil with one slot an epoch.
-    FOLLOWING = 3
+    FOLLOWING = 2
+    #: How long a block waits for company while gathering.
+    GATHER_SECONDS = 1.5
 
-    def __init__(self, url: str, interval: float = 0.25) -> None:
+    def __init__(self, url: str, interval: float = 0.1) -> None:
         self.url = url
         self.interval = interval
         self._failure: ChainUnreachable | None = None
         self._settling = threading.Event()
+        self._gathering = threading.Event()
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._loop, name="clock", daemon=True)
@@ -131,6 +139,15 @@ class Clock:
         finally:
             self._settling.clear()
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Put many transactions into each block while the body runs."""
+        self._gathering.set()
+        try:
+            yield
+        finally:
+            self._gathering.clear()
+
     @property
     def block(self) -> int:
         """Number of the latest block."""
@@ -156,6 +173,8 @@ class Clock:
         while not self._ended.wait(self.interval):
             try:
                 if int(rpc(self.url, "txpool_status")["pending"], 16) > 0:
+                    if self._gathering.is_set():
+                        self._ended.wait(self.GATHER_SECONDS)
                     self.mine()
                     following = self.FOLLOWING
                 elif self._settling.is_set() and following > 0:

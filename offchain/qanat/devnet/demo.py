@@ -34,6 +34,9 @@ HONEST_EPOCHS = 3
 TICKETS_EACH = 2
 DOWN = 2
 _STEP_SECONDS = 300.0
+#: Blocks that a command of the owner or the licensee uses at most, and that fetching uses.
+_COMMAND_BLOCKS = 5
+_FETCH_BLOCKS = 6
 
 Tell = Callable[[str], None]
 
@@ -53,6 +56,7 @@ class Demo:
     _object_id: bytes = b""
     _recovery: Path = Path()
     _first_epoch: int = 0
+    _passed: int = 0
     _asset: int = 0
     _license: int = 0
 
@@ -72,12 +76,15 @@ class Demo:
             self.store()
         with self._step("the owner mints the asset and offers it, a licensee buys"):
             self.license()
+        self.pass_epochs(room=_FETCH_BLOCKS)
         with self._step(f"the licensee fetches while {DOWN} operators are down; a stranger tries"):
             self.fetch()
-        for number in range(HONEST_EPOCHS):
-            with self._step(f"epoch {self.epoch(number)}: every operator answers"):
-                self.honest_epoch(self.epoch(number))
-        with self._step(f"epoch {self.epoch(HONEST_EPOCHS)}: one disk is damaged, one node killed"):
+        while self._passed < HONEST_EPOCHS:
+            self.pass_epoch()
+        with (
+            self._step(f"epoch {self.epoch(HONEST_EPOCHS)}: one disk is damaged, one node killed"),
+            self.clock.gathering(),
+        ):
             self.faulty_epoch(self.epoch(HONEST_EPOCHS))
         with self._step("the term is over: everybody withdraws"):
             self.withdraw()
@@ -154,13 +161,18 @@ class Demo:
     def license(self) -> None:
         """Mint, deposit the key with the first operator, publish an offer, buy a license."""
         owner, licensee = self.network.actor("owner"), self.network.actor("licensee")
-        with self.clock.settling():
-            minted = owner.run("mint", recovery=self._recovery, key_holder=self.hosts[0].address)
-            self._asset = int(minted["asset"])
-            offered = owner.run("offer", asset=self._asset, price="25", purposes="train,evaluate", days=365.0)
-            bought = licensee.run("license", offer=int(offered["offer"]), max_price="25")
+        minted = self._in_peace(owner, "mint", recovery=self._recovery, key_holder=self.hosts[0].address)
+        self._asset = int(minted["asset"])
+        offered = self._in_peace(owner, "offer", asset=self._asset, price="25", purposes="train,evaluate", days=365.0)
+        bought = self._in_peace(licensee, "license", offer=int(offered["offer"]), max_price="25")
         self._license = int(bought["license"])
         self._note("license", f"number {self._license} of asset {self._asset}, for {', '.join(bought['purposes'])}")
+
+    def _in_peace(self, person: Actor, command: str, /, **options: Any) -> dict[str, Any]:
+        """Run a command when none of its blocks can use up a response window."""
+        self.pass_epochs(room=_COMMAND_BLOCKS)
+        with self.clock.settling():
+            return person.run(command, **options)
 
     def fetch(self) -> None:
         """Take two operators down, fetch as licensee, as owner and as stranger, bring them back."""
@@ -220,6 +232,21 @@ class Demo:
         return True
 
     # ---- (d) epochs
+
+    def pass_epochs(self, room: int) -> None:
+        """Pass honest epochs until so many blocks are left before the next seed block."""
+        while self._passed < HONEST_EPOCHS:
+            seed = self.network.views.seed_block(self.network.shard, self.epoch(self._passed))
+            if self.clock.block + room < seed:
+                return
+            self.pass_epoch()
+
+    def pass_epoch(self) -> None:
+        """Pass the next honest epoch."""
+        epoch = self.epoch(self._passed)
+        with self._step(f"epoch {epoch}: every operator answers"), self.clock.gathering():
+            self.honest_epoch(epoch)
+        self._passed += 1
 
     def honest_epoch(self, epoch: int) -> None:
         """Let an epoch pass in which everybody answers and is paid."""
