@@ -1,4 +1,4 @@
-"""Directory, Restaking, Operators, Shards and Payments, real, on a local chain; accounts stand where the other modules would.
+"""Directory, Restaking, Operators, Shards, Payments, all real; accounts stand where the other modules would.
 
 ::
 
@@ -236,7 +236,7 @@ class Staking:
 
 
 def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
-    """Deploy and wire the contracts (the directory isn't sealed) and create a shard; `shard` overrides its parameters."""
+    """Deploy and wire the contracts, without a seal, and create a shard whose parameters `shard` overrides."""
     governor, guardian = accounts[0], accounts[5]
     audits, objects, rewards = accounts[15], accounts[16], accounts[17]
     directory = governor.deploy(project.Directory, governor, guardian, TIMELOCK)

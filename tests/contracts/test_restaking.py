@@ -922,8 +922,9 @@ class TestExecuteSlash:
             assert 0 <= restaking.stakeOf(operator, second, alpha) - before <= 500 * epoch
         assert restaking.stakeOf(operator, first, alpha) == 0
         assert restaking.magnitudes(operator, first, alpha).allocated == 0
-        assert restaking.burnable(alpha) == behind
-        assert restaking.pool(operator, alpha).assets == 500 * WAD + 7 - behind
+        burned = restaking.burnable(alpha)
+        assert behind - 500 * 7 <= burned <= behind
+        assert restaking.pool(operator, alpha).assets == 500 * WAD + 7 - burned
 
     def test_a_bond_that_is_gone_is_not_taken_again(self, rostered, restaking, shard, operator):
         """A slash takes what is there."""

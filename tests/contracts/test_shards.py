@@ -611,7 +611,7 @@ class TestTicketMath:
     @settings(max_examples=60)
     @given(raw=st.lists(st.one_of(st.integers(0, 12), st.integers(0, 340)), min_size=1, max_size=12))
     def test_cap_is_the_largest(self, math_harness, raw):
-        """With three holders or more each keeps at most the largest cap that is a third; nobody loses its last ticket."""
+        """Of three holders or more each keeps at most the largest cap that is a third, and at least one ticket."""
         expected = raw
         if sum(t > 0 for t in raw) >= 3:
             expected = [min(t, largest_cap(raw)) for t in raw]
@@ -831,7 +831,7 @@ class TestRecordVacancy:
 
 
 class TestBound:
-    """What a roster binds, in blocks. D is 7 epochs of 20 blocks; misses can be reported for 38 blocks after a seed block."""
+    """What a roster binds. D is 7 epochs of 20 blocks; misses can be reported for 38 blocks after a seed block."""
 
     def bound(self, staking, operator, since=0, until=None):
         until = chain.blocks.height if until is None else until
@@ -876,7 +876,7 @@ class TestBound:
         assert self.bound(staking, operator, since=0, until=block - 1) == 0
 
     def replaced(self, staking, operators):
-        """Return a roster that another replaced, and the block in which objects can't be certified under it any more."""
+        """Return a replaced roster, the one after it, and the block from which nothing is certified under it."""
         staking.enroll(operators[0])
         first = staking.snapshot()
         staking.enroll(operators[1])
@@ -928,7 +928,7 @@ class TestBound:
         go_to_block(free)
         assert self.bound(staking, operators[0]) == 0
 
-    def test_another_shard_binds_only_in_boundUntil(self, staking, operator):
+    def test_another_shard_binds_stake_but_not_bonds(self, staking, operator):
         """A bond is bound by its own shard, delegated stake by all."""
         first = staking.shard
         staking.enroll(operator)
