@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from qanat.chain.artifacts import load_artifacts
 from qanat.chain.connection import Chain
 from qanat.chain.deploy import deploy
 from qanat.chain.parameters import load_parameters
-from qanat.cli.command import development_account
 from qanat.chain.sender import Sender
+from qanat.cli.command import development_account
 from qanat.devnet.anvil import Clock, start_anvil
 from qanat.devnet.network import Network, OperatorHost
 from qanat.devnet.processes import Supervisor, assign_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKETS_EACH = 1
+TERM_EPOCHS = 90
 #: What makes nodes look at the chain often: blocks pass fast in tests.
 FAST = {"pollSeconds": 0.25, "maxDelaySeconds": 0.5}
 
@@ -35,6 +37,9 @@ def running_network(folder: Path, operators: int, **settings: Any) -> Iterator[t
             with network.environment_set():
                 chain = Chain.connect(network.url)
                 parameters = load_parameters(ROOT / "networks" / "local.yaml")
+                # one roster serves a whole module of tests
+                shards = {name: replace(plan, term_epochs=TERM_EPOCHS) for name, plan in parameters.shards.items()}
+                parameters = replace(parameters, shards=shards)
                 sender = Sender(chain, development_account(0))
                 network.use(deploy(chain, sender, parameters, load_artifacts(), folder / "local.json"))
                 network.add_hosts(operators)

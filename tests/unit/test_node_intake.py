@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.node_doubles import ROSTER, SHARD, FakeNode, FakeViews, make_people
 
 from qanat import bls
 from qanat.chain.views import ObjectStatus
@@ -25,6 +24,7 @@ from qanat.errors import (
 from qanat.field import MODULUS
 from qanat.kzg import commit
 from qanat.objects import Encoded, Manifest, encode
+from tests.unit.node_doubles import ROSTER, SHARD, FakeNode, FakeViews, make_people
 
 OBJECT = b"\x11" * 32
 PEOPLE = make_people(3)

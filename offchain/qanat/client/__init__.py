@@ -1,1 +1,1 @@
-"""What owners and licensees run: storing a file with a roster's nodes, and getting it back from any k rows of each matrix."""
+"""What owners and licensees run: storing a file with a roster's nodes, and getting it back."""

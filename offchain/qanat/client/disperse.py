@@ -1,6 +1,7 @@
 """Sending an object's slices to a roster's nodes and gathering their signatures, all operators at once.
 
-An operator that is down, slow, refuses or lies costs its own signature and nobody else's: the others go on, and who failed is told with its reason.
+An operator that is down, slow, refuses or lies costs its own signature and nobody else's: the others go on, and who
+failed is told with its reason.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def disperse(
 ) -> Dispersal:
     """Send, and return once all have signed, or enough have and the grace time is over, or nothing more can come.
 
-    ``digest``: what is signed; every signature is verified against it and its operator's key. ``is_enough``: whether signers suffice for a
-    certificate. ``is_possible``: whether the chain would still take one; asked now and then, from a thread. ``known``: signatures of an earlier run.
+    ``digest``: what is signed; every signature is verified against it and its operator's key. ``is_enough``: whether
+    signers suffice for a certificate. ``is_possible``: whether the chain would still take one; asked now and then,
+    from a thread. ``known``: signatures of an earlier run.
     """
     work = _Work(
         object_id,

@@ -1,7 +1,8 @@
 """Any k verified rows of every matrix, from whichever nodes give them first.
 
-Data rows are preferred (nothing has to be decoded), parity rows stand in where a node is down, slow, withholds, or lies. Every slice is verified
-against the manifest before it is used, many at a time; who sent a false one is named and asked no more.
+Data rows are preferred (nothing has to be decoded), parity rows stand in where a node is down, slow, withholds, or
+lies. Every slice is verified against the manifest before it is used, many at a time; who sent a false one is named
+and asked no more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
@@ -31,7 +32,10 @@ _LONGEST_PAUSE = 15.0
 
 
 class Exhausted(NotEnoughSlices, BadParameters):
-    """Fewer than k rows of a matrix can be had. As :class:`BadParameters` too it passes through the decoder, with its reasons."""
+    """Fewer than k rows of a matrix can be had.
+
+    As :class:`BadParameters` too it passes through the decoder, with its reasons.
+    """
 
 
 @dataclass
@@ -73,8 +77,8 @@ class _Source:
 class Downloader:
     """Fetches matrices in the background, in order, a bounded number ahead.
 
-    ``holders[row]`` is the operator that holds a row, the same for every matrix. Use as a context manager; :meth:`rows` blocks until k verified
-    rows of a matrix are there.
+    ``holders[row]`` is the operator that holds a row, the same for every matrix. Use as a context manager;
+    :meth:`rows` blocks until k verified rows of a matrix are there.
     """
 
     def __init__(
@@ -111,7 +115,7 @@ class Downloader:
         self._thread = threading.Thread(target=self._run, name="download", daemon=True)
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Downloader:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -273,7 +277,8 @@ class Downloader:
         reasons = {report.operator: report.last_error for report in self.reports.values() if report.last_error}
         withheld = any(report.withheld for report in self.reports.values())
         return Exhausted(
-            f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; {self.manifest.k} are needed."
+            f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; "
+            f"{self.manifest.k} are needed."
             + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
             hint="Nodes serve little while challenges are open: try again after their deadline."
             if withheld

@@ -1,7 +1,8 @@
-"""Getting an object back: manifest, any k verified rows of each matrix, decryption; and the data key, if the chain says so.
+"""Getting an object back: manifest, any k verified rows of each matrix, decryption; and the data key for licensees.
 
-Nothing that a node says is believed: the manifest must have the root on chain, every slice must open to its commitment, the restored bytes must
-have the manifest's hash, the decrypted ones the hash that the owner published. The output file appears when all of that holds.
+Nothing that a node says is believed: the manifest must have the root on chain, every slice must open to its
+commitment, the restored bytes must have the manifest's hash, the decrypted ones the hash that the owner published.
+The output file appears when all of that holds.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def fetch_object(
         chain: the connection, with a deployment.
         signer: who asks; nodes serve slices on signed request only.
         out_path: appears only when everything was verified; an existing file is replaced then.
-        data_key: opens the object; without it the stored bytes are written as they are, ciphertext where it was encrypted.
+        data_key: opens the object; without it the stored bytes are written as they are, ciphertext where it was
+            encrypted.
         expected_sha256: of the decrypted file, where the owner published it.
         manifest: if known; it is checked against the chain all the same.
         progress: told how far it is.
@@ -162,7 +164,9 @@ def fetch_object(
 def fetch_recovered(
     recovery: str | Path, *, chain: Chain, signer: Signer, out_path: str | Path, **options: Any
 ) -> FetchedObject:
-    """Fetch an owner's own object with nothing but its recovery file and Ethereum key; ``options`` as :func:`fetch_object`.
+    """Fetch an owner's own object with nothing but its recovery file and Ethereum key.
+
+    ``options`` as :func:`fetch_object`.
 
     Raises :class:`WrongKeyFile` for another account or a damaged file, :class:`WrongChain`.
     """
@@ -204,10 +208,10 @@ def fetch_asset(
     key_holder: str | None = None,
     **options: Any,
 ) -> FetchedObject:
-    """Fetch what a licensee bought: obtain the data key, fetch the asset's object, decrypt, compare with the published hash.
+    """Fetch what a licensee bought: the data key, the asset's object, decrypted and compared with the published hash.
 
-    An asset of several objects is fetched by :func:`request_key` and one :func:`fetch_object` each. Raises :class:`NotLicensed`,
-    :class:`KeyUnavailable`, and what :func:`fetch_object` raises.
+    An asset of several objects is fetched by :func:`request_key` and one :func:`fetch_object` each. Raises
+    :class:`NotLicensed`, :class:`KeyUnavailable`, and what :func:`fetch_object` raises.
     """
     views = Views(chain)
     objects = views.asset_objects(asset_id)
@@ -237,7 +241,10 @@ def fetch_manifest(object_id: bytes, *, chain: Chain) -> Manifest:
 
 
 def key_holder_of(asset_id: int, *, chain: Chain) -> str:
-    """Return the operator that the asset's metadata names as key holder. Raises :class:`KeyUnavailable` if it names none."""
+    """Return the operator that the asset's metadata names as key holder.
+
+    Raises :class:`KeyUnavailable` if it names none.
+    """
     metadata = str(chain.call(chain.contract("Assets").functions.metadataOf(asset_id)))
     try:
         named = json.loads(metadata).get("keyHolder")
@@ -278,8 +285,9 @@ def request_key(
 ) -> bytes:
     """Ask the key holder for an asset's data key: it comes sealed to a key made for this request only.
 
-    ``key_holder``: the operator; by default the one that the asset's metadata names. Raises :class:`NotLicensed` when the chain says so,
-    :class:`KeyUnavailable` when the holder is down, has no key, or the license does not become final in time.
+    ``key_holder``: the operator; by default the one that the asset's metadata names. Raises :class:`NotLicensed` when
+    the chain says so, :class:`KeyUnavailable` when the holder is down, has no key, or the license does not become
+    final in time.
     """
     holder = to_checksum_address(key_holder) if key_holder else key_holder_of(asset_id, chain=chain)
     operator = Views(chain).operator(holder)

@@ -1,7 +1,7 @@
 """The memory of one storing: what was done so far, so that an interrupted one goes on and never pays twice.
 
-A folder ``<name>.storing`` beside the recovery file holds ``job.json``, the manifest and the slices (``slices.bin``: slice i at i·32·w). It holds no
-secret; it is removed when the object is certified.
+A folder ``<name>.storing`` beside the recovery file holds ``job.json``, the manifest and the slices (``slices.bin``:
+slice i at i·32·w). It holds no secret; it is removed when the object is certified.
 """
 
 from __future__ import annotations
@@ -46,9 +46,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """How far it is. ``nonce`` and ``object_id`` (hex) are the owner's next when the payment was prepared; "" and -1 before.
+    """How far it is.
 
-    ``opened``: whether the chain was seen to have the object. ``payment``: most that was approved, token units. ``sha256``: of the file, hex.
+    ``nonce`` and ``object_id`` (hex) are the owner's next when the payment was prepared; "" and -1 before.
+
+    ``opened``: whether the chain was seen to have the object. ``payment``: most that was approved, token units.
+    ``sha256``: of the file, hex.
     """
 
     source: Source
@@ -87,7 +90,10 @@ class JobFolder:
         return self.path / "manifest.bin"
 
     def load(self) -> Job | None:
-        """Return the job, None if there is none that was completely encoded. Raises :class:`BadParameters` for a damaged one."""
+        """Return the job, None if there is none that was completely encoded.
+
+        Raises :class:`BadParameters` for a damaged one.
+        """
         path = self.path / "job.json"
         try:
             raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ _SIGNATURE_BYTES = 128
 
 
 def connections(operators: int, *, connect_seconds: float = 5.0) -> httpx.AsyncClient:
-    """Return a pool of connections to nodes; it follows no redirects, uses no proxy of the environment and sends no cookies."""
+    """Return a pool of connections to nodes that follows no redirects and uses no proxy of the environment."""
     return httpx.AsyncClient(
         timeout=httpx.Timeout(30.0, connect=connect_seconds),
         limits=httpx.Limits(max_connections=16 * max(1, operators), max_keepalive_connections=8 * max(1, operators)),
@@ -38,8 +38,10 @@ def _trust() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class NodeClient:
-    """Calls of docs/protocol.md to the node of one operator. Every method raises :class:`NodeUnreachable` when the node does not
-    answer in time, and :class:`NodeRefused` (with ``status``, ``error`` and ``retry_after`` in its data) when it answers no.
+    """Calls of docs/protocol.md to the node of one operator.
+
+    Every method raises :class:`NodeUnreachable` when the node does not answer in time, and :class:`NodeRefused` (with
+    ``status``, ``error`` and ``retry_after`` in its data) when it answers no.
     """
 
     http: httpx.AsyncClient
@@ -132,7 +134,7 @@ class NodeClient:
         try:
             # the timeout of httpx counts anew with every byte: a node that drips must not hold anybody up
             response, raw = await asyncio.wait_for(exchange(), seconds)
-        except (httpx.HTTPError, httpx.InvalidURL, asyncio.TimeoutError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise NodeUnreachable(
                 f"The node of {self.operator} at {self.endpoint} does not answer {method} {path}: "
                 f"{type(error).__name__} {error}".rstrip()

@@ -1,7 +1,8 @@
 """Storing a file: encrypt, plan, encode, pay, send, gather signatures, certify.
 
-Before anything is paid the whole file has been read and encoded, and the recovery file is on disk. An interrupted run goes on where it was when it is
-started again with the same file and folder; what was paid is found again by the object's id, which is known before the payment.
+Before anything is paid the whole file has been read and encoded, and the recovery file is on disk. An interrupted run
+goes on where it was when it is started again with the same file and folder; what was paid is found again by the
+object's id, which is known before the payment.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def store_file(
         FileUnreadable, FileChanged: nothing paid.
         BadParameters: the roster can't hold it as asked; nothing paid.
         InsufficientFunds: with figures; nothing paid.
-        QuorumNotReached: with each operator's reason. Run again within the epoch: signatures stand, nothing is paid twice. After it the fee is
+        QuorumNotReached: with each operator's reason. Run again within the epoch: signatures stand, nothing is paid
+            twice. After it the fee is
             taken back, all but the intake.
         TransactionReverted, ChainUnreachable: run again.
     """
@@ -224,7 +226,8 @@ class _Storing:
         if record is None:
             if same and job.roster == self.views.active_roster(self.shard):
                 return job, True
-            # nothing was paid for it: begin anew. Its recovery file is put aside, not deleted, where a payment was prepared
+            # nothing was paid for it: begin anew. Its recovery file is put aside, not deleted, where a
+            # payment was prepared
             if self.recovery is not None and self.recovery.exists():
                 self.recovery.replace(self.recovery.with_name(self.recovery.name + ".unused"))
             self.job_folder.clear()
@@ -277,8 +280,7 @@ class _Storing:
                     transform=hashing,
                     progress=lambda done, all_: self.progress("encode", done, all_),
                 )
-            if Source.of(Path(self.source.path)) != self.source:
-                raise _changed(self.source)
+            _check_unchanged(self.source)
             write_durably(self.job_folder.manifest, self._manifest.to_bytes())
         except BaseException:
             self.job_folder.clear()
@@ -428,7 +430,8 @@ class _Storing:
             got = sum(held[operator] for operator in outcome.signatures)
             reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(outcome.failures.items()))
             raise QuorumNotReached(
-                f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed.{reasons}",
+                f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed."
+                + reasons,
                 hint=f"Run again before block {deadline}: what was signed and paid stands.",
                 object_id=object_id,
                 signed_tickets=got,
@@ -593,7 +596,8 @@ def _keccak(data: bytes) -> bytes:
     return bytes(keccak(data))
 
 
-def _changed(source: Source) -> FileChanged:
-    return FileChanged(
-        f"{source.path} changed while it was read.", hint="Store a copy that nothing writes to.", path=source.path
-    )
+def _check_unchanged(source: Source) -> None:
+    if Source.of(Path(source.path)) != source:
+        raise FileChanged(
+            f"{source.path} changed while it was read.", hint="Store a copy that nothing writes to.", path=source.path
+        )

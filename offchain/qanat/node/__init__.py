@@ -1,1 +1,1 @@
-"""The node: a daemon that keeps an operator's slices, signs for them, answers challenges, and hands keys to licensees."""
+"""The node: a daemon that keeps an operator's slices, signs for them, answers challenges, releases keys."""

@@ -1,7 +1,8 @@
 """How many rows a node serves while challenges can be answered.
 
-Between an epoch's seed block and its deadline all askers together get few rows of each matrix, so that whoever lost its slices can't fetch
-them to answer: all nodes of a roster together serve fewer than k (DESIGN §5.3). Rows served before are free: they teach nothing new.
+Between an epoch's seed block and its deadline all askers together get few rows of each matrix, so that whoever lost
+its slices can't fetch them to answer: all nodes of a roster together serve fewer than k (DESIGN §5.3). Rows served
+before are free: they teach nothing new.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ def rows_in_window(k: int, operators: int) -> int:
 class ServingBudget:
     """Counts distinct rows served per epoch, object and matrix.
 
-    ``closed_epochs``: epochs whose window was open when the daemon started. What was served before is forgotten by a restart,
-    so nothing is served in them.
+    ``closed_epochs``: epochs whose window was open when the daemon started. What was served before is forgotten by a
+    restart, so nothing is served in them.
     """
 
     def __init__(self, closed_epochs: Iterable[int] = ()) -> None:

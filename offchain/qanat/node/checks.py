@@ -1,4 +1,4 @@
-"""Checks of what strangers sent: canonical elements, manifests against the chain's record, slices against their commitments."""
+"""Checks of what strangers sent: elements, manifests against the chain's record, slices against commitments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check_equal(manifest: Manifest, record: ObjectRecord) -> None:
 
 
 def verify_batch(slices: Sequence[bytes], commitments: Sequence[bytes], indexes: Sequence[int]) -> None:
-    """Raise :class:`SliceMismatch`, its data naming the false ``indexes``, unless every slice opens to its commitment."""
+    """Raise :class:`SliceMismatch`, naming the false ``indexes``, unless every slice opens to its commitment."""
     bad = [indexes[position] for position in bad_slices(slices, commitments)]
     if bad:
         raise SliceMismatch(

@@ -5,8 +5,8 @@
     {"operator": "0x…", "shard": 1, "rpc": "http://…", "deployment": "local.json", "data": "data",
      "host": "127.0.0.1", "port": 7101, "keys": {"bls": "…", "sealing": "…", "responder": "…"}}
 
-Paths are relative to the file. Optional, with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false,
-``capacityBytes`` 0 (no limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
+Paths are relative to the file. Optional, with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true,
+``report`` false, ``capacityBytes`` 0 (no limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class NodeConfig:
     log_level: str = "info"
 
 
-def load_config(path: Path | str) -> NodeConfig:
+def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per field)
     """Return the settings in ``path``. Raises :class:`FileUnreadable`, and :class:`BadParameters` naming the field."""
     path = Path(path)
     try:

@@ -1,7 +1,8 @@
 """The node's process: ``qanat.node.daemon.run("node.json")``.
 
-Start: settings, keys, port, chain, stores, one look at the chain, then API, duty loop and keeper. SIGTERM or SIGINT: no new requests, those under
-way are finished, the loops end after what they are sending, the stores are flushed. After ``kill -9`` the next start goes on from what is durable.
+Start: settings, keys, port, chain, stores, one look at the chain, then API, duty loop and keeper. SIGTERM or SIGINT:
+no new requests, those under way are finished, the loops end after what they are sending, the stores are flushed.
+After ``kill -9`` the next start goes on from what is durable.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import structlog
 import uvicorn
@@ -51,7 +52,8 @@ log = structlog.get_logger("qanat.node")
 def run(config_path: str | Path) -> None:
     """Run a node until SIGTERM or SIGINT.
 
-    Raises :class:`PortInUse`, :class:`WrongKeyFile`, :class:`BadParameters`, :class:`ChainUnreachable`, :class:`StoreError` before it serves anything.
+    Raises :class:`PortInUse`, :class:`WrongKeyFile`, :class:`BadParameters`, :class:`ChainUnreachable`,
+    :class:`StoreError` before it serves anything.
     """
     config = load_config(config_path)
     _log_to_stderr(config.log_level)
@@ -92,7 +94,7 @@ class Node:
         self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
 
-    def __enter__(self) -> Node:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """The duty loop: follows the chain, seals epochs, answers challenges.
 
-It remembers per (shard, epoch) what it did, but decides by what the chain says: an answer that a reorganisation dropped is sent again, one that
-stands is never sent twice. Nothing is answered from a slice whose checksum fails.
+It remembers per (shard, epoch) what it did, but decides by what the chain says: an answer that a reorganisation
+dropped is sent again, one that stands is never sent twice. Nothing is answered from a slice whose checksum fails.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def non_signers_of(views: Views, object_id: bytes) -> tuple[int, ...]:
 
 
 class DutyLoop(threading.Thread):
-    """Runs until :meth:`stop`. One round per poll interval; a round that the chain fails is tried again, later and later."""
+    """Runs until :meth:`stop`.
+
+    One round per poll interval; a round that the chain fails is tried again, later and later.
+    """
 
     def __init__(
         self,
@@ -202,7 +205,7 @@ class DutyLoop(threading.Thread):
         except (StoreError, SliceMismatch) as error:
             if duty.state is not DutyState.UNABLE:
                 self.metrics.count("qanat_epochs_unanswerable_total")
-                log.error("cannot answer", epoch=view.epoch, error=error.message)
+                log.error("cannot answer", epoch=view.epoch, error=error.message)  # noqa: TRY400  (an expected kind)
             self._move(duty, DutyState.UNABLE, note=error.message)
             self._back_off(view.epoch)
             return

@@ -1,4 +1,4 @@
-"""Where the chain is: heads, open epochs, records of objects; asked once per round, read by everyone else without a call."""
+"""Where the chain is: heads, open epochs, records of objects; asked once per round, read by everyone else."""
 
 from __future__ import annotations
 

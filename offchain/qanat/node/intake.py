@@ -1,8 +1,9 @@
 """Taking objects in: the checklist of DESIGN §5.2, from the manifest to the one signature.
 
-An operator signs only for an object that is open and paid at a safe block, whose manifest equals the chain's record field by field, whose
-commitments are canonical points of the subgroup and an encoding in every matrix, and whose own slices it holds, has verified against their
-commitments, and has made durable. It never signs another root for the same object, whatever becomes of the chain.
+An operator signs only for an object that is open and paid at a safe block, whose manifest equals the chain's record
+field by field, whose commitments are canonical points of the subgroup and an encoding in every matrix, and whose own
+slices it holds, has verified against their commitments, and has made durable. It never signs another root for the
+same object, whatever becomes of the chain.
 """
 
 from __future__ import annotations
@@ -98,14 +99,17 @@ class Intake:
     # ---- manifests
 
     def manifest_limit(self, object_id: bytes) -> int:
-        """Return the most bytes that the object's manifest can have. Raises :class:`NodeRefused` unless it is open and paid."""
+        """Return the most bytes that the object's manifest can have.
+
+        Raises :class:`NodeRefused` unless it is open and paid.
+        """
         record = self._open_record(object_id)
         return _MANIFEST_HEAD_BYTES + _HEADER_LIMIT_BYTES + 48 * record.n * record.matrices
 
     def accept_manifest(self, object_id: bytes, body: bytes) -> None:
         """Keep a manifest that equals the chain's record. Durable on return; its encoding is checked before signing."""
         record = self._open_record(object_id)
-        held = self._place(object_id, record)
+        held = self._place(record)
         known = self.state.object(object_id)
         if known == held and self.state.manifest(object_id) == body:
             return
@@ -150,8 +154,8 @@ class Intake:
     def accept_slice(self, object_id: bytes, index: int, data: bytes) -> None:
         """Keep one of the operator's own slices, durable on return.
 
-        Before the object is signed it is checked for canonical elements, and against its commitment together with all others at signing;
-        afterwards it is checked at once, and replaces only what is missing or damaged.
+        Before the object is signed it is checked for canonical elements, and against its commitment together with all
+        others at signing; afterwards it is checked at once, and replaces only what is missing or damaged.
         """
         known = self.known(object_id)
         self._check_own(object_id, known, index)
@@ -190,7 +194,7 @@ class Intake:
                 return bytes.fromhex(signed.signature)
             record = self._open_record(object_id)
             known = self.known(object_id)
-            if self._place(object_id, record) != known.held:
+            if self._place(record) != known.held:
                 raise NodeRefused(
                     f"Object 0x{object_id.hex()} is not what it was when its manifest was sent.",
                     hint="Send the manifest again.",
@@ -214,7 +218,8 @@ class Intake:
     def read_verified(self, object_id: bytes, index: int) -> bytes:
         """Return a slice of an object that was signed, hence verified; its checksum is checked.
 
-        Raises :class:`SliceNotFound` for a slice that is not here or was never verified, :class:`StoreCorrupted` for a damaged one.
+        Raises :class:`SliceNotFound` for a slice that is not here or was never verified, :class:`StoreCorrupted` for
+        a damaged one.
         """
         if self.state.signed(object_id) is None:
             raise SliceNotFound(
@@ -224,7 +229,7 @@ class Intake:
             return self.store.get(object_id, index)
         except StoreCorrupted:
             self.metrics.count("qanat_slices_corrupted_total")
-            log.error("slice damaged", object=object_id.hex(), slice=index)  # noqa: TRY400  (the caller decides what it means)
+            log.error("slice damaged", object=object_id.hex(), slice=index)  # noqa: TRY400  (an expected kind)
             raise
 
     # ---- checks
@@ -252,7 +257,7 @@ class Intake:
             )
         return record
 
-    def _place(self, object_id: bytes, record: ObjectRecord) -> HeldObject:
+    def _place(self, record: ObjectRecord) -> HeldObject:
         roster = self.views.roster(record.shard, record.roster)
         entry = roster.entry_of(self.config.operator)
         if entry is None:

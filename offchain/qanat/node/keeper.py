@@ -1,7 +1,7 @@
-"""What a node does that has no deadline in blocks: settling rewards, reporting misses, carrying out slashes, deleting what is over.
+"""What a node does without hurry: settling rewards, reporting misses, carrying out slashes, deleting what is over.
 
-Deleting obeys one rule (DESIGN §5.2): nothing goes before the last epoch whose population saw it is closed, nor, once signed, before the
-certification deadline plus finality. Everything is judged by the final block.
+Deleting obeys one rule (DESIGN §5.2): nothing goes before the last epoch whose population saw it is closed, nor, once
+signed, before the certification deadline plus finality. Everything is judged by the final block.
 """
 
 from __future__ import annotations

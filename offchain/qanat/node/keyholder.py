@@ -1,8 +1,8 @@
 """The key holder's part: data keys deposited by owners, released to licensees because the chain says so.
 
-A deposit stays sealed to the operator's sealing key. A release needs a license that is in force at the newest and at the newest final block,
-and the licensee's signature over license, holder, recipient key and deadline; it is recorded on chain before the key leaves
-(docs/decisions/0005), and recorded again should a reorganisation drop it.
+A deposit stays sealed to the operator's sealing key. A release needs a license that is in force at the newest and at
+the newest final block, and the licensee's signature over license, holder, recipient key and deadline; it is recorded
+on chain before the key leaves (docs/decisions/0005), and recorded again should a reorganisation drop it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 from eth_account import Account
-from eth_account.messages import encode_typed_data
+from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.address import to_checksum_address
 
 from qanat.chain.sender import Sender
@@ -116,7 +116,8 @@ class KeyHolder:
     def release(self, asset_id: int, asked: Any) -> bytes:
         """Return an asset's data key sealed to the licensee's recipient key, after recording the release on chain.
 
-        Raises :class:`NotLicensed`, :class:`InvalidSignature`, :class:`KeyUnavailable` (no key here; license not final yet).
+        Raises :class:`NotLicensed`, :class:`InvalidSignature`, :class:`KeyUnavailable` (no key here; license not
+        final yet).
         """
         license_id, recipient, deadline, signature = _request(asked)
         deposited = self.state.key(asset_id)
@@ -203,13 +204,8 @@ class KeyHolder:
         chain = self.views.chain
         licenses = chain.contract("Licenses").address
         request = key_request(chain.chain_id, licenses, license_id, self.config.operator, recipient, deadline)
-        signable = encode_typed_data(*request)
-        try:
-            recover: Any = Account.recover_message
-            if recover(signable, signature=signature) == record.licensee:
-                return
-        except Exception:  # noqa: BLE001, S110  many kinds for malformed bytes: then it may be a contract's signature
-            pass
+        if _recovered(encode_typed_data(*request), signature) == record.licensee:
+            return
         digest = self.views.chain.call(
             chain.contract("Licenses").functions.keyRequestDigest(license_id, self.config.operator, recipient, deadline)
         )
@@ -246,6 +242,15 @@ class KeyHolder:
                 f"The key of asset {asset_id} was not sealed to this operator, or for another asset or chain.",
                 asset_id=asset_id,
             ) from error
+
+
+def _recovered(signable: SignableMessage, signature: bytes) -> str | None:
+    """Return who signed, None where the bytes are no signature of a key: it may be a contract's."""
+    recover: Any = Account.recover_message
+    try:
+        return str(recover(signable, signature=signature))
+    except Exception:  # noqa: BLE001  (eth-account raises many kinds for malformed bytes)
+        return None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Signed requests: how an address asks a node for bytes (docs/protocol.md, "Signed request").
 
-``Authorization: Qanat address=0x…, time=<unix seconds>, signature=0x…`` with an EIP-191 signature over method, path, body and time, bound to
-chain and operator, so that it can be replayed neither elsewhere nor later than :data:`MAX_AGE_SECONDS`.
+``Authorization: Qanat address=0x…, time=<unix seconds>, signature=0x…`` with an EIP-191 signature over method, path,
+body and time, bound to chain and operator, so that it can be replayed neither elsewhere nor later than
+:data:`MAX_AGE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def verify_authorization(
     try:
         recover: Any = Account.recover_message
         signed_by = recover(encode_defunct(text=text), signature=bytes.fromhex(found[3][2:]))
-    except Exception as error:  # noqa: BLE001  eth-account raises many kinds for malformed signatures
+    except Exception as error:
         raise InvalidSignature("The request's signature is malformed.") from error
     if signed_by != address:
         raise InvalidSignature(f"The request is not signed by {address}.", address=address)

@@ -24,7 +24,10 @@ def save_sealing_key(path: str | Path, key: SealingKey, password: str, *, cost: 
 
 
 def load_sealing_key(path: str | Path, password: str) -> SealingKey:
-    """Read a key file. Raises :class:`FileUnreadable`, and :class:`WrongKeyFile` for a wrong password, kind or damage."""
+    """Read a key file.
+
+    Raises :class:`FileUnreadable`, and :class:`WrongKeyFile` for a wrong password, kind or damage.
+    """
     secret, public = read_keyfile(path, kind=KIND, password=password)
     key = SealingKey.from_bytes(secret)
     if key.public != public:
@@ -35,7 +38,8 @@ def load_sealing_key(path: str | Path, password: str) -> SealingKey:
 def key_context(chain_id: int, licenses: str, asset_id: int, recipient: str) -> SealContext:
     """Return what the data key of an asset is bound to when it is sealed to a recipient's account.
 
-    ``licenses``: address of the contract that says who is licensed. One key opens all objects of an asset, so no object is named.
+    ``licenses``: address of the contract that says who is licensed. One key opens all objects of an asset, so no
+    object is named.
     """
     return SealContext(
         chain_id=chain_id,

@@ -88,7 +88,7 @@ class Service:
             if not self.budget.take(object_id, matrix, row, limit, windows):
                 self.metrics.count("qanat_slices_withheld_total")
                 raise NodeRefused(
-                    f"Challenges of epoch {windows[0]} are open; at most {limit} rows of a matrix are served until they close.",
+                    f"Challenges of epoch {windows[0]} are open; until they close {limit} rows of a matrix are served.",
                     hint="Ask again after the deadline.",
                     status=429,
                     retry_after=max(1, round(self.follower.poll_seconds)),

@@ -1,14 +1,15 @@
 """What a node must not forget: manifests, what it signed, its duties, deposited keys, releases under way.
 
-Everything is in one LMDB environment; every write is durable when it returns. The order of writes, not their number, is what makes
-``kill -9`` harmless: a signature is written before it leaves, a manifest before its slices, a release before its key.
+Everything is in one LMDB environment; every write is durable when it returns. The order of writes, not their number,
+is what makes ``kill -9`` harmless: a signature is written before it leaves, a manifest before its slices, a release
+before its key.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +24,12 @@ _TABLES = ("objects", "manifests", "signatures", "duties", "keys", "releases", "
 
 @dataclass(frozen=True)
 class HeldObject:
-    """An object whose manifest the node took in, with the place in the roster that its operator has. Blocks are numbers.
+    """An object whose manifest the node took in, with the place in the roster that its operator has.
 
-    ``first_ticket`` … ``first_ticket + own_tickets - 1`` are the operator's tickets of ``tickets``. ``root``: the manifest's, hex.
+    Blocks are numbers.
+
+    ``first_ticket`` … ``first_ticket + own_tickets - 1`` are the operator's tickets of ``tickets``. ``root``: the
+    manifest's, hex.
     """
 
     shard: int
@@ -45,14 +49,14 @@ class HeldObject:
 
 @dataclass(frozen=True)
 class Signed:
-    """The one root that the node signed for an object: hex of root, of the certificate's digest, and of the signature."""
+    """The one root that the node signed for an object: hex of root, certificate's digest and signature."""
 
     root: str
     digest: str
     signature: str
 
 
-class DutyState(str, Enum):
+class DutyState(StrEnum):
     """Where the node is with an epoch."""
 
     WAITING = "waiting"  # not sealed yet
@@ -68,7 +72,10 @@ class DutyState(str, Enum):
 
 @dataclass(frozen=True)
 class Duty:
-    """One epoch of one shard. ``deadline``: last block in which an answer counts, 0 before sealing. ``transaction``: what was sent."""
+    """One epoch of one shard.
+
+    ``deadline``: last block in which an answer counts, 0 before sealing. ``transaction``: what was sent.
+    """
 
     shard: int
     epoch: int
@@ -80,7 +87,10 @@ class Duty:
 
 @dataclass(frozen=True)
 class DepositedKey:
-    """A data key sealed to the operator's sealing key, as its owner sent it. ``time``: unix seconds that the owner signed."""
+    """A data key sealed to the operator's sealing key, as its owner sent it.
+
+    ``time``: unix seconds that the owner signed.
+    """
 
     sealed: str
     owner: str

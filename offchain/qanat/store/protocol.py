@@ -39,8 +39,9 @@ class SliceStore(Protocol):
         """Keeps a slice, in place of an earlier one. Raises :class:`StoreError` when it cannot (disk full)."""
 
     def get(self, object_id: bytes, index: int) -> bytes:
-        """Returns a slice as it was put. Raises :class:`SliceNotFound`;
-        :class:`StoreCorrupted` when its checksum fails.
+        """Returns a slice as it was put.
+
+        Raises :class:`SliceNotFound`, and :class:`StoreCorrupted` when its checksum fails.
         """
 
     def has(self, object_id: bytes, index: int) -> bool:

@@ -1,0 +1,508 @@
+"""Nodes as real processes on a real chain: kills, restarts, damage, absence, interrupted clients, money arriving."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from qanat.chain.views import DutyStatus, ObjectStatus
+from qanat.client.disperse import Dispersal
+from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
+from qanat.client.store import StoredObject, store_file
+from qanat.devnet.anvil import Clock
+from qanat.devnet.corruption import flip_byte
+from qanat.devnet.network import Network, OperatorHost
+from qanat.errors import (
+    DecryptionFailed,
+    FileChanged,
+    FileUnreadable,
+    KeyUnavailable,
+    NotLicensed,
+    QuorumNotReached,
+    Refused,
+    WrongKeyFile,
+)
+from qanat.keys.recovery import RecoveryFile
+from qanat.store.lmdb_store import LmdbStore
+from tests.integration.local_network import ROOT, configure, go_to_epoch, running_network
+
+OPERATORS = 4
+SECONDS = 180.0
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, Clock]]:
+    """Four nodes, of which the first reports misses and carries out slashes."""
+    with running_network(tmp_path_factory.mktemp("network"), OPERATORS) as (network, clock):
+        yield network, clock
+
+
+@pytest.fixture
+def network(running: tuple[Network, Clock]) -> Network:
+    return running[0]
+
+
+@pytest.fixture
+def clock(running: tuple[Network, Clock]) -> Clock:
+    return running[1]
+
+
+@pytest.fixture(autouse=True)
+def everybody_up(network: Network) -> Iterator[None]:
+    """Every test begins with all nodes up."""
+    down = [host for host in network.hosts if host.child is None or not host.child.running]
+    if down:
+        network.start_nodes(down)
+    yield
+    for host in network.hosts:
+        if host.child is not None and host.child.running:
+            host.child.resume()
+
+
+def eventually(what: str, holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def store(network: Network, clock: Clock, path: Path, **options: Any) -> StoredObject:
+    """Store a file as the owner; any one operator may be down."""
+    settings = {"epochs": 1, "out_dir": path.parent, "tolerate_down": 1, "grace_seconds": 30.0, **options}
+    with clock.settling():
+        return store_file(
+            path,
+            chain=network.chain,
+            sender=network.actor("owner").session.sender,
+            shard=network.shard,
+            **settings,
+        )
+
+
+def make_file(folder: Path, size: int, name: str = "file") -> Path:
+    """Write a file that compresses badly."""
+    path = folder / name
+    chunks = [hashlib.sha256(f"{name} {number}".encode()).digest() for number in range(-(-size // 32))]
+    path.write_bytes(b"".join(chunks)[:size])
+    return path
+
+
+def fetch(network: Network, clock: Clock, stored: StoredObject, out: Path) -> bytes:
+    """Fetch with the recovery file."""
+    assert stored.recovery is not None
+    with clock.settling():
+        fetch_recovered(
+            stored.recovery,
+            chain=network.chain,
+            signer=network.actor("owner").session.signer,
+            out_path=out,
+            timeout_seconds=SECONDS,
+        )
+    return out.read_bytes()
+
+
+def answers(network: Network, epoch: int, *hosts: OperatorHost) -> bool:
+    """Whether these operators have answered."""
+    return all(network.views.duty(network.shard, epoch, host.address) is DutyStatus.ANSWERED for host in hosts)
+
+
+def begin(network: Network, clock: Clock, epoch: int) -> None:
+    """Go to an epoch and wait until a node seals it."""
+    go_to_epoch(network, clock, epoch)
+    eventually(f"epoch {epoch} is sealed", lambda: network.views.seed(network.shard, epoch).is_sealed)
+
+
+def status_of(host: OperatorHost, epoch: int) -> str:
+    """What a node says of an epoch."""
+    duties = {item["epoch"]: item["state"] for item in host.status()["duties"]}
+    return str(duties.get(epoch, ""))
+
+
+# ---- one node's process
+
+
+def test_a_taken_port_is_an_exit_code(network: Network) -> None:
+    """A second daemon on the port ends at once with 44, and says so."""
+    host = network.hosts[0]
+    done = run_node(host.config, network)
+    assert done.returncode == 44, done.stderr
+    assert str(host.port) in done.stderr
+
+
+def test_a_wrong_passphrase_is_an_exit_code(network: Network, tmp_path: Path) -> None:
+    """63, before anything is touched."""
+    done = run_node(network.hosts[0].config, network, QANAT_PASSPHRASE="not it")
+    assert done.returncode == 63, done.stderr
+
+
+def test_two_daemons_never_share_a_folder(network: Network, tmp_path: Path) -> None:
+    """Another port, the same data: refused, since both could sign."""
+    host = network.hosts[0]
+    settings = json.loads(host.config.read_text())
+    settings["port"] = free_port()
+    other = host.config.with_name("other.json")
+    other.write_text(json.dumps(settings))
+    done = run_node(other, network)
+    assert done.returncode == 50, done.stderr
+    other.unlink()
+
+
+def test_sigterm_ends_a_node_well(network: Network) -> None:
+    """Exit code 0, quickly, and the next start finds everything."""
+    host = network.hosts[1]
+    before = host.status()
+    started = time.monotonic()
+    os.kill(host.process.pid, signal.SIGTERM)
+    assert host.process.process.wait(30) == 0
+    assert time.monotonic() - started < 25
+    network.start_nodes([host])
+    after = host.status()
+    assert {name: after[name] for name in ("objects", "signed", "slices")} == {
+        name: before[name] for name in ("objects", "signed", "slices")
+    }
+
+
+def run_node(config: Path, network: Network, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a daemon that is expected to end by itself."""
+    command = [str(Path(sys.executable).with_name("qanat")), "node", "--config", str(config)]
+    return subprocess.run(
+        command,
+        env={**os.environ, **network.environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    from qanat.devnet.processes import assign_ports
+
+    return assign_ports(1)[0]
+
+
+# ---- storing and fetching
+
+
+def test_a_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Several matrices, nothing of it in plain with any node; progress is told; only the recovery file is left."""
+    path = make_file(tmp_path, 700_000)
+    told: list[tuple[str, int, int]] = []
+    stored = store(network, clock, path, progress=lambda *what: told.append(what))
+    assert stored.sha256 == hashlib.sha256(path.read_bytes()).digest()
+    assert len(stored.signers) == OPERATORS
+    assert stored.absent == {}
+    assert network.views.object(stored.object_id).status is ObjectStatus.CERTIFIED
+    assert {stage for stage, _, _ in told} == {"encode", "send", "sign"}
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "file.recovery.json"]
+    assert fetch(network, clock, stored, tmp_path / "back") == path.read_bytes()
+    stranger = network.actor("stranger").session.signer
+    with clock.settling():
+        taken = fetch_object(stored.object_id, chain=network.chain, signer=stranger, out_path=tmp_path / "cipher")
+    assert taken.sha256 == stored.manifest.content_hash
+    assert path.read_bytes()[:32] not in (tmp_path / "cipher").read_bytes()
+    with pytest.raises(WrongKeyFile):
+        fetch_recovered(stored.recovery, chain=network.chain, signer=stranger, out_path=tmp_path / "no")
+    with pytest.raises(DecryptionFailed):
+        fetch_object(
+            stored.object_id, chain=network.chain, signer=stranger, out_path=tmp_path / "no", data_key=bytes(32)
+        )
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_empty_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Zero bytes, encrypted and plain."""
+    path = make_file(tmp_path, 0)
+    stored = store(network, clock, path)
+    assert fetch(network, clock, stored, tmp_path / "back") == b""
+    plain = store(network, clock, path, encrypt=False, name="plain")
+    assert plain.recovery is None
+    with clock.settling():
+        signer = network.actor("stranger").session.signer
+        fetch_object(plain.object_id, chain=network.chain, signer=signer, out_path=tmp_path / "p")
+    assert (tmp_path / "p").read_bytes() == b""
+
+
+def test_nothing_is_paid_when_it_cannot_work(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Unreadable, changed while read, declined: an error before any transaction, nothing half-written."""
+    owner = network.actor("owner")
+    before = network.views.nonce(owner.address)
+    with pytest.raises(FileUnreadable):
+        store(network, clock, tmp_path / "missing")
+    with pytest.raises(FileUnreadable):
+        store(network, clock, tmp_path, name="folder")
+    path = make_file(tmp_path, 400_000)
+
+    def change(stage: str, done: int, _all: int) -> None:
+        if stage == "encode" and done:
+            with path.open("ab") as file:
+                file.write(b"more")
+
+    with pytest.raises(FileChanged):
+        store(network, clock, path, progress=change)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file"]
+    with pytest.raises(Refused):
+        store(network, clock, path, confirm=lambda _quote: False)
+    assert network.views.nonce(owner.address) == before
+
+
+def test_an_interrupted_storing_goes_on_and_pays_once(
+    network: Network, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after encoding, right after the payment left, and after signing: one payment in all."""
+    from qanat.client import store as module
+
+    owner = network.actor("owner")
+    sender = owner.session.sender
+    token = network.parameters.payment_token
+    balance = network.chain.call(network.chain.token(token).functions.balanceOf(owner.address))
+    nonce = network.views.nonce(owner.address)
+    path = make_file(tmp_path, 300_000)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_arguments: object, **_options: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Storing, "open", die)
+        with pytest.raises(Killed):
+            store(network, clock, path)
+    recovery = (tmp_path / "file.recovery.json").read_bytes()
+    real = sender.send
+
+    def send_and_die(function: Any, *arguments: Any, **options: Any) -> Any:
+        receipt = real(function, *arguments, **options)
+        if function.fn_name.startswith("open"):
+            raise Killed
+        return receipt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sender, "send", send_and_die)
+        with pytest.raises(Killed):
+            store(network, clock, path)
+    assert network.views.nonce(owner.address) == nonce + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Storing, "certify", die)
+        with pytest.raises(Killed):
+            store(network, clock, path)
+    asked: list[int] = []
+
+    def nobody_is_asked(*_arguments: object, **options: Any) -> Dispersal:
+        asked.append(len(options["known"]))
+        return Dispersal(signatures=dict(options["known"]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "disperse", nobody_is_asked)
+        stored = store(network, clock, path)
+    assert asked == [OPERATORS]
+    assert stored.resumed
+    assert network.views.nonce(owner.address) == nonce + 1
+    after = network.chain.call(network.chain.token(token).functions.balanceOf(owner.address))
+    assert balance - after == stored.payment
+    assert (tmp_path / "file.recovery.json").read_bytes() == recovery
+    assert RecoveryFile.load(tmp_path / "file.recovery.json").object_id == stored.object_id
+    assert fetch(network, clock, stored, tmp_path / "back") == path.read_bytes()
+
+
+def test_too_few_operators_is_told_and_can_be_finished_later(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Two of four are down: who and why; with them up again the same payment is certified."""
+    path = make_file(tmp_path, 100_000)
+    for host in network.hosts[:2]:
+        host.process.kill()
+    with pytest.raises(QuorumNotReached) as found:
+        store(network, clock, path, timeout_seconds=15.0)
+    assert set(found.value.data["reasons"]) == {host.address for host in network.hosts[:2]}
+    nonce = network.views.nonce(network.actor("owner").address)
+    network.start_nodes(network.hosts[:2])
+    stored = store(network, clock, path)
+    assert stored.resumed
+    assert network.views.nonce(network.actor("owner").address) == nonce
+    assert fetch(network, clock, stored, tmp_path / "back") == path.read_bytes()
+
+
+def test_an_object_that_was_not_certified_in_time_is_refunded(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """After the epoch the storage fee comes back, all but the intake; the nodes delete what they took in."""
+    path = make_file(tmp_path, 100_000)
+    for host in network.hosts[:2]:
+        host.process.kill()
+    with pytest.raises(QuorumNotReached) as found:
+        store(network, clock, path, timeout_seconds=10.0)
+    object_id = found.value.data["object_id"]
+    witness = network.hosts[2]
+    assert witness.status()["objects"] >= 1
+    clock.mine_to(found.value.data["deadline"] + 5)
+    with pytest.raises(QuorumNotReached, match="taken back"):
+        store(network, clock, path)
+    assert network.views.object(object_id).status is ObjectStatus.FAILED
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file"]
+    clock.mine(30)
+    eventually(
+        "the node deletes it",
+        lambda: httpx.get(f"{witness.url}/objects/0x{object_id.hex()}/manifest", trust_env=False).status_code == 404,
+    )
+
+
+# ---- duties
+
+
+def test_a_killed_node_loses_nothing_and_misses_nothing(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """kill -9 after signing and again while its challenge is open: same signature, all slices, an answer in time."""
+    path = make_file(tmp_path, 300_000)
+    stored = store(network, clock, path, epochs=2)
+    host = network.hosts[2]
+    sign = f"{host.url}/objects/0x{stored.object_id.hex()}/signature"
+    signature = httpx.post(sign, trust_env=False, timeout=30).json()
+    slices = host.status()["slices"]
+    host.process.kill()
+    network.start_nodes([host])
+    assert httpx.post(sign, trust_env=False, timeout=30).json() == signature
+    assert host.status()["slices"] == slices
+    host.process.kill()
+    begin(network, clock, stored.first_epoch)
+    network.start_nodes([host])
+    eventually("all answer", lambda: answers(network, stored.first_epoch, *network.hosts))
+    clock.mine_to(network.views.seed(network.shard, stored.first_epoch).deadline + 3)
+    eventually("it is settled", lambda: status_of(host, stored.first_epoch) == "settled")
+    epoch = stored.first_epoch + 1
+    begin(network, clock, epoch)
+    eventually("all answer again", lambda: answers(network, epoch, *network.hosts))
+    sent = [
+        event
+        for event in network.chain.contract("Audits").events.Answered().get_logs(from_block=0)
+        if event["args"]["operator"] == host.address
+    ]
+    assert len({event["args"]["epoch"] for event in sent}) == len(sent)
+
+
+def test_operators_and_restakers_are_paid(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """After an answered epoch the operator can claim; intake too; without anybody's doing but the nodes'."""
+    token = network.parameters.payment_token
+    host = network.hosts[3]
+    before = network.views.claimable(token, host.address)
+    stored = store(network, clock, make_file(tmp_path, 200_000))
+    begin(network, clock, stored.first_epoch)
+    eventually("it answers", lambda: answers(network, stored.first_epoch, host))
+    clock.mine_to(network.views.seed(network.shard, stored.first_epoch).deadline + 3)
+    views, shard = network.views, network.shard
+    eventually("it is settled", lambda: views.is_settled(shard, stored.first_epoch, host.address))
+    eventually("it can claim", lambda: network.views.claimable(token, host.address) > before)
+
+
+def test_a_missing_signer_has_no_duty_for_that_object(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """One operator is down while a file is stored: the others answer with its absence proven; it owes nothing."""
+    absent = network.hosts[3]
+    absent.process.kill()
+    stored = store(network, clock, make_file(tmp_path, 300_000), grace_seconds=1.0, tolerate_down=1, target=0.99)
+    assert set(stored.absent) == {absent.address}
+    network.start_nodes([absent])
+    begin(network, clock, stored.first_epoch)
+    signers = [host for host in network.hosts if host is not absent]
+    eventually("the signers answer", lambda: answers(network, stored.first_epoch, *signers))
+    assert network.views.held_rows(network.shard, stored.first_epoch, absent.address) == 0
+    assert fetch(network, clock, stored, tmp_path / "back") == (tmp_path / "file").read_bytes()
+
+
+def test_damage_is_found_and_a_miss_is_reported_and_slashed(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """A flipped byte in a drawn slice: no answer is sent; a node that reports carries the slash through."""
+    reporter, damaged = network.hosts[0], network.hosts[1]
+    configure(reporter, report=True)
+    reporter.process.stop()
+    network.start_nodes([reporter])
+    stored = store(network, clock, make_file(tmp_path, 300_000))
+    epoch = stored.first_epoch
+    damaged.process.pause()
+    manifest = stored.manifest
+    for index in range(manifest.count):
+        flip_if_held(damaged, stored.object_id, index)
+    go_to_epoch(network, clock, epoch)
+    eventually("it is sealed", lambda: network.views.seed(network.shard, epoch).is_sealed)
+    damaged.process.resume()
+    eventually("it sees the damage", lambda: status_of(damaged, epoch) == "unable")
+    others = [host for host in network.hosts if host is not damaged]
+    eventually("the others answer", lambda: answers(network, epoch, *others))
+    bond = network.views.bond(damaged.address, network.shard)
+    clock.mine_to(network.views.seed(network.shard, epoch).deadline + 2)
+    eventually("it is reported", lambda: network.views.duty(network.shard, epoch, damaged.address) is DutyStatus.MISSED)
+    clock.mine(8)
+    eventually("it is slashed", lambda: network.views.bond(damaged.address, network.shard) < bond)
+    assert network.views.pending_slashes(damaged.address) == 0
+    # its damaged slices are served to nobody, and the file is still whole
+    assert fetch(network, clock, stored, tmp_path / "back") == (tmp_path / "file").read_bytes()
+
+
+def flip_if_held(host: OperatorHost, object_id: bytes, index: int) -> None:
+    """Flip a byte of a slice where the node holds it."""
+    from qanat.errors import SliceNotFound
+
+    try:
+        flip_byte(host.slices, object_id, index)
+    except SliceNotFound:
+        return
+
+
+# ---- licenses
+
+
+def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Minted, deposited, bought, released, fetched, with the release on chain; strangers are refused at every step."""
+    path = make_file(tmp_path, 150_000)
+    stored = store(network, clock, path, epochs=2)
+    owner, licensee, stranger = (network.actor(role) for role in ("owner", "licensee", "stranger"))
+    holder = network.hosts[0].address
+    with clock.settling():
+        minted = owner.run("mint", recovery=stored.recovery, key_holder=holder)
+        asset = int(minted["asset"])
+        offer = owner.run("offer", asset=asset, price="25", purposes="train", days=365.0)
+        bought = licensee.run("license", offer=int(offer["offer"]), max_price="25")
+        license_id = int(bought["license"])
+        for person, number in ((stranger, license_id), (licensee, license_id + 1000)):
+            with pytest.raises((NotLicensed, KeyUnavailable)):
+                request_key(asset, number, chain=network.chain, signer=person.session.signer, timeout_seconds=20)
+        assert network.views.license(license_id).released_at == 0
+        done = fetch_asset(
+            asset,
+            license_id,
+            chain=network.chain,
+            signer=licensee.session.signer,
+            out_path=tmp_path / "licensed",
+            timeout_seconds=SECONDS,
+        )
+        assert done.decrypted
+        with pytest.raises(Exception, match="does not own asset"):
+            deposit_key(asset, bytes(32), chain=network.chain, signer=stranger.session.signer, key_holder=holder)
+    assert (tmp_path / "licensed").read_bytes() == path.read_bytes()
+    assert network.views.license(license_id).released_at > 0
+
+
+# ---- the end
+
+
+def test_what_is_over_is_deleted(network: Network, clock: Clock) -> None:
+    """After the last term nothing is left with the nodes but what they signed, and nothing went before."""
+    indexed = [host.status()["objects"] for host in network.hosts]
+    assert max(indexed) > 0
+    clock.mine(150)
+    for host in network.hosts:
+        eventually("it deletes what is over", lambda host=host: host.status()["slices"] == 0)  # type: ignore[misc]
+        assert host.status()["signed"] > 0
+    host = network.hosts[0]
+    host.process.stop()
+    kept = LmdbStore(host.slices)
+    assert kept.usage().slices == 0
+    kept.close()
