@@ -104,10 +104,10 @@ def _refund(session: Session, number: int) -> Outcome:
     session.sender.estimate(call)
     session.confirm(f"Take back what license {number} would have paid at a key release that never came", [])
     receipt = session.sender.send(call)
+    from web3.logs import DISCARD
+
     amount = sum(
         int(item["args"]["amount"])
-        from web3.logs import DISCARD
-
         for item in licenses.events.LicenseRefunded().process_receipt(receipt, errors=DISCARD)
     )
     token = session.views.license(number).token
