@@ -115,7 +115,8 @@ contract Rewards is IRewards {
         address token = _tokenOf(shard);
         if (toOperator != 0) payments.move(token, _feeKey(shard), payments.personAccount(operator), toOperator);
         if (amount > toOperator) {
-            IRestaking restaking = IRestaking(DIRECTORY.module(ModuleNames.RESTAKING));
+            // The Restaking that holds the shard's stake, whatever newer one stands in the directory.
+            IRestaking restaking = IRestaking(_shards().restakingOf(shard));
             bytes32 account = payments.moduleAccount(address(restaking), RESTAKERS_KEY);
             payments.move(token, _feeKey(shard), account, amount - toOperator);
             restaking.bookReward(operator, shard, token, amount - toOperator);

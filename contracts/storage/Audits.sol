@@ -326,9 +326,9 @@ contract Audits is IAudits {
         if (duty.held == 0) revert NoDuty(shard, epoch, operator);
 
         _setStatus(shard, epoch, operator, DutyStatus.Missed);
-        slashId = IRestaking(DIRECTORY.module(ModuleNames.RESTAKING)).queueSlash(
-            shard, _slashRoster(duty), operator, epoch, msg.sender
-        );
+        // The Restaking that holds the shard's bonds, whatever newer one stands in the directory.
+        IRestaking restaking = IRestaking(_shards().restakingOf(shard));
+        slashId = restaking.queueSlash(shard, _slashRoster(duty), operator, epoch, msg.sender);
         emit MissReported(shard, epoch, operator, msg.sender, slashId);
     }
 

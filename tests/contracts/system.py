@@ -233,6 +233,7 @@ class System:
         self.enrolled: list[Operator] = []
         self.data: dict[bytes, Data] = {}
         self.absent: dict[bytes, list[int]] = {}
+        self.snapshots: dict[Any, draws.Snapshot] = {}
 
     # -- set-up
 
@@ -407,8 +408,17 @@ class System:
         return self.audits.seal(self.shard, epoch, self.header(seed_block), sender=sender or self.governor)
 
     def snapshot_of(self, operator: Any, epoch: int) -> draws.Snapshot:
-        """Return an operator's snapshot as `qanat.chain.draws` takes it, read from the views."""
+        """Return an operator's snapshot as `qanat.chain.draws` takes it, read from the views.
+
+        It is a function of the state at B_e, so it is kept under that block's hash.
+        """
         frozen = self.shards.frozenBlockOf(self.shard, epoch)
+        key = (self.shard, epoch, _address(operator), chain.blocks[frozen].hash)
+        if key not in self.snapshots:
+            self.snapshots[key] = self._snapshot_of(operator, epoch, frozen)
+        return self.snapshots[key]
+
+    def _snapshot_of(self, operator: Any, epoch: int, frozen: int) -> draws.Snapshot:
         first, last = self.shards.rostersLiveIn(self.shard, epoch)
         places = []
         for roster in range(first, last + 1):
@@ -423,7 +433,10 @@ class System:
             rows = self.objects.tally(self.shard, roster, epoch).rows
             rows -= self.objects.excludedTally(self.shard, roster, operator, epoch).rows
             listed = self.objects.listedRows(self.shard, roster, epoch)
-            buckets = tuple(draws.Bucket(count, self.listings(roster, bucket)) for bucket, count in enumerate(listed))
+            buckets = tuple(
+                draws.Bucket(count, self.listings(roster, bucket) if count else [])
+                for bucket, count in enumerate(listed)
+            )
             places.append(
                 draws.Place(
                     roster, head.tickets, index, entry.firstTicket, entry.tickets, entry.tickets * rows, buckets
@@ -457,18 +470,20 @@ class System:
         context = draws.draw_context(chain.chain_id, self.audits.address, self.shard, epoch, seed, _address(operator))
         return draws.Draw.of(context, self.snapshot_of(operator, epoch), self.parameters["samples"])
 
-    def reads(self, operator: Any, epoch: int) -> list[draws.Read]:
-        """Return the positions that an operator must show."""
-        return draws.follow(self.draw(operator, epoch), epoch, lambda listed: self.absent[listed.object_id])
+    def reads(self, operator: Any, epoch: int, draw: draws.Draw | None = None) -> list[draws.Read]:
+        """Return the positions that an operator must show, following its own draw unless told another."""
+        chosen = draw or self.draw(operator, epoch)
+        return draws.follow(chosen, epoch, lambda listed: self.absent[listed.object_id])
 
-    def response(self, operator: Any, epoch: int) -> Response:
-        """Return an operator's honest answer."""
+    def response(self, operator: Any, epoch: int, draw: draws.Draw | None = None) -> Response:
+        """Return an operator's honest answer (or, to another draw, one that isn't)."""
+        chosen = draw or self.draw(operator, epoch)
         return build_response(
             self.shard,
             epoch,
             _address(operator),
-            self.reads(operator, epoch),
-            self.draw(operator, epoch).context,
+            self.reads(operator, epoch, chosen),
+            chosen.context,
             manifest_of=self.data.__getitem__,
             slice_of=lambda object_id, index: self.data[object_id].slices[index],
         )
