@@ -20,6 +20,18 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep Ape from tracing, naming and printing every call of every revert that a test expects: most of a test's time.
+
+    `APE_TRACES=1 make contracts` brings the traces back.
+    """
+    if not config.pluginmanager.hasplugin("ape_test") or os.environ.get("APE_TRACES"):
+        return
+    from ape_ethereum.trace import Trace
+
+    Trace.show = lambda self, *args, **kwargs: None
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """Return the checkout's root folder."""

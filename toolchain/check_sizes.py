@@ -1,4 +1,4 @@
-"""Shows the size of every contract that is deployed, and fails if one is over EIP-170's limit (run by `make compile`)."""
+"""Shows the size of every contract that is deployed, and fails if one is over EIP-170's limit (`make compile`)."""
 
 from __future__ import annotations
 

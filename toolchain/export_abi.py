@@ -1,10 +1,10 @@
 """Writes the ABIs of the compiled contracts into the Python package, one file per contract (`make abi`).
 
     python toolchain/export_abi.py           # write offchain/qanat/chain/abi/<Contract>.json, remove stale ones
-    python toolchain/export_abi.py --check   # exit 1, naming the files, if the committed ones aren't what the contracts say
+    python toolchain/export_abi.py --check   # exit 1, naming the files, if committed ones aren't what contracts say
 
-Reads what `ape compile` built, so compile first (the make targets do). Files are stable: entries sorted by kind, name and types, one
-a line, so that a change of an interface shows as a change of that line. Test doubles are left out.
+Reads what `ape compile` built, so compile first (the make targets do). Files are stable: entries sorted by kind, name
+and types, one a line, so that a change of an interface shows as a change of that line. Test doubles are left out.
 """
 
 from __future__ import annotations

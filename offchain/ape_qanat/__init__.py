@@ -1,11 +1,12 @@
 """Lets `ape` find the pinned compiler and the pinned Anvil without shell variables.
 
-Ape imports every installed distribution whose name begins with `ape-`, before it compiles or connects. Importing this one from a
-checkout points py-solc-x at `toolchain/solcx/` and puts Anvil's own binary folder first on `PATH`. (Started through npm's launcher
-in `node_modules/.bin`, Anvil would be a grandchild that outlives the process that asked for it.) Outside a checkout it does nothing.
+Ape imports every installed distribution whose name begins with `ape-`, before it compiles or connects. Importing this
+one from a checkout points py-solc-x at `toolchain/solcx/` and puts Anvil's own binary folder first on `PATH`. (Started
+through npm's launcher in `node_modules/.bin`, Anvil would be a grandchild that outlives the process that asked for it.)
+Outside a checkout it does nothing.
 
 Environment:
-    QANAT_NATIVE_SOLC=1: leave the compiler to py-solc-x, which downloads the native one: compiles about three times faster.
+    QANAT_NATIVE_SOLC=1: leave the compiler to py-solc-x, which downloads the native one.
     SOLCX_BINARY_PATH: when already set, it is kept.
 """
 
@@ -25,7 +26,7 @@ _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "
 
 
 def checkout_root() -> Path | None:
-    """Return the checkout that this package runs from (or that the working directory lies in), `None` outside of one."""
+    """Return the checkout that this package, or the working directory, lies in, `None` outside of one."""
     here = Path(__file__).resolve()
     for folder in (*here.parents, Path.cwd(), *Path.cwd().parents):
         if (folder / "toolchain" / "solcx").is_dir() and (folder / "ape-config.yaml").is_file():
@@ -34,12 +35,12 @@ def checkout_root() -> Path | None:
 
 
 def anvil_folder(root: Path) -> Path | None:
-    """Return the folder that holds Anvil's own executable for this platform, `None` if it isn't installed under `root`."""
+    """Return the folder of Anvil's own executable for this platform, `None` if `root` has none."""
     return _binary_folder(root, "anvil")
 
 
 def forge_folder(root: Path) -> Path | None:
-    """Return the folder that holds forge's own executable for this platform, `None` if it isn't installed under `root`."""
+    """Return the folder of forge's own executable for this platform, `None` if `root` has none."""
     return _binary_folder(root, "forge")
 
 

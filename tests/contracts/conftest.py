@@ -1,4 +1,4 @@
-"""Actors of the contract tests. Each is an Anvil account with money and no history; each test runs on its own snapshot."""
+"""Actors of the contract tests: Anvil accounts with money and no history. Each test runs on its own snapshot."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """The one way in which tests expect a contract to revert.
 
-`ape.reverts` takes *any* revert for the one asked for, and passes over misspelt argument names. `reverts_with` reads the raw revert
-data itself and accepts nothing but the error named, encoded canonically, with the arguments given.
+`ape.reverts` takes *any* revert for the one asked for, and passes over misspelt argument names. `reverts_with` reads
+the raw revert data itself and accepts nothing but the error named, encoded canonically, with the arguments given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import ape
 from ape.exceptions import TransactionError
@@ -28,15 +28,15 @@ class reverts_with:  # noqa: N801 (reads as a verb: `with reverts_with(...)`)
             objects.certify(object_id, sender=owner)
 
     Args:
-        error: an error of any contract or interface of the project (`project.IObjects.ObjectUnknown`, `objects.ObjectUnknown`),
-            or its `ErrorABI`.
-        arguments: expected values by name; those not given are not compared. Accounts and contracts stand for their address,
-            hex strings for bytes, dictionaries or sequences for structs.
+        error: an error of any contract or interface of the project (`project.IObjects.ObjectUnknown`,
+            `objects.ObjectUnknown`), or its `ErrorABI`.
+        arguments: expected values by name; those not given are not compared. Accounts and contracts stand for their
+            address, hex strings for bytes, dictionaries or sequences for structs.
 
     Raises:
         TypeError: at once, for something that isn't an error, or an argument that the error doesn't have.
-        AssertionError: for no revert, any other revert, data not encoded as the ABI says, or a different value. Exceptions that
-            are no reverts pass through.
+        AssertionError: for no revert, any other revert, data not encoded as the ABI says, or a different value.
+            Exceptions that are no reverts pass through.
 
     After the block, `.values` of the object bound by `as` holds all decoded arguments by name.
     """
@@ -58,7 +58,7 @@ class reverts_with:  # noqa: N801 (reads as a verb: `with reverts_with(...)`)
         }
         self.values: dict[str, Any] = {}
 
-    def __enter__(self) -> reverts_with:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -134,7 +134,7 @@ def _describe(data: bytes, problem: BaseException) -> str:
 
 
 def _canonical(abi: ABIType, value: Any, where: str) -> Any:
-    """Return `value` in the one form in which values of the ABI type are compared; TypeError if it can't be of that type."""
+    """Return `value` in the one form in which values of the ABI type are compared; TypeError if it isn't one."""
     return _canonical_as(str(abi.type), abi.components, value, where)
 
 
@@ -152,7 +152,7 @@ def _canonical_as(kind: str, components: Sequence[ABIType] | None, value: Any, w
         return tuple(_canonical(field, item, where) for field, item in zip(fields, value, strict=True))
     if kind == "address":
         value = getattr(value, "address", value)
-        _check(isinstance(value, str) and len(value) == 42, kind, value, where)  # noqa: PLR2004
+        _check(isinstance(value, str) and len(value) == 42, kind, value, where)
         return value.lower()
     if kind.startswith("bytes"):
         if isinstance(value, str):
