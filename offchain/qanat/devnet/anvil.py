@@ -95,8 +95,9 @@ class Clock:
     """Mines the blocks of a chain that does not mine by itself. Start with :meth:`start`, end with :meth:`stop`.
 
     It mines a block when a transaction waits. Inside :meth:`settling` it lets a few empty blocks follow each such
-    block, so that it becomes final; otherwise no block passes in which nothing happens. Inside :meth:`gathering` it waits a
-    while for other transactions to share the block, so that answers and settlements of many nodes use few blocks.
+    block, so that it becomes final; otherwise no block passes in which nothing happens. Inside :meth:`gathering` it
+    waits a while for other transactions to share the block, so that answers and settlements of many nodes use few
+    blocks.
     """
 
     #: Empty blocks that make a block final on Anvil with one slot an epoch.

@@ -18,6 +18,7 @@ import httpx
 
 from qanat.chain.connection import Chain
 from qanat.chain.deployment import Deployment
+from qanat.chain.signer import KeySigner
 from qanat.chain.views import Roster, ShardParameters, Views
 from qanat.devnet.actors import Actor, account_number
 from qanat.devnet.anvil import Clock
@@ -27,6 +28,7 @@ from qanat.errors import NodeUnreachable, ScenarioFailed
 __all__ = ["Network", "OperatorHost", "wait_until"]
 
 RESTAKERS = 3
+_LIGHT_SCRYPT = 1 << 12
 PASSPHRASE = "devnet"  # noqa: S105 (guards keys that guard nothing)
 _READY_SECONDS = 180.0
 _HTTP = httpx.Client(trust_env=False, verify=False)  # noqa: S501 (loopback, plain HTTP)
@@ -171,6 +173,11 @@ class Network:
     def add_hosts(self, count: int) -> None:
         """Give each operator a folder and a port."""
         self.find_hosts(assign_ports(count))
+        for host in self.hosts:
+            # the library's default cost takes seconds for a key that guards nothing here
+            keys = host.folder / "keys"
+            keys.mkdir(parents=True, mode=0o700)
+            KeySigner.create().save_keyfile(keys / "responder.json", PASSPHRASE, iterations=_LIGHT_SCRYPT)
 
     def find_hosts(self, ports: Sequence[int]) -> None:
         """Give operators the folders and ports of an earlier start."""
