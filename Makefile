@@ -47,10 +47,10 @@ abi: compile ## write the contracts' ABIs into the Python package
 	@$(BIN)/python toolchain/export_abi.py
 
 .PHONY: demo devnet
-demo: setup ## the main job: FILE=path (default: a dataset), OPERATORS=6 (at least 4)
+demo: compile ## the main job: FILE=path (default: a dataset), OPERATORS=6 (at least 4)
 	@$(call need,scripts/demo.py)
 	@$(BIN)/ape run demo --operators '$(OPERATORS)' $(if $(FILE),--file '$(FILE)')
-devnet: setup ## leave chain, contracts and nodes running; Ctrl-C stops, the next start resumes
+devnet: compile ## leave chain, contracts and nodes running; Ctrl-C stops, the next start resumes
 	@$(call need,scripts/devnet.py)
 	@$(BIN)/ape run devnet --operators '$(OPERATORS)'
 
