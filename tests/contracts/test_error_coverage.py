@@ -44,8 +44,8 @@ def declared() -> dict[str, set[str]]:
 class Named:
     """What a test file names.
 
-    `errors`: attributes and single words in quotes, as in `payments.X` and `getattr(payments, "X")`; a bare name would be
-    Python's own error. `words`: those and all other names.
+    `errors`: attributes and single words in quotes, as in `payments.X` and `getattr(payments, "X")`; a bare name is
+    an error of Python. `words`: those and all other names.
     """
 
     errors: frozenset[str]
