@@ -11,7 +11,7 @@ import {IRewards} from "../interfaces/IRewards.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
-import {DutyStatus, ObjectRecord, ObjectStatus, RosterHead, Tally} from "../types/Types.sol";
+import {DutyStatus, ObjectRecord, ObjectStatus, RosterHead, ShardParameters, Tally} from "../types/Types.sol";
 
 /// @title Rewards
 /// @notice Knows which storage fees were settled, claimed or returned. The tokens lie in Payments, one account a shard.
@@ -45,6 +45,13 @@ contract Rewards is IRewards {
     mapping(bytes32 objectId => mapping(address operator => mapping(uint256 word => uint256))) private _unproven;
     mapping(bytes32 objectId => mapping(uint256 word => uint256)) private _void;
     mapping(uint32 shard => mapping(uint32 roster => mapping(address operator => uint256))) private _intakeClaimed;
+    mapping(uint32 shard => Terms) private _terms;
+
+    /// One slot: what of a shard's parameters is asked for at each payment. They never change, so they are read once.
+    struct Terms {
+        address token;
+        uint16 unprovenToPayerBps;
+    }
 
     /// What `settle` gathers over the rosters.
     struct Settlement {
@@ -73,7 +80,7 @@ contract Rewards is IRewards {
         onlyObjects
     {
         emit FeesBooked(objectId, shard, storageFee, intakeFee);
-        _payments().collect(_tokenOf(shard), payer, _feeKey(shard), storageFee + intakeFee);
+        _payments().collect(_termsOf(shard).token, payer, _feeKey(shard), storageFee + intakeFee);
     }
 
     /// @inheritdoc IRewards
@@ -112,7 +119,7 @@ contract Rewards is IRewards {
         emit EpochSettled(shard, epoch, operator, amount, toOperator);
 
         IPayments payments = _payments();
-        address token = _tokenOf(shard);
+        address token = _termsOf(shard).token;
         if (toOperator != 0) payments.move(token, _feeKey(shard), payments.personAccount(operator), toOperator);
         if (amount > toOperator) {
             // The Restaking that holds the shard's stake, whatever newer one stands in the directory.
@@ -189,7 +196,7 @@ contract Rewards is IRewards {
         _mark(returned, epoch);
         uint256 tickets = shards.rosterEntry(object.shard, object.roster, index).tickets;
         uint256 fee = tickets * _feePerTicket(object, head.tickets);
-        uint256 toPayer = fee * shards.parametersOf(object.shard).unprovenToPayerBps / BPS;
+        uint256 toPayer = fee * _termsOf(object.shard).unprovenToPayerBps / BPS;
         emit UnprovenReturned(objectId, epoch, operator, toPayer, fee - toPayer);
 
         _pay(object.shard, object.owner, toPayer, fee - toPayer);
@@ -270,8 +277,9 @@ contract Rewards is IRewards {
 
     /// Moves amounts from the shard's fees to a person and to the repair fund.
     function _pay(uint32 shard, address person, uint256 amount, uint256 toRepairFund) private {
+        if (amount == 0 && toRepairFund == 0) return;
         IPayments payments = _payments();
-        address token = _tokenOf(shard);
+        address token = _termsOf(shard).token;
         if (amount != 0) payments.move(token, _feeKey(shard), payments.personAccount(person), amount);
         if (toRepairFund != 0) payments.move(token, _feeKey(shard), repairAccount(shard), toRepairFund);
     }
@@ -305,8 +313,12 @@ contract Rewards is IRewards {
         marks[epoch / BITS_PER_WORD] |= 1 << (epoch % BITS_PER_WORD);
     }
 
-    function _tokenOf(uint32 shard) private view returns (address) {
-        return _shards().parametersOf(shard).paymentToken;
+    function _termsOf(uint32 shard) private returns (Terms memory terms) {
+        terms = _terms[shard];
+        if (terms.token != address(0)) return terms;
+        ShardParameters memory parameters = _shards().parametersOf(shard);
+        terms = Terms({token: parameters.paymentToken, unprovenToPayerBps: parameters.unprovenToPayerBps});
+        _terms[shard] = terms;
     }
 
     function _feeKey(uint32 shard) private pure returns (bytes32) {

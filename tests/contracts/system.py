@@ -29,7 +29,7 @@ from ape import chain
 from eth_abi import encode
 from eth_abi.packed import encode_packed
 from eth_utils import keccak
-from py_arkworks_bls12381 import G1Point
+from py_arkworks_bls12381 import G1Point, Scalar
 
 from qanat.chain import draws
 from qanat.chain.header import encode_header
@@ -156,8 +156,23 @@ def _raw(commitment: bytes) -> bytes:
 
 
 @cache
-def _commit(blob: bytes) -> bytes:
-    return bytes(ckzg.blob_to_kzg_commitment(blob.ljust(cp.BLOB_BYTES, b"\0"), cp.trusted_setup()))
+def _base(width: int, number: int) -> tuple[list[int], G1Point]:
+    """Return a slice's elements and its commitment, made by ckzg."""
+    choose = random.Random(f"base {width} {number}")
+    elements = [choose.randrange(cp.R) for _ in range(width)]
+    commitment = bytes(ckzg.blob_to_kzg_commitment(cp.blob_of(elements), cp.trusted_setup()))
+    return elements, G1Point.from_compressed_bytes(commitment)
+
+
+def _slice(width: int, choose: random.Random) -> tuple[bytes, bytes]:
+    """Return a slice and its commitment: a random combination of two bases, whose commitments combine alike."""
+    scalars = [choose.randrange(cp.R) for _ in range(2)]
+    bases = [_base(width, number) for number in range(2)]
+    elements = [
+        sum(scalar * base[i] for scalar, (base, _) in zip(scalars, bases, strict=True)) % cp.R for i in range(width)
+    ]
+    points = [point * Scalar(scalar) for scalar, (_, point) in zip(scalars, bases, strict=True)]
+    return cp.words(elements), bytes(cp.sum_of(points).to_compressed_bytes())
 
 
 @cache
@@ -178,8 +193,8 @@ def make_data(
         slices = (bytes(32 * width),) * count
         commitments = (cp.IDENTITY_COMPRESSED,) * count
     else:
-        slices = tuple(b"".join(b"\0" + choose.randbytes(31) for _ in range(width)) for _ in range(count))
-        commitments = tuple(_commit(part) for part in slices)
+        made = [_slice(width, choose) for _ in range(count)]
+        slices, commitments = tuple(part for part, _ in made), tuple(point for _, point in made)
     return Data(
         width=width,
         k=k,

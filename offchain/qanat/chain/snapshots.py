@@ -5,8 +5,9 @@
     reader = SnapshotReader(views)
     draw = reader.draw(shard, epoch, operator)       # the epoch must be sealed
 
-What it reads never changes once an epoch's B_e has passed, so objects are kept after the first look; a list is searched
-by halving, so a draw costs O(q log n) calls at most and nothing for what is known.
+What an epoch's draw counts never changes once its B_e has passed, so those objects are kept after the first look (what
+was listed later is not: a reorganisation may still move it); a list is searched by halving, so a draw costs O(q log n)
+calls at most and nothing for what is known.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ __all__ = ["SnapshotReader"]
 class _Objects(Sequence[ListedObject]):
     """A bucket's list, each entry read when it is asked for."""
 
-    def __init__(self, reader: SnapshotReader, shard: int, roster: int, bucket: int, count: int) -> None:
-        self._reader, self._shard, self._roster, self._bucket, self._count = reader, shard, roster, bucket, count
+    def __init__(self, reader: SnapshotReader, place: tuple[int, int, int], count: int, frozen_rows: int) -> None:
+        self._reader, self._place, self._count, self._frozen_rows = reader, place, count, frozen_rows
 
     def __len__(self) -> int:
         return self._count
@@ -41,7 +42,7 @@ class _Objects(Sequence[ListedObject]):
             return [self[number] for number in range(*index.indices(self._count))]
         if not 0 <= index < self._count:
             raise IndexError(index)
-        return self._reader.listed(self._shard, self._roster, self._bucket, index)
+        return self._reader.listed(*self._place, index, frozen_rows=self._frozen_rows)
 
 
 class SnapshotReader:
@@ -51,13 +52,13 @@ class SnapshotReader:
         self.views = views
         self._listed: dict[tuple[int, int, int, int], ListedObject] = {}
 
-    def listed(self, shard: int, roster: int, bucket: int, index: int) -> ListedObject:
-        """Return a listed object; it is immutable and asked for once."""
+    def listed(self, shard: int, roster: int, bucket: int, index: int, *, frozen_rows: int = 0) -> ListedObject:
+        """Return a listed object. One that begins below ``frozen_rows`` is final and asked for once."""
         key = (shard, roster, bucket, index)
         if key not in self._listed:
             found = self._ask("Objects", "listed", shard, roster, bucket, index)
             given = found if isinstance(found, dict) else dict(zip(_LISTED_FIELDS, found, strict=True))
-            self._listed[key] = ListedObject(
+            listed = ListedObject(
                 index=index,
                 object_id=bytes(given["objectId"]),
                 start=int(given["start"]),
@@ -68,6 +69,9 @@ class SnapshotReader:
                 manifest_root=bytes(given["manifestRoot"]),
                 non_signers_hash=bytes(given["nonSignersHash"]),
             )
+            if listed.start >= frozen_rows:
+                return listed
+            self._listed[key] = listed
         return self._listed[key]
 
     def snapshot(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> Snapshot:
@@ -116,7 +120,8 @@ class SnapshotReader:
             for bucket in range(BUCKETS)
         ]
         return tuple(
-            Bucket(rows[bucket], _Objects(self, shard, roster, bucket, counts[bucket])) for bucket in range(BUCKETS)
+            Bucket(rows[bucket], _Objects(self, (shard, roster, bucket), counts[bucket], rows[bucket]))
+            for bucket in range(BUCKETS)
         )
 
     def _ask(self, contract: str, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
