@@ -45,7 +45,7 @@ SHARD, ROSTER = 1, 1
 ZERO = "0x" + "00" * 20
 CONTRACTS = {
     name: to_checksum_address(keccak(text=name)[:20])
-    for name in ("Objects", "Licenses", "Assets", "Audits", "Rewards", "Payments")
+    for name in ("Objects", "Licenses", "Assets", "Audits", "Rewards", "Payments", "Restaking")
 }
 PARAMETERS = ShardParameters(
     epoch_length=20,

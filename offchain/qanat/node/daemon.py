@@ -32,7 +32,7 @@ from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFil
 from qanat.node.api import make_app
 from qanat.node.config import NodeConfig, load_config, passphrase
 from qanat.node.duty import DutyLoop
-from qanat.node.follower import Follower
+from qanat.node.follower import Follower, Watch
 from qanat.node.intake import Intake
 from qanat.node.keeper import Keeper
 from qanat.node.keyholder import KeyHolder
@@ -91,6 +91,7 @@ class Node:
         sender = Sender(chain, responder, timeout=120.0)
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
         self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
+        self.watch = Watch(follower)
         self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
 
@@ -98,9 +99,10 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.duty.stop()
-        self.keeper.stop()
-        for thread in (self.duty, self.keeper):
+        threads = (self.watch, self.duty, self.keeper)
+        for thread in threads:
+            thread.stop()
+        for thread in threads:
             if thread.is_alive():
                 thread.join(_GRACE_SECONDS)
         self.service.close()
@@ -123,6 +125,7 @@ class Node:
             server_header=False,
         )
         server = uvicorn.Server(settings)
+        self.watch.start()
         self.duty.start()
         self.keeper.start()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()

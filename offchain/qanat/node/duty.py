@@ -86,6 +86,8 @@ class DutyLoop(threading.Thread):
         self._held: dict[int, int] = {}
         self._wait_until: dict[int, tuple[float, int]] = {}
         self._seal_at: dict[int, float] = {}
+        #: epochs whose answer no reorganisation can drop any more
+        self._confirmed: set[int] = set()
         self._ended = threading.Event()
         self._failures = 0
 
@@ -113,10 +115,7 @@ class DutyLoop(threading.Thread):
 
     def round(self) -> None:
         """Look at the chain once and do what is due."""
-        before = self.follower.heads.latest
-        heads = self.follower.refresh()
-        if heads.latest != before:
-            self.state.set_number("block", heads.latest)
+        heads = self.follower.refresh_if_older(self.config.poll_seconds / 2)
         for view in self.follower.epochs():
             if self._ended.is_set():
                 return
@@ -181,7 +180,7 @@ class DutyLoop(threading.Thread):
         log.info("sealed", epoch=view.epoch)
 
     def _after_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
-        if duty.state is DutyState.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
+        if view.epoch in self._confirmed:
             return
         status = self.views.duty(self.config.shard, view.epoch, self.config.operator)
         if status is DutyStatus.ANSWERED:
@@ -189,6 +188,8 @@ class DutyLoop(threading.Thread):
                 self.metrics.count("qanat_epochs_answered_total")
                 log.info("answered", epoch=view.epoch)
             self._move(duty, DutyState.ANSWERED, deadline=view.deadline, note="")
+            if finalized > view.deadline:
+                self._confirmed.add(view.epoch)
         elif status is DutyStatus.MISSED or finalized > view.deadline:
             if duty.state is not DutyState.MISSED:
                 log.error("missed", epoch=view.epoch, before=duty.state.value)

@@ -6,9 +6,15 @@ import threading
 import time
 from dataclasses import dataclass
 
-from qanat.chain.views import ObjectRecord, ObjectStatus, Seed, Views
+import structlog
 
-__all__ = ["EpochView", "Follower", "Heads"]
+from qanat.chain.views import ObjectRecord, ObjectStatus, Seed, Views
+from qanat.errors import ChainError
+
+__all__ = ["EpochView", "Follower", "Heads", "Watch"]
+
+_LONGEST_PAUSE = 20.0
+log = structlog.get_logger("qanat.node.follower")
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class EpochView:
 
 
 class Follower:
-    """Looks at one shard's chain. :meth:`refresh` is called by the duty loop; the rest reads what it saw."""
+    """Looks at one shard's chain when :meth:`refresh` is called; the rest reads what that saw."""
 
     def __init__(self, views: Views, shard: int, poll_seconds: float) -> None:
         self.views = views
@@ -77,6 +83,11 @@ class Follower:
         with self._lock:
             self._heads, self._epochs = heads, epochs
         return heads
+
+    def refresh_if_older(self, seconds: float) -> Heads:
+        """Look at the chain unless somebody did within the last ``seconds``. Raises :class:`ChainError`."""
+        heads = self._heads
+        return heads if heads.latest and time.monotonic() - heads.seen < seconds else self.refresh()
 
     def epochs_of_interest(self, latest: int) -> list[int]:
         """Epochs whose challenge may still be sealed, answered or reported, ascending; epoch 0 is never audited."""
@@ -126,3 +137,30 @@ class Follower:
         seed = self.views.seed(self.shard, epoch)
         sealed = seed if seed.is_sealed else Seed(b"", 0, 0)
         return EpochView(epoch, seed_block, seed_block + self.parameters.sealing_limit, sealed.deadline)
+
+
+class Watch(threading.Thread):
+    """Keeps a follower fresh until :meth:`stop`, also while the duty loop waits for a transaction."""
+
+    def __init__(self, follower: Follower) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.follower = follower
+        self._ended = threading.Event()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._ended.set()
+
+    def run(self) -> None:
+        """See the class."""
+        pause = self.follower.poll_seconds
+        while not self._ended.wait(pause):
+            try:
+                self.follower.refresh()
+                pause = self.follower.poll_seconds
+            except ChainError as error:
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+                log.warning("chain failed", error=error.message)
+            except Exception:  # the outermost loop of its thread
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+                log.exception("look failed")

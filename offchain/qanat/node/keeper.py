@@ -54,6 +54,8 @@ class Keeper(threading.Thread):
         self._sender = Sender(views.chain, signer, timeout=90.0)
         self._ended = threading.Event()
         self._report_at: dict[tuple[int, str], float] = {}
+        #: (epoch, operator) of which nothing more can come
+        self._closed: set[tuple[int, str]] = set()
         self._failures = 0
 
     def stop(self) -> None:
@@ -138,9 +140,13 @@ class Keeper(threading.Thread):
             if view.deadline == 0 or latest <= view.deadline:
                 continue
             for operator in self._population(view.epoch):
-                if operator == self.config.operator or self._ended.is_set():
+                if operator == self.config.operator or (view.epoch, operator) in self._closed:
                     continue
+                if self._ended.is_set():
+                    return
                 status = self.views.duty(self.config.shard, view.epoch, operator)
+                if status is DutyStatus.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
+                    self._closed.add((view.epoch, operator))
                 if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
                     self._report_one(view.epoch, operator)
                 elif status is DutyStatus.MISSED:
@@ -155,6 +161,7 @@ class Keeper(threading.Thread):
 
     def _report_one(self, epoch: int, operator: str) -> None:
         if self.views.held_rows(self.config.shard, epoch, operator) == 0:
+            self._closed.add((epoch, operator))
             return
         now = time.monotonic()
         if (epoch, operator) not in self._report_at:
@@ -184,11 +191,12 @@ class Keeper(threading.Thread):
         restaking = self.views.chain.contract("Restaking")
         slash_id = self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator))
         slash = self.views.slash(bytes(slash_id))
-        if slash.executed or latest < slash.ready_block:
-            if slash.executed:
-                self._report_at.pop((epoch, operator), None)
-            else:
-                self._report_at.setdefault((epoch, operator), 0.0)
+        if slash.executed:
+            self._report_at.pop((epoch, operator), None)
+            self._closed.add((epoch, operator))
+            return
+        if latest < slash.ready_block:
+            self._report_at.setdefault((epoch, operator), 0.0)
             return
         try:
             self._sender.send(restaking.functions.executeSlash(slash_id))

@@ -1,0 +1,454 @@
+"""The duty loop and the keeper: what is sealed, answered, settled, reported, deleted, and when; on a double chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from web3.exceptions import TransactionNotFound
+
+from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
+from qanat.errors import ChainUnreachable, StoreCorrupted, TransactionReverted
+from qanat.node import duty as duty_module
+from qanat.node.duty import DutyLoop
+from qanat.node.follower import EpochView, Watch
+from qanat.node.keeper import Keeper
+from qanat.node.state import Duty, DutyState
+from qanat.objects import encode
+from tests.unit.node_doubles import PARAMETERS, ROSTER, SHARD, FakeNode, FakeViews, make_people
+
+OBJECT = b"\x31" * 32
+PEOPLE = make_people(3)
+ME, OTHER, THIRD = (person.address for person in PEOPLE)
+ENCODED = encode(bytes(2000), k=2, n=3, width=64)
+EPOCH = 5  # seed block 100
+
+
+class Sends:
+    """A sender that records what it sends, and can change the chain or fail."""
+
+    def __init__(self, loop: Any) -> None:
+        self.names: list[str] = []
+        self.then: dict[str, Any] = {}
+        self.loop = loop
+
+    def send(self, function: Any, value: int = 0) -> dict[str, Any]:
+        self.names.append(function.name)
+        after = self.then.get(function.name)
+        if isinstance(after, Exception):
+            raise after
+        if after is not None:
+            after()
+        return {}
+
+
+@pytest.fixture
+def views() -> FakeViews:
+    found = FakeViews(PEOPLE)
+    found.open_object(OBJECT, ENCODED)
+    found.chain.head = 100
+    found.statuses = {}
+    found.held = {}
+    found.duty = lambda _s, epoch, operator: found.statuses.get((epoch, operator), DutyStatus.NONE)
+    found.held_rows = lambda _s, epoch, operator: found.held.get((epoch, operator), 4)
+    found.is_settled = lambda *_: False
+    found.rosters_live_in = lambda *_: [ROSTER]
+    found.chain.answers.update(slashId=b"\x01" * 32, intakePerTicket=(0, 0))
+    found.chain.block = lambda number: {"number": number}
+    found.seeds.update({epoch: Seed(bytes(32), 20 * epoch + 1, 20 * epoch + 9) for epoch in range(1, EPOCH)})
+    found.statuses.update(
+        {(epoch, person.address): DutyStatus.ANSWERED for epoch in range(1, EPOCH) for person in PEOPLE}
+    )
+    return found
+
+
+@pytest.fixture
+def node(views: FakeViews, tmp_path: Path) -> Iterator[FakeNode]:
+    made = FakeNode(views, PEOPLE[0], tmp_path / "n", max_delay_seconds=0.0, poll_seconds=0.001)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def loop(node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch) -> DutyLoop:
+    any_views: Any = views
+    made = DutyLoop(node.config, any_views, node.state, node.follower, node.intake, PEOPLE[0].signer, node.metrics)
+    sends = Sends(made)
+    made._sender = made._answers = sends  # type: ignore[assignment]
+    made.sends = sends  # type: ignore[attr-defined]
+    made.response = lambda epoch: SimpleNamespace(reads=(), as_tuple=lambda: (epoch,))  # type: ignore[method-assign]
+    monkeypatch.setattr(duty_module, "encode_header", lambda _block: b"header")
+    return made
+
+
+def turn(loop: DutyLoop, views: FakeViews, head: int, *, final: int | None = None) -> list[str]:
+    """Let the loop do a round at a block; return what it sent in it."""
+    views.chain.head, views.chain.safe = head, head - 1
+    views.chain.final = head - 2 if final is None else final
+    loop.follower.refresh()
+    before = len(loop.sends.names)  # type: ignore[attr-defined]
+    loop.round()
+    return loop.sends.names[before:]  # type: ignore[attr-defined]
+
+
+def state(loop: DutyLoop, epoch: int = EPOCH) -> DutyState | None:
+    """Return what the node remembers of an epoch."""
+    found = loop.state.duty(SHARD, epoch)
+    return None if found is None else found.state
+
+
+def seal(views: FakeViews, block: int = 103) -> None:
+    views.seeds[EPOCH] = Seed(bytes(32), block, block + PARAMETERS.window)
+
+
+# ---- sealing
+
+
+def test_an_epoch_is_sealed_after_its_seed_block_and_within_the_limit(loop: DutyLoop, views: FakeViews) -> None:
+    """Not in the seed block itself, not after the last block in which sealing counts."""
+    assert turn(loop, views, 100) == []
+    assert turn(loop, views, 101) == ["seal"]
+    assert turn(loop, views, 119) == ["seal"]
+    assert turn(loop, views, 120) == []
+    assert state(loop) is DutyState.WAITING
+
+
+def test_an_epoch_without_own_rows_costs_nothing(loop: DutyLoop, views: FakeViews) -> None:
+    """Nothing held: no sealing, no answer."""
+    views.held[EPOCH, ME] = 0
+    assert turn(loop, views, 101) == []
+    assert state(loop) is DutyState.NONE
+
+
+def test_a_lost_race_is_no_error(loop: DutyLoop, views: FakeViews) -> None:
+    """Another operator sealed in the same block."""
+    loop.sends.then["seal"] = TransactionReverted("no", error_name="AlreadySealed", arguments={})  # type: ignore[attr-defined]
+    assert turn(loop, views, 101) == ["seal"]
+    seal(views)
+    assert turn(loop, views, 104) == ["respond"]
+
+
+def test_a_refused_sealing_is_tried_again_later(loop: DutyLoop, views: FakeViews) -> None:
+    """Another error backs off instead of ending the loop."""
+    loop.sends.then["seal"] = TransactionReverted("no", error_name="HeaderMismatch", arguments={})  # type: ignore[attr-defined]
+    assert turn(loop, views, 101) == ["seal"]
+    loop._wait_until.clear()
+    assert turn(loop, views, 102) == ["seal"]
+
+
+def test_a_void_epoch_is_final_only_with_its_block(loop: DutyLoop, views: FakeViews) -> None:
+    """A reorganisation may still seal it."""
+    turn(loop, views, 101)
+    turn(loop, views, 121, final=120)
+    assert state(loop) is DutyState.WAITING
+    turn(loop, views, 123, final=121)
+    assert state(loop) is DutyState.VOID
+
+
+# ---- answering
+
+
+def test_a_challenge_is_answered_once(loop: DutyLoop, views: FakeViews) -> None:
+    """Once it stands on chain nothing more is sent."""
+    seal(views)
+
+    def stands() -> None:
+        views.statuses[EPOCH, ME] = DutyStatus.ANSWERED
+
+    loop.sends.then["respond"] = stands  # type: ignore[attr-defined]
+    assert turn(loop, views, 104) == ["respond"]
+    assert state(loop) is DutyState.ANSWERED
+    for head in (105, 110, 111, 112, 130):
+        assert turn(loop, views, head) in ([], ["seal"])
+    assert loop.sends.names.count("respond") == 1  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_a_reorganisation_dropped_is_sent_again(loop: DutyLoop, views: FakeViews) -> None:
+    """The chain decides, not the memory."""
+    seal(views)
+    assert turn(loop, views, 104) == ["respond"]
+    assert state(loop) is DutyState.ANSWERED
+    assert turn(loop, views, 105) == ["respond"]
+
+
+def test_after_the_deadline_nothing_is_sent(loop: DutyLoop, views: FakeViews) -> None:
+    """The last block in which an answer counts is the deadline; at that head it would come one block late."""
+    seal(views)
+    assert turn(loop, views, 110) == ["respond"]
+    assert turn(loop, views, 111) == []
+    assert turn(loop, views, 114, final=112) == []
+    assert state(loop) is DutyState.MISSED
+
+
+def test_a_pending_answer_of_before_a_restart_is_not_sent_twice(loop: DutyLoop, views: FakeViews) -> None:
+    """Recorded before the kill, still waiting for a block: wait. Dropped by the endpoint: send again."""
+    seal(views)
+    loop.state.record_duty(Duty(SHARD, EPOCH, DutyState.SENT, 111, "0x" + "12" * 32))
+    found: dict[str, Any] = {"blockNumber": None}
+
+    def get(_hash: str) -> dict[str, Any]:
+        if not found:
+            raise TransactionNotFound("gone")
+        return found
+
+    views.chain.web3 = SimpleNamespace(eth=SimpleNamespace(get_transaction=get))
+    assert turn(loop, views, 104) == []
+    found.clear()
+    assert turn(loop, views, 105) == ["respond"]
+
+
+def test_the_transaction_is_on_disk_before_its_receipt_is_waited_for(loop: DutyLoop, views: FakeViews) -> None:
+    """What a kill while waiting leaves behind."""
+    seal(views)
+    seen: list[Duty | None] = []
+
+    def sent() -> None:
+        loop._sent("0xabc")
+        seen.append(loop.state.duty(SHARD, EPOCH))
+
+    loop.sends.then["respond"] = sent  # type: ignore[attr-defined]
+    turn(loop, views, 104)
+    assert seen == [Duty(SHARD, EPOCH, DutyState.SENT, 111, "0xabc")]
+
+
+def test_nothing_is_answered_from_a_damaged_slice(loop: DutyLoop, views: FakeViews) -> None:
+    """Said in status and metrics, tried again in case the slice comes back, and then answered."""
+    seal(views)
+
+    def damaged(_epoch: int) -> Any:
+        raise StoreCorrupted("Slice 7 of object 0x31 is not what was stored.", object_id=OBJECT, index=7)
+
+    good = loop.response
+    loop.response = damaged  # type: ignore[method-assign]
+    assert turn(loop, views, 104) == []
+    assert state(loop) is DutyState.UNABLE
+    found = loop.state.duty(SHARD, EPOCH)
+    assert found is not None
+    assert "Slice 7" in found.note
+    assert loop.metrics.value("qanat_epochs_unanswerable_total") == 1
+    loop.response = good  # type: ignore[method-assign]
+    loop._wait_until.clear()
+    assert turn(loop, views, 105) == ["respond"]
+
+
+def test_a_chain_that_fails_is_tried_again(loop: DutyLoop, views: FakeViews) -> None:
+    """A round that fails leaves nothing undone: the next one does it."""
+    seal(views)
+    loop.sends.then["respond"] = ChainUnreachable("no answer")  # type: ignore[attr-defined]
+    with pytest.raises(ChainUnreachable):
+        turn(loop, views, 104)
+    loop.sends.then.clear()  # type: ignore[attr-defined]
+    assert turn(loop, views, 105) == ["respond"]
+
+
+def test_the_thread_survives_whatever_a_round_raises(loop: DutyLoop) -> None:
+    """Errors of the chain and bugs alike: it goes on."""
+    raised = [ChainUnreachable("no answer"), ZeroDivisionError("a bug")]
+    rounds: list[int] = []
+
+    def round_() -> None:
+        rounds.append(1)
+        if raised:
+            raise raised.pop()
+        loop.stop()
+
+    loop.round = round_  # type: ignore[method-assign]
+    loop.start()
+    loop.join(10)
+    assert len(rounds) == 3
+
+
+def test_the_watch_survives_failures(node: FakeNode) -> None:
+    """It keeps looking."""
+    raised = [ChainUnreachable("no answer"), ZeroDivisionError("a bug")]
+    watch = Watch(node.follower)
+
+    def refresh() -> Any:
+        if raised:
+            raise raised.pop()
+        watch.stop()
+
+    node.follower.refresh = refresh  # type: ignore[method-assign]
+    watch.start()
+    watch.join(10)
+    assert not watch.is_alive()
+    assert raised == []
+
+
+# ---- windows
+
+
+@pytest.mark.parametrize(
+    ("deadline", "latest", "open_"),
+    [
+        (0, 98, False),
+        (0, 99, True),
+        (0, 120, True),
+        (0, 121, False),
+        (111, 99, True),
+        (111, 111, True),
+        (111, 112, False),
+    ],
+)
+def test_a_window_opens_before_its_seed_is_known(deadline: int, latest: int, open_: bool) -> None:
+    """From the block before the seed block to the deadline, or to the sealing limit while unsealed."""
+    assert EpochView(EPOCH, 100, 120, deadline).is_window(latest) is open_
+
+
+def test_overlapping_windows_are_all_seen(node: FakeNode, views: FakeViews) -> None:
+    """An epoch sealed late overlaps the next one."""
+    views.seeds[EPOCH] = Seed(bytes(32), 118, 126)
+    views.chain.head = 121
+    node.follower.refresh()
+    assert node.follower.open_epochs() == [5, 6]
+
+
+# ---- settling
+
+
+@pytest.fixture
+def keeper(node: FakeNode, views: FakeViews) -> Keeper:
+    any_views: Any = views
+    made = Keeper(
+        replace(node.config, report=True),
+        any_views,
+        node.state,
+        node.follower,
+        node.intake,
+        node.keys,
+        PEOPLE[0].signer,
+        node.metrics,
+    )
+    made._sender = Sends(made)  # type: ignore[assignment]
+    return made
+
+
+def keep(keeper: Keeper, views: FakeViews, head: int, *, final: int | None = None) -> list[str]:
+    """Let the keeper do a round at a block; return what it sent."""
+    views.chain.head, views.chain.safe = head, head - 1
+    views.chain.final = head - 2 if final is None else final
+    keeper.follower.refresh()
+    before = len(keeper._sender.names)  # type: ignore[attr-defined]
+    keeper.round()
+    return keeper._sender.names[before:]  # type: ignore[attr-defined]
+
+
+def test_an_answered_epoch_is_settled_after_its_deadline(keeper: Keeper, views: FakeViews) -> None:
+    """Once, when the deadline lies behind the safe block and the chain still says answered."""
+    seal(views)
+    for person in PEOPLE:
+        views.statuses[EPOCH, person.address] = DutyStatus.ANSWERED
+    keeper.state.record_duty(Duty(SHARD, EPOCH, DutyState.ANSWERED, 111))
+    assert keep(keeper, views, 112) == []
+    assert keep(keeper, views, 113) == ["settle"]
+    assert keep(keeper, views, 114) == []
+    found = keeper.state.duty(SHARD, EPOCH)
+    assert found is not None
+    assert found.state is DutyState.SETTLED
+
+
+def test_intake_is_claimed_when_there_is_more(keeper: Keeper, views: FakeViews) -> None:
+    """Once for each change of the roster's count."""
+    node_state = keeper.state
+    keeper.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
+    assert node_state.objects()
+    assert keep(keeper, views, 101, final=60) == []
+    views.chain.answers["intakePerTicket"] = (50, 20)
+    assert keep(keeper, views, 102, final=60) == ["claimIntake"]
+    assert keep(keeper, views, 103, final=60) == []
+
+
+# ---- reporting
+
+
+def test_others_misses_are_reported_and_carried_out(keeper: Keeper, views: FakeViews) -> None:
+    """After the deadline, within the reporting period, never the node's own; the slash when it is ready."""
+    seal(views)
+    views.statuses[EPOCH, THIRD] = DutyStatus.ANSWERED
+    slash = Slash(OTHER, SHARD, ROSTER, EPOCH, ME, 116, False, False)
+    views.slash = lambda _id: slash
+    assert keep(keeper, views, 111) == []
+
+    def booked() -> None:
+        views.statuses[EPOCH, OTHER] = DutyStatus.MISSED
+
+    keeper._sender.then["reportMiss"] = booked  # type: ignore[attr-defined]
+    assert keep(keeper, views, 112) == ["reportMiss"]
+    assert keep(keeper, views, 115) == []
+    assert keep(keeper, views, 116) == ["executeSlash"]
+    slash = replace(slash, executed=True)
+    assert keep(keeper, views, 117) == []
+    assert views.statuses.get((EPOCH, ME)) is None  # its own miss is for others to report
+
+
+def test_nothing_is_reported_after_the_reporting_period(keeper: Keeper, views: FakeViews) -> None:
+    """Too late: the contract would refuse."""
+    seal(views)
+    assert keep(keeper, views, 121) == []
+
+
+def test_who_owed_nothing_is_not_reported(keeper: Keeper, views: FakeViews) -> None:
+    """No rows, no duty, no miss."""
+    seal(views)
+    views.held[EPOCH, OTHER] = views.held[EPOCH, THIRD] = 0
+    assert keep(keeper, views, 112) == []
+
+
+# ---- deleting
+
+
+def held_object(keeper: Keeper, views: FakeViews, **changes: Any) -> None:
+    """Take the object in (opened in block 50, to be certified until 70), sign it, and change its record."""
+    node: Any = keeper
+    node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
+    for index in sorted(node.intake.known(OBJECT).own):
+        node.intake.accept_slice(OBJECT, index, ENCODED.slices[index])
+    node.intake.sign(OBJECT)
+    if changes:
+        views.change_object(OBJECT, block=60, **changes)
+
+
+def is_held(keeper: Keeper) -> bool:
+    """Whether slices and manifest are there."""
+    return keeper.state.object(OBJECT) is not None and next(keeper.intake.store.indexes(OBJECT), None) is not None
+
+
+def test_an_uncertified_object_stays_until_it_cannot_be_certified(keeper: Keeper, views: FakeViews) -> None:
+    """Certification deadline plus finality, by the final block: 70 + 2."""
+    held_object(keeper, views)
+    for final, there in ((70, True), (72, True), (73, False)):
+        keeper.delete_what_is_over(final)
+        assert is_held(keeper) is there
+
+
+def test_a_certified_object_stays_until_its_last_epoch_is_closed(keeper: Keeper, views: FakeViews) -> None:
+    """Epochs 4 to 6: until the deadline of epoch 6 plus finality, 126 + 8 + 2 here."""
+    held_object(keeper, views, status=ObjectStatus.CERTIFIED, first_epoch=4)
+    views.seeds[6] = Seed(bytes(32), 138, 146)
+    for final, there in ((73, True), (139, True), (140, True), (146, True), (148, True), (149, False)):
+        keeper.delete_what_is_over(final)
+        assert is_held(keeper) is there, final
+
+
+def test_a_certified_object_of_a_void_last_epoch_goes_when_it_cannot_be_sealed(
+    keeper: Keeper, views: FakeViews
+) -> None:
+    """Epoch 6 begins at block 120 and could be sealed until 140; plus finality."""
+    held_object(keeper, views, status=ObjectStatus.CERTIFIED, first_epoch=4)
+    for final, there in ((140, True), (142, True), (143, False)):
+        keeper.delete_what_is_over(final)
+        assert is_held(keeper) is there, final
+
+
+def test_certification_is_judged_by_the_final_block(keeper: Keeper, views: FakeViews) -> None:
+    """Certified in a block that is not final yet: the final block shows it as open, and it stays."""
+    held_object(keeper, views)
+    views.change_object(OBJECT, block=69, status=ObjectStatus.CERTIFIED, first_epoch=5)
+    keeper.delete_what_is_over(68)
+    assert is_held(keeper)
+    keeper.delete_what_is_over(90)
+    assert is_held(keeper)
