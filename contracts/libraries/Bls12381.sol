@@ -218,6 +218,32 @@ library Bls12381 {
         valid = _attempt(G2_ADD, G2_ADD_GAS, input, 2 * PADDED_G2_BYTES, _pointer(sum), PADDED_G2_BYTES);
     }
 
+    /// @notice The sum of concatenated padded points of G2, up to the first that is off the curve; `added` counts those
+    /// before it. The sum begins with the identity, so that a single point is checked too; the subgroup is not.
+    /// @param points As many whole points as the caller has checked that there are; a remainder is not read.
+    function sumPadded(bytes calldata points) internal view returns (uint256 added, G2 memory sum) {
+        uint256[16] memory buffer;
+        uint256 output = _pointer(sum);
+        uint256 input;
+        assembly ("memory-safe") {
+            input := buffer
+        }
+        unchecked {
+            for (uint256 end = PADDED_G2_BYTES; end <= points.length; end += PADDED_G2_BYTES) {
+                assembly ("memory-safe") {
+                    mcopy(input, output, PADDED_G2_BYTES)
+                    calldatacopy(
+                        add(input, PADDED_G2_BYTES),
+                        add(points.offset, sub(end, PADDED_G2_BYTES)),
+                        PADDED_G2_BYTES
+                    )
+                }
+                if (!_attempt(G2_ADD, G2_ADD_GAS, input, 2 * PADDED_G2_BYTES, output, PADDED_G2_BYTES)) break;
+                ++added;
+            }
+        }
+    }
+
     /// @notice Σ weights[j]·pointⱼ over raw points. Not valid where one is off the curve or outside the subgroup.
     /// @param points As many times 96 bytes as there are weights: the caller has checked that, and that there is one.
     function multiplyRaw(bytes calldata points, uint256[] calldata weights)
@@ -328,8 +354,10 @@ library Bls12381 {
         uint256 input = _pointer(item);
         uint256 output = _pointer(uniform);
         uint256 previous = 0;
-        for (uint256 i = 1; i <= blocks; ++i) {
+        uint256 i = 0;
+        while (i != blocks) {
             assembly ("memory-safe") {
+                i := add(i, 1)
                 mstore(input, xor(first, previous))
                 mstore8(add(input, 32), i)
             }
@@ -383,9 +411,14 @@ library Bls12381 {
         uint256 output,
         uint256 outputBytes
     ) internal view returns (bool valid) {
-        uint256 bound = PRICE_HEADROOM * price;
-        // A call gets at most 63/64 of what is left (EIP-150).
-        uint256 needed = bound + bound / 63 + CALL_OVERHEAD_GAS;
+        uint256 bound;
+        uint256 needed;
+        // Prices are constants, or a constant for each point of an input: far from an overflow.
+        unchecked {
+            bound = PRICE_HEADROOM * price;
+            // A call gets at most 63/64 of what is left (EIP-150).
+            needed = bound + bound / 63 + CALL_OVERHEAD_GAS;
+        }
         uint256 left = gasleft();
         if (left < needed) revert GasInsufficient(left, needed);
 

@@ -25,70 +25,92 @@ library RlpHeader {
 
     /// @notice The block's number and its RANDAO mix.
     function parse(bytes calldata header) internal pure returns (uint256 number, bytes32 randao) {
-        uint256 cursor = _payloadOf(header);
-        uint256 start;
-        uint256 length;
-        for (uint256 field = 0; field <= RANDAO_FIELD; ++field) {
-            (start, length) = _stringAt(header, cursor);
-            if (field == NUMBER_FIELD) number = _integerAt(header, start, length);
-            cursor = start + length;
+        // All positions and lengths are compared with the header's length before they are added: nothing overflows.
+        unchecked {
+            uint256 cursor = _payloadOf(header);
+            uint256 start;
+            uint256 length;
+            for (uint256 field = 0; field <= RANDAO_FIELD; ++field) {
+                (start, length) = _stringAt(header, cursor);
+                if (field == NUMBER_FIELD) number = _integerAt(header, start, length);
+                cursor = start + length;
+            }
+            if (length != 32) revert HeaderMalformed(start);
+            randao = bytes32(_wordAt(header, start));
         }
-        if (length != 32) revert HeaderMalformed(start);
-        randao = bytes32(header[start:cursor]);
     }
 
     /// Where the list's content begins. It must end with the bytes given. No header is shorter than 56 bytes.
     function _payloadOf(bytes calldata header) private pure returns (uint256 start) {
         if (header.length == 0) revert HeaderMalformed(0);
-        uint256 prefix = uint8(header[0]);
+        uint256 prefix = _byteAt(header, 0);
         if (prefix < LONG_LIST) revert HeaderMalformed(0);
 
         uint256 length;
-        (start, length) = _longLength(header, 0, prefix - (LONG_LIST - 1));
-        if (length != header.length - start) revert HeaderMalformed(start);
+        unchecked {
+            (start, length) = _longLength(header, 0, prefix - (LONG_LIST - 1));
+            if (length != header.length - start) revert HeaderMalformed(start);
+        }
     }
 
     /// The content of the string whose prefix stands at `cursor`.
     function _stringAt(bytes calldata header, uint256 cursor) private pure returns (uint256 start, uint256 length) {
         if (cursor >= header.length) revert HeaderMalformed(cursor);
-        uint256 prefix = uint8(header[cursor]);
+        uint256 prefix = _byteAt(header, cursor);
 
         if (prefix < SHORT_STRING) return (cursor, 1);
         if (prefix >= SHORT_LIST) revert HeaderMalformed(cursor);
 
-        if (prefix < LONG_STRING) {
-            (start, length) = (cursor + 1, prefix - SHORT_STRING);
-        } else {
-            (start, length) = _longLength(header, cursor, prefix - (LONG_STRING - 1));
+        unchecked {
+            if (prefix < LONG_STRING) {
+                (start, length) = (cursor + 1, prefix - SHORT_STRING);
+            } else {
+                (start, length) = _longLength(header, cursor, prefix - (LONG_STRING - 1));
+            }
+            if (length > header.length - start) revert HeaderMalformed(cursor);
         }
-        if (length > header.length - start) revert HeaderMalformed(cursor);
         // A single byte below 0x80 stands for itself.
-        if (length == 1 && prefix < LONG_STRING && uint8(header[start]) < SHORT_STRING) revert HeaderMalformed(cursor);
+        if (length == 1 && prefix < LONG_STRING && _byteAt(header, start) < SHORT_STRING) {
+            revert HeaderMalformed(cursor);
+        }
     }
 
-    /// The length that follows a long prefix in `lengthBytes` bytes: without leading zeros, and none that would be short.
+    /// The length that follows a long prefix in 1 to 8 bytes: without leading zeros, and none that would be short.
     function _longLength(bytes calldata header, uint256 cursor, uint256 lengthBytes)
         private
         pure
         returns (uint256 start, uint256 length)
     {
-        start = cursor + 1 + lengthBytes;
-        if (start > header.length) revert HeaderMalformed(cursor);
-        if (header[cursor + 1] == 0) revert HeaderMalformed(cursor + 1);
+        unchecked {
+            start = cursor + 1 + lengthBytes;
+            if (start > header.length) revert HeaderMalformed(cursor);
+            if (_byteAt(header, cursor + 1) == 0) revert HeaderMalformed(cursor + 1);
 
-        length = _bigEndian(header, cursor + 1, start);
+            length = _wordAt(header, cursor + 1) >> (256 - 8 * lengthBytes);
+        }
         if (length <= SHORT_LIMIT) revert HeaderMalformed(cursor);
     }
 
     /// An integer of at most 8 bytes without leading zeros; zero is the empty string.
     function _integerAt(bytes calldata header, uint256 start, uint256 length) private pure returns (uint256) {
-        if (length > 8 || (length != 0 && header[start] == 0)) revert HeaderMalformed(start);
-        return _bigEndian(header, start, start + length);
+        if (length == 0) return 0;
+        if (length > 8 || _byteAt(header, start) == 0) revert HeaderMalformed(start);
+        unchecked {
+            return _wordAt(header, start) >> (256 - 8 * length);
+        }
     }
 
-    function _bigEndian(bytes calldata header, uint256 start, uint256 end) private pure returns (uint256 value) {
-        for (uint256 i = start; i < end; ++i) {
-            value = (value << 8) | uint8(header[i]);
+    /// The byte at a position below the header's length.
+    function _byteAt(bytes calldata header, uint256 position) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := byte(0, calldataload(add(header.offset, position)))
+        }
+    }
+
+    /// The 32 bytes from a position on; those beyond the header's end mean nothing.
+    function _wordAt(bytes calldata header, uint256 position) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := calldataload(add(header.offset, position))
         }
     }
 }

@@ -32,7 +32,7 @@ contract BlsCertificateVerifier is ICertificateVerifier {
 
         Bls12381.G2 memory key = _keyFrom(aggregateKey);
         if (excludedKeys.length != 0) {
-            (uint256 added, Bls12381.G2 memory excluded) = _sum(excludedKeys);
+            (uint256 added, Bls12381.G2 memory excluded) = Bls12381.sumPadded(excludedKeys);
             if (added * KEY_BYTES != excludedKeys.length) return false;
 
             bool valid;
@@ -68,7 +68,7 @@ contract BlsCertificateVerifier is ICertificateVerifier {
         if (concatenatedKeys.length == 0) revert KeysEmpty();
         if (concatenatedKeys.length % KEY_BYTES != 0) revert KeysLengthInvalid(concatenatedKeys.length, KEY_BYTES);
 
-        (uint256 added, Bls12381.G2 memory sum) = _sum(concatenatedKeys);
+        (uint256 added, Bls12381.G2 memory sum) = Bls12381.sumPadded(concatenatedKeys);
         if (added * KEY_BYTES != concatenatedKeys.length) revert KeyRejected(added);
 
         return sum.toPadded();
@@ -88,18 +88,6 @@ contract BlsCertificateVerifier is ICertificateVerifier {
 
         Bls12381.G1 memory message = Bls12381.hashToG1(abi.encodePacked(digest), tag);
         return message.pairingHolds(key, point, Bls12381.negativeGenerator());
-    }
-
-    /// Adds keys until one is refused; `added` counts those that were not. Begins with the identity, so that a single
-    /// key is checked too.
-    function _sum(bytes calldata keys) private view returns (uint256 added, Bls12381.G2 memory sum) {
-        uint256 count = keys.length / KEY_BYTES;
-        for (; added < count; ++added) {
-            bytes calldata key = keys[added * KEY_BYTES:(added + 1) * KEY_BYTES];
-            (bool valid, Bls12381.G2 memory next) = sum.add(Bls12381.g2FromPadded(key));
-            if (!valid) break;
-            sum = next;
-        }
     }
 
     function _keyFrom(bytes calldata key) private pure returns (Bls12381.G2 memory) {
