@@ -2,7 +2,7 @@
 
 The ghost computes with Python's integers from the rules in IRestaking and docs/contracts/restaking.md. Checked:
 
-- I-R1, I-R2: what is recorded of each token is the sum of all that is owed, in chain and ghost, and no more than is held;
+- I-R1, I-R2: what is recorded of each token is the sum of all that is owed, and no more than is held;
 - I-R3: allocations add up to at most the whole; I-R5: shares add up;
 - I-R4: a slash takes at most what stood behind its shard, and lowers what stands behind no other;
 - I-R6: nothing matures between a miss's report and its slash;
