@@ -62,7 +62,8 @@ install_python() {
             "  Debian, Ubuntu: apt-get install python3.11-venv"
     fi
     say "installing $(grep -c == requirements.lock) locked Python packages (a minute or two)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes \
+        -r requirements.lock
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     echo "$key" >"$stamp"
     touch .venv/.ready
