@@ -35,6 +35,7 @@ from qanat.node.follower import Follower
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.server import settings
 from qanat.node.service import Service
 from qanat.node.state import NodeState
 from qanat.objects import Encoded, slices_of_operator
@@ -321,12 +322,12 @@ class FakeNode:
 class Served:
     """An application served by a thread on a free port."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, **options: Any) -> None:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        self.server = uvicorn.Server(settings(app, **options))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]}, daemon=True)
         self.thread.start()
         deadline = time.monotonic() + 10

@@ -14,6 +14,7 @@ import pytest
 
 from qanat import bls
 from qanat.chain.views import ObjectStatus, Seed
+from qanat.node.api import make_app
 from qanat.node.budget import ServingBudget, rows_in_window
 from qanat.node.follower import Heads
 from qanat.node.requests import authorization
@@ -320,8 +321,6 @@ def test_a_node_that_lost_sight_of_the_chain_serves_nothing(http: httpx.Client, 
 
 def test_there_is_no_call_that_opens_folds_or_evaluates(served: Served, node: FakeNode) -> None:
     """The routes are those of docs/protocol.md and no others."""
-    from qanat.node.api import make_app
-
     routes = {(method, route.path) for route in make_app(node.service).routes for method in route.methods - {"HEAD"}}
     page = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
     assert len(routes) == 10
@@ -361,7 +360,7 @@ def test_an_unexpected_failure_is_a_500_without_insides(served: Served, node: Fa
         raise ZeroDivisionError("secret detail")
 
     node.service.manifest = broken  # type: ignore[method-assign]
-    response = httpx.get(f"{served.url}/objects/{ID}/manifest", trust_env=False)
+    response = httpx.get(f"{served.url}/objects/{ID}/manifest", trust_env=False, timeout=30)
     assert response.status_code == 500
     assert "secret" not in response.text
 
@@ -388,3 +387,28 @@ def test_the_budget_counts_in_every_open_epoch() -> None:
     assert budget.take(OBJECT, 0, 2, 2, [6])  # served before
     assert not budget.take(OBJECT, 0, 1, 0, [7])
     assert rows_in_window(1, 6) == 0
+
+
+def test_connections_that_say_nothing_are_closed(node: FakeNode) -> None:
+    """Silent, or with half a head, as the first or a later request of a connection; a whole request is served."""
+    served = Served(make_app(node.service), head_seconds=0.5)
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    for said in (b"", head):
+        with socket.create_connection(("127.0.0.1", served.port)) as raw:
+            raw.sendall(said)
+            raw.settimeout(8)
+            assert raw.recv(100) == b""
+    with socket.create_connection(("127.0.0.1", served.port)) as raw:
+        raw.settimeout(8)
+        raw.sendall(head + b"\r\n")
+        assert raw.recv(4096).startswith(b"HTTP/1.1 200")
+        time.sleep(0.7)  # kept alive: nothing was begun
+        raw.sendall(head)
+        while answer := raw.recv(4096):
+            assert b" 200 " not in answer.split(b"\r\n")[0]
+    served.stop()
+
+
+def test_deeply_nested_json_is_refused(http: httpx.Client) -> None:
+    """Brackets enough to exhaust a parser's stack are a 400 like any other nonsense."""
+    error(http.post("/keys/1/release", content=b"[" * 16_000), 400, "MalformedHex")

@@ -97,7 +97,7 @@ class NodeClient:
         raw = await self._call(method, path, body, seconds=seconds, limit=limit)
         try:
             answer = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._refused(f"answered {method} {path} with something that is no JSON", status=502) from error
         if not isinstance(answer, dict):
             raise self._refused(f"answered {method} {path} with something that is no JSON object", status=502)
@@ -151,7 +151,7 @@ class NodeClient:
             answer = json.loads(raw)
             name, message = str(answer["error"])[:64], str(answer["message"])[:2000]
             data = answer["data"] if isinstance(answer.get("data"), dict) else {}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             name, message, data = "", f"HTTP status {status}", {}
         wait = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
         return self._refused(f"said: {message}", status=status, error=name, retry_after=wait, answer=data)

@@ -226,7 +226,7 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901  (one function per call
         body = await read_body(request, _JSON_LIMIT, seconds)
         try:
             asked = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedHex("The body is no JSON.") from error
         sealed = await asyncio.get_running_loop().run_in_executor(
             service.releasers, service.key_holder.release, asset, asked

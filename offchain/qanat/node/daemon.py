@@ -38,6 +38,7 @@ from qanat.node.keeper import Keeper
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
 from qanat.node.sealing import load_sealing_key
+from qanat.node.server import settings
 from qanat.node.service import Service
 from qanat.node.state import NodeState
 from qanat.store import LmdbStore
@@ -113,18 +114,7 @@ class Node:
 
     def serve(self) -> None:
         """Serve until a signal."""
-        settings = uvicorn.Config(
-            make_app(self.service),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            limit_concurrency=256,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-            h11_max_incomplete_event_size=64 << 10,
-            server_header=False,
-        )
-        server = uvicorn.Server(settings)
+        server = uvicorn.Server(settings(make_app(self.service)))
         self.watch.start()
         self.duty.start()
         self.keeper.start()

@@ -164,6 +164,8 @@ class Intake:
             raise NodeRefused(f"The slice has {len(data)} bytes instead of {length}.", status=400)
         check_canonical(data, data_row=index % known.held.n < known.held.k)
         with self._locks.of(object_id):
+            if self.state.object(object_id) is None:
+                raise SliceNotFound(f"Object 0x{object_id.hex()} was deleted meanwhile.", object_id=object_id)
             if self.state.signed(object_id) is not None:
                 if self._is_intact(object_id, index):
                     return

@@ -256,7 +256,7 @@ def _recovered(signable: SignableMessage, signature: bytes) -> str | None:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadParameters("The body is no JSON.") from error
     if not isinstance(value, dict):
         raise BadParameters("The body is no JSON object.")
