@@ -83,7 +83,7 @@ install_node() {
         node_serves || die "Node in .venv doesn't run; install Node 20 or later (Debian: apt-get install nodejs npm)"
     fi
     say "installing npm packages"
-    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
     compgen -G 'node_modules/@foundry-rs/anvil-*/bin/anvil*' >/dev/null ||
         die "npm has no Anvil for this platform ($(uname -sm)); Linux and macOS on x86-64 or ARM64 are served"
     echo "$key" >"$stamp"
