@@ -153,15 +153,16 @@ class TestSettle:
     def test_takes_the_commission_in_force(self, system, owner, sealed, data):
         _, record, epoch = sealed
         account = member(system, 2)
+        amount = tickets_of(system, account) * 3 * record.rowFee
         system.answer(account, epoch)
         system.operators.setCommission(5_000, sender=account)
         with chain.isolate():
             chain.mine(WITHDRAWAL_DELAY)
             receipt = system.rewards.settle(1, epoch, account, sender=account)
-            assert receipt.decode_logs(system.rewards.EpochSettled)[0].toOperator == 3 * record.rowFee // 2
+            assert receipt.decode_logs(system.rewards.EpochSettled)[0].toOperator == amount // 2
         receipt = system.rewards.settle(1, epoch, account, sender=account)
         (event,) = receipt.decode_logs(system.rewards.EpochSettled)
-        assert event.toOperator == 3 * record.rowFee * COMMISSION_BPS // BPS
+        assert event.toOperator == amount * COMMISSION_BPS // BPS
 
     def test_pays_epochs_in_any_order_and_long_after(self, system, owner, data):
         object_id = system.store(owner, data, epochs=3)
