@@ -10,7 +10,7 @@ import click
 
 from qanat.chain.connection import Chain
 from qanat.cli.command import Command, development_account
-from qanat.cli.session import Session
+from qanat.cli.session import Session, plain
 
 __all__ = ["Actor", "account_number"]
 
@@ -43,7 +43,7 @@ class Actor:
         return self.session.address
 
     def run(self, name: str, /, **options: Any) -> dict[str, Any]:
-        """Run a command as this person, with its own defaults for options that are not given; returns its data.
+        """Run a command as this person, with its own defaults for options that are not given; returns its data as JSON values.
 
         Raises what the command raises.
         """
@@ -59,7 +59,8 @@ class Actor:
         outcome = command.run(self.session, **values)
         if outcome.failure is not None:
             raise outcome.failure
-        return outcome.data
+        data: dict[str, Any] = plain(outcome.data)
+        return data
 
 
 def _own_parameters(command: Command) -> list[click.Option]:

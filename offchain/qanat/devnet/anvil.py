@@ -102,6 +102,8 @@ class Clock:
 
     #: Empty blocks that make a block final on Anvil with one slot an epoch.
     FOLLOWING = 2
+    #: How long nothing must have waited before empty blocks follow: transactions of one command come closer together.
+    IDLE_SECONDS = 1.0
     #: How long a block waits for company while gathering.
     GATHER_SECONDS = 1.5
 
@@ -170,15 +172,15 @@ class Clock:
             return self.block
 
     def _loop(self) -> None:
-        following = self.FOLLOWING
+        following, mined = self.FOLLOWING, time.monotonic()
         while not self._ended.wait(self.interval):
             try:
                 if int(rpc(self.url, "txpool_status")["pending"], 16) > 0:
                     if self._gathering.is_set():
                         self._ended.wait(self.GATHER_SECONDS)
                     self.mine()
-                    following = self.FOLLOWING
-                elif self._settling.is_set() and following > 0:
+                    following, mined = self.FOLLOWING, time.monotonic()
+                elif self._settling.is_set() and following > 0 and time.monotonic() > mined + self.IDLE_SECONDS:
                     self.mine()
                     following -= 1
                 self._failure = None

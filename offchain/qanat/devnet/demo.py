@@ -131,6 +131,7 @@ class Demo:
         """Store the file for the epochs of the scenario."""
         data = self.file.read_bytes()
         self.result["file"] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        self._wait_for_room()
         folder = self.network.folder / "owner"
         folder.mkdir(parents=True, exist_ok=True)
         with self.clock.settling():
@@ -151,6 +152,14 @@ class Demo:
             f"{stored['slices']} slices: {stored['matrices']} matrices of {stored['n']}, any {stored['k']} restore it"
             f"; w = {stored['width']}; {overhead:.2f} bytes stored per byte",
         )
+
+    def _wait_for_room(self) -> None:
+        """Go past the next frozen block: as many blocks as can be lie between certification and the first duty."""
+        views, shard = self.network.views, self.network.shard
+        epoch = views.epoch_at(shard, self.clock.block) + 1
+        if views.frozen_block(shard, epoch) < self.clock.block:
+            epoch += 1
+        self.clock.mine_to(views.frozen_block(shard, epoch) + 1)
 
     def epoch(self, number: int) -> int:
         """Return the object's epoch by its place in the term."""
@@ -184,7 +193,7 @@ class Demo:
         with self.clock.settling():
             done = self.network.actor("licensee").run("fetch", asset=self._asset, out=restored, force=True)
         sha256 = hashlib.sha256(restored.read_bytes()).hexdigest()
-        if sha256 != self.result["file"]["sha256"] or done["sha256"].hex() != sha256:
+        if sha256 != self.result["file"]["sha256"] or done["sha256"].removeprefix("0x") != sha256:
             raise ScenarioFailed(f"The restored file has SHA-256 {sha256}.")
         if set(done["slices"]) & set(gone):
             raise ScenarioFailed("A node that is down served slices.")
@@ -240,6 +249,7 @@ class Demo:
             if self.clock.block + room < seed:
                 return
             self.pass_epoch()
+        raise ScenarioFailed(f"There is no time of {room} blocks without a response window.")
 
     def pass_epoch(self) -> None:
         """Pass the next honest epoch."""
