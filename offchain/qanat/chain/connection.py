@@ -19,14 +19,15 @@ from eth_utils.address import to_checksum_address
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
+from web3.logs import DISCARD
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
-from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse
+from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse, TxReceipt
 
 from qanat.chain.abis import abi_of, decode_error
 from qanat.chain.deployment import Deployment
 from qanat.errors import BadParameters, ChainError, ChainUnreachable, NotDeployed, TransactionReverted, WrongChain
 
-__all__ = ["MODULES", "Chain", "call_name", "raise_reverted"]
+__all__ = ["MODULES", "Chain", "call_name", "events_in", "raise_reverted"]
 
 #: Contract → name under which the Directory keeps the one in force.
 MODULES = {
@@ -343,6 +344,13 @@ class Chain:
     def timestamp(self, identifier: int | str = "latest") -> int:
         """Return a block's time, in seconds since 1970."""
         return int(self.block(identifier)["timestamp"], 16)
+
+
+def events_in(receipt: TxReceipt, contract: Contract, name: str) -> list[dict[str, Any]]:
+    """Return the arguments of a contract's events of one name in a receipt; other events are passed over."""
+    found = contract.events[name]().process_receipt(receipt, errors=DISCARD)
+    address = contract.address
+    return [dict(item["args"]) for item in found if item["address"] == address]
 
 
 def call_name(function: Any) -> str:

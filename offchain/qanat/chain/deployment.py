@@ -24,7 +24,7 @@ from eth_utils.address import is_address, to_checksum_address
 
 from qanat.errors import BadParameters, FileUnreadable, NotDeployed
 
-__all__ = ["DeployedContract", "Deployment", "Token", "deployments_folder", "write_atomically"]
+__all__ = ["DeployedContract", "Deployment", "Token", "deployments_folder", "format_units", "write_atomically"]
 
 
 @dataclass(frozen=True)
@@ -278,6 +278,14 @@ def _address(text: str) -> str:
     if not is_address(text):
         raise ValueError(f"{text!r} is no address")
     return str(to_checksum_address(text))
+
+
+def format_units(units: int, decimals: int) -> str:
+    """Return an amount of a token in decimal notation, without trailing zeros."""
+    sign, units = ("-", -units) if units < 0 else ("", units)
+    whole, part = divmod(units, 10**decimals)
+    shown = f"{part:0{decimals}d}".rstrip("0") if decimals and part else ""
+    return f"{sign}{whole}{'.' + shown if shown else ''}"
 
 
 def deployments_folder() -> Path:

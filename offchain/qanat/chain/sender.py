@@ -19,6 +19,7 @@ from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCErro
 from web3.types import TxParams, TxReceipt
 
 from qanat.chain.connection import Chain, call_name, raise_reverted, reverted
+from qanat.chain.deployment import format_units
 from qanat.chain.signer import Signer
 from qanat.errors import ChainError, ChainUnreachable, InsufficientFunds
 
@@ -382,15 +383,20 @@ class Sender:
         contract = self.chain.token(token)
         balance = int(self.chain.call(contract.functions.balanceOf(self.address)))
         if balance < amount:
-            symbol = self.chain.deployment.symbol(token) if self.chain.has_deployment else token
             raise InsufficientFunds(
-                f"{self.address} holds {balance} units of {symbol}; {amount} are needed.",
+                f"{self.address} holds {self._amount(balance, token)}; {self._amount(amount, token)} are needed.",
                 hint="Get more of the token (on local and test networks: `qanat faucet`).",
                 account=self.address,
                 token=to_checksum_address(token),
                 balance=balance,
                 needed=amount,
             )
+
+    def _amount(self, units: int, token: str) -> str:
+        if not self.chain.has_deployment:
+            return f"{units} units of {token}"
+        known = self.chain.deployment.token(token)
+        return f"{format_units(units, known.decimals)} {self.chain.deployment.symbol(token)}"
 
     def approve_if_needed(self, token: str, spender: str, amount: int) -> TxReceipt | None:
         """Let ``spender`` take exactly ``amount`` of an ERC-20, unless it may take as much already.

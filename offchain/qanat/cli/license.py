@@ -57,9 +57,9 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
     )
     session.sender.approve_if_needed(terms.token, payments.address, terms.price)
     receipt = session.sender.send(licenses.functions.buy(offer, terms.hash, most))
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    number = int(licenses.events.LicenseSold().process_receipt(receipt, errors=DISCARD)[0]["args"]["licenseId"])
+    number = int(events_in(receipt, licenses, "LicenseSold")[0]["licenseId"])
     record = views.license(number)
     return Outcome(
         {
@@ -83,9 +83,9 @@ def _revoke(session: Session, number: int, cause: str) -> Outcome:
     session.sender.estimate(call)
     session.confirm(f"Revoke license {number}", ["its unearned part goes back to the licensee"])
     receipt = session.sender.send(call)
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    event = licenses.events.LicenseRevoked().process_receipt(receipt, errors=DISCARD)[0]["args"]
+    event = events_in(receipt, licenses, "LicenseRevoked")[0]
     token = session.views.license(number).token
     return Outcome(
         {
@@ -104,12 +104,9 @@ def _refund(session: Session, number: int) -> Outcome:
     session.sender.estimate(call)
     session.confirm(f"Take back what license {number} would have paid at a key release that never came", [])
     receipt = session.sender.send(call)
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    amount = sum(
-        int(item["args"]["amount"])
-        for item in licenses.events.LicenseRefunded().process_receipt(receipt, errors=DISCARD)
-    )
+    amount = sum(int(item["amount"]) for item in events_in(receipt, licenses, "LicenseRefunded"))
     token = session.views.license(number).token
     return Outcome(
         {"license": number, "refunded": amount, "transaction": bytes(receipt["transactionHash"])},

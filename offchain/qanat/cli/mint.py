@@ -56,9 +56,9 @@ def mint(
         ],
     )
     receipt = session.sender.send(call)
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    number = int(assets.events.AssetMinted().process_receipt(receipt, errors=DISCARD)[0]["args"]["assetId"])
+    number = int(events_in(receipt, assets, "AssetMinted")[0]["assetId"])
     says = [f"Asset {number} is minted."]
     if holder is not None and data_key is not None:
         _deposit(session, number, data_key, holder, recovery)

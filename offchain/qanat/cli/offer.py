@@ -105,9 +105,9 @@ def _publish(
         ],
     )
     receipt = session.sender.send(licenses.functions.publishOffer(terms.as_tuple()))
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    number = int(licenses.events.OfferPublished().process_receipt(receipt, errors=DISCARD)[0]["args"]["offerId"])
+    number = int(events_in(receipt, licenses, "OfferPublished")[0]["offerId"])
     return Outcome(
         {
             "offer": number,

@@ -162,7 +162,7 @@ class _Keys:
             self.responder = KeySigner.from_keyfile(self._files["responder"], password)
 
     def make_missing(self, password: str) -> None:
-        """Make the files that are not there, and open them. Raises :class:`FileUnreadable` where that is not possible."""
+        """Make the files that are not there, and open them. Raises :class:`FileUnreadable` where that can't be."""
         from qanat import bls
         from qanat.chain.signer import KeySigner
         from qanat.errors import FileUnreadable

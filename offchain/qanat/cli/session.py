@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from qanat.chain.views import Views
     from qanat.index import Index
 
+#: Columns of a table at least.
+TABLE_WIDTH = 140
+
 __all__ = ["Outcome", "Session", "index_path", "plain", "table"]
 
 
@@ -210,7 +213,9 @@ class Session:
             return
         from rich.console import Console
 
-        out = Console(highlight=False, soft_wrap=False)
+        out = Console(highlight=False)
+        # addresses stay whole, also where the terminal has to wrap lines
+        out.width = max(out.width, TABLE_WIDTH)
         for line in outcome.says:
             out.print(line, markup=False, soft_wrap=True)
         for item in outcome.tables:

@@ -129,6 +129,8 @@ def _node_state(endpoint: str) -> str:
 
 
 def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
+    from qanat.cli.amounts import format_amount
+
     bond_token = found["parameters"]["bond_token"]
     columns = ["operator", "tickets", "weight", "bond", "answered", "missed", "endpoint"]
     with_nodes = any("node" in item for item in found["operators"])
@@ -136,7 +138,7 @@ def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
         [
             item["operator"],
             item["tickets"],
-            item["weight"],
+            format_amount(item["weight"], 18),
             session.amount(item["bond"], bond_token),
             item["answered"],
             ", ".join(map(str, item["missed"])) or "-",

@@ -47,9 +47,9 @@ def undelegate(session: Session, *, operator: str, token: str, amount: str | Non
     )
     restaking = session.chain.contract("Restaking")
     receipt = session.sender.send(restaking.functions.undelegate(operator, found.address, chosen))
-    from web3.logs import DISCARD
+    from qanat.chain.connection import events_in
 
-    event = restaking.events.WithdrawalQueued().process_receipt(receipt, errors=DISCARD)[0]["args"]
+    event = events_in(receipt, restaking, "WithdrawalQueued")[0]
     queued = session.views.withdrawal(int(event["id"]))
     return Outcome(
         {
