@@ -43,7 +43,7 @@ class Actor:
         return self.session.address
 
     def run(self, name: str, /, **options: Any) -> dict[str, Any]:
-        """Run a command as this person, with its own defaults for options that are not given; returns its data as JSON values.
+        """Run a command as this person, options that are not given by their defaults; returns its data as JSON values.
 
         Raises what the command raises.
         """

@@ -244,12 +244,10 @@ class Demo:
 
     def pass_epochs(self, room: int) -> None:
         """Pass honest epochs until so many blocks are left before the next seed block."""
-        while self._passed < HONEST_EPOCHS:
-            seed = self.network.views.seed_block(self.network.shard, self.epoch(self._passed))
-            if self.clock.block + room < seed:
-                return
+        while self.clock.block + room >= self.network.views.seed_block(self.network.shard, self.epoch(self._passed)):
+            if self._passed == HONEST_EPOCHS:
+                raise ScenarioFailed(f"No {room} blocks without a response window are left.")
             self.pass_epoch()
-        raise ScenarioFailed(f"There is no time of {room} blocks without a response window.")
 
     def pass_epoch(self) -> None:
         """Pass the next honest epoch."""
