@@ -125,9 +125,16 @@ class FakeChain:
     chain_id: int = CHAIN_ID
     now: int = field(default_factory=lambda: int(time.time()))
     answers: dict[str, Any] = field(default_factory=dict)
+    looks: int = 0
+    #: whether every look sees another block
+    restless: bool = True
 
     def latest(self) -> int:
         return self.head
+
+    def block(self, _tag: Any) -> dict[str, Any]:
+        self.looks += 1
+        return {"number": hex(self.head), "hash": f"{self.head} {self.looks if self.restless else 0}"}
 
     def safe_block(self) -> int:
         return self.safe

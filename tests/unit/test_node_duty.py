@@ -58,7 +58,6 @@ def views() -> FakeViews:
     found.is_settled = lambda *_: False
     found.rosters_live_in = lambda *_: [ROSTER]
     found.chain.answers.update(slashId=b"\x01" * 32, intakePerTicket=(0, 0))
-    found.chain.block = lambda number: {"number": number}
     found.seeds.update({epoch: Seed(bytes(32), 20 * epoch + 1, 20 * epoch + 9) for epoch in range(1, EPOCH)})
     found.statuses.update(
         {(epoch, person.address): DutyStatus.ANSWERED for epoch in range(1, EPOCH) for person in PEOPLE}
@@ -277,6 +276,34 @@ def test_the_watch_survives_failures(node: FakeNode) -> None:
     watch.join(10)
     assert not watch.is_alive()
     assert raised == []
+
+
+def test_without_a_new_block_a_round_is_one_call(loop: DutyLoop, keeper: Keeper, views: FakeViews) -> None:
+    """An idle node costs the chain's endpoint one request per round, not one per epoch and operator."""
+    views.chain.restless = False
+    asked: list[str] = []
+
+    def count(name: str, real: Any) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            asked.append(name)
+            return real(*arguments)
+
+        return wrapped
+
+    for name in ("seed", "duty", "held_rows", "object"):
+        setattr(views, name, count(name, getattr(views, name)))
+    seal(views)
+    views.statuses.update({(EPOCH, person.address): DutyStatus.ANSWERED for person in PEOPLE})
+    views.is_settled = lambda *_: True
+    turn(loop, views, 118)
+    keep(keeper, views, 118)
+    assert asked
+    asked.clear()
+    assert turn(loop, views, 118) == []
+    assert keep(keeper, views, 118) == []
+    assert asked == []
+    turn(loop, views, 119)
+    assert asked
 
 
 # ---- windows

@@ -90,6 +90,9 @@ class DutyLoop(threading.Thread):
         self._confirmed: set[int] = set()
         self._ended = threading.Event()
         self._failures = 0
+        #: block at which all was done that can be; whether something waits for time instead of a block
+        self._seen = ""
+        self._timed = False
 
     def stop(self) -> None:
         """Ask the loop to end; it finishes what it is sending."""
@@ -116,6 +119,9 @@ class DutyLoop(threading.Thread):
     def round(self) -> None:
         """Look at the chain once and do what is due."""
         heads = self.follower.refresh_if_older(self.config.poll_seconds / 2)
+        if heads.hash == self._seen and not self._timed:
+            return
+        self._seen, self._timed = "", False
         for view in self.follower.epochs():
             if self._ended.is_set():
                 return
@@ -124,6 +130,8 @@ class DutyLoop(threading.Thread):
             except TransactionReverted as error:
                 log.warning("transaction refused", epoch=view.epoch, error=error.message)
                 self._back_off(view.epoch)
+        # only now: a round that failed is done again
+        self._seen = heads.hash
 
     # ---- one epoch
 
@@ -167,6 +175,7 @@ class DutyLoop(threading.Thread):
             share = int.from_bytes(keccak(text=f"{self.config.operator} {view.epoch}")[:4], "big") / 2**32
             self._seal_at[view.epoch] = now + share * self.config.max_delay_seconds
         if now < self._seal_at[view.epoch] or self._is_waiting(view.epoch):
+            self._timed = True
             return
         header = encode_header(self.views.chain.block(view.seed_block))
         audits = self.views.chain.contract("Audits")
@@ -194,8 +203,10 @@ class DutyLoop(threading.Thread):
             if duty.state is not DutyState.MISSED:
                 log.error("missed", epoch=view.epoch, before=duty.state.value)
             self._move(duty, DutyState.MISSED, deadline=view.deadline)
-        elif latest < view.deadline and not self._is_pending(duty) and not self._is_waiting(view.epoch):
-            self._answer(view, duty)
+        elif latest < view.deadline:
+            self._timed = True
+            if not self._is_pending(duty) and not self._is_waiting(view.epoch):
+                self._answer(view, duty)
 
     def _answer(self, view: EpochView, duty: Duty) -> None:
         if duty.state is not DutyState.UNABLE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -19,12 +19,16 @@ log = structlog.get_logger("qanat.node.follower")
 
 @dataclass(frozen=True)
 class Heads:
-    """Numbers of the newest, newest safe and newest final block; ``seen``: monotonic seconds of the look."""
+    """Numbers of the newest, newest safe and newest final block.
+
+    ``hash``: of the newest, hex; ``seen``: monotonic seconds of the look.
+    """
 
     latest: int = 0
     safe: int = 0
     finalized: int = 0
     seen: float = 0.0
+    hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,16 @@ class Follower:
         return self._heads.latest > 0 and time.monotonic() - self._heads.seen < 10 + 5 * self.poll_seconds
 
     def refresh(self) -> Heads:
-        """Look at the chain. Raises :class:`ChainError`."""
+        """Look at the chain: one call when there is no new block. Raises :class:`ChainError`."""
         chain = self.views.chain
         seen = time.monotonic()
-        latest = chain.latest()
-        heads = Heads(latest, min(latest, chain.safe_block()), min(latest, chain.finalized_block()), seen)
+        newest = chain.block("latest")
+        latest, hash_ = int(newest["number"], 16), str(newest["hash"])
+        if hash_ == self._heads.hash:
+            # nothing on chain has changed; what the chain calls safe and final changes with a block
+            self._heads = replace(self._heads, seen=seen)
+            return self._heads
+        heads = Heads(latest, min(latest, chain.safe_block()), min(latest, chain.finalized_block()), seen, hash_)
         epochs = {epoch: self._look(epoch) for epoch in self.epochs_of_interest(latest)}
         with self._lock:
             self._heads, self._epochs = heads, epochs

@@ -56,6 +56,9 @@ class Keeper(threading.Thread):
         self._report_at: dict[tuple[int, str], float] = {}
         #: (epoch, operator) of which nothing more can come
         self._closed: set[tuple[int, str]] = set()
+        #: end epoch of objects that the final block shows as certified
+        self._ends: dict[bytes, int] = {}
+        self._seen = ""
         self._failures = 0
 
     def stop(self) -> None:
@@ -82,14 +85,16 @@ class Keeper(threading.Thread):
     def round(self) -> None:
         """Do once what is due."""
         heads = self.follower.heads
-        if heads.latest == 0:
+        if heads.latest == 0 or (heads.hash == self._seen and not self._report_at):
             return
+        self._seen = ""
         self.key_holder.settle_releases(heads.finalized)
         if self.config.settle:
             self._settle(heads.latest, heads.safe)
         if self.config.report:
             self._report(heads.latest)
         self.delete_what_is_over(heads.finalized)
+        self._seen = heads.hash
 
     # ---- money
 
@@ -216,6 +221,7 @@ class Keeper(threading.Thread):
                 return
             if self._is_over(object_id, held, finalized):
                 self.intake.forget(object_id)
+                self._ends.pop(object_id, None)
                 self.metrics.count("qanat_objects_deleted_total")
                 log.info("deleted", object=object_id.hex())
 
@@ -223,13 +229,15 @@ class Keeper(threading.Thread):
         parameters = self.follower.parameters
         if finalized <= held.certification_deadline + parameters.finality:
             return False
-        record = self.views.object(object_id, finalized)
-        if record.status is not ObjectStatus.CERTIFIED:
-            return True  # never certified, and no block that could still change can certify it
-        first_after = self.follower.first_block + record.end_epoch * parameters.epoch_length
+        if object_id not in self._ends:
+            record = self.views.object(object_id, finalized)
+            if record.status is not ObjectStatus.CERTIFIED:
+                return True  # never certified, and no block that could still change can certify it
+            self._ends[object_id] = record.end_epoch
+        first_after = self.follower.first_block + self._ends[object_id] * parameters.epoch_length
         if finalized <= first_after:
             return False
-        last = self.views.seed(held.shard, record.end_epoch - 1, finalized)
+        last = self.views.seed(held.shard, self._ends[object_id] - 1, finalized)
         if last.is_sealed:
             return finalized > last.deadline + parameters.finality
         return finalized > first_after - parameters.epoch_length + parameters.sealing_limit + parameters.finality
