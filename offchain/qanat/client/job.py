@@ -97,19 +97,18 @@ class JobFolder:
         path = self.path / "job.json"
         try:
             raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            version = raw.pop("version")
+            if version != _VERSION:
+                raise BadParameters(f"{path} was written by another version ({version}).", path=str(path))
+            return Job(**{**raw, "source": Source(**raw["source"]), "explanation": tuple(raw["explanation"])})
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BadParameters(
                 f"{path} can't be read: {error}.",
                 hint="If nothing was paid yet, remove the folder; otherwise keep it and ask.",
                 path=str(path),
             ) from error
-        if raw.pop("version", None) != _VERSION:
-            raise BadParameters(f"{path} was written by another version.", path=str(path))
-        raw["source"] = Source(**raw["source"])
-        raw["explanation"] = tuple(raw["explanation"])
-        return Job(**raw)
 
     def save(self, job: Job) -> Job:
         """Write the job, durably and whole; returns it."""
@@ -191,5 +190,6 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise FileUnreadable(f"{path} can't be written: {error.strerror}.", path=str(path)) from error
