@@ -41,6 +41,8 @@ class ApeSigner:
         self._open()
         fields = dict(transaction)
         fields["sender"] = fields.pop("from", self.address)
+        if not fields.get("to"):
+            fields.pop("to", None)  # a creation: web3 says so by an empty address, which Ape would sign as another one
         ecosystem = ManagerAccessMixin.provider.network.ecosystem
         prepared = ecosystem.create_transaction(**fields)
         signed = self._account.sign_transaction(prepared)
