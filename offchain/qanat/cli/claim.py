@@ -15,7 +15,12 @@ def claim(session: Session) -> Outcome:
     chain, views = session.chain, session.views
     me = session.address
     index = session.synced_index()
-    calls = [*_as_operator(session, index), *_as_restaker(session, index), *_as_asset_owner(session, index)]
+    calls = [
+        *_as_operator(session, index),
+        *_as_restaker(session, index),
+        *_as_asset_owner(session, index),
+        *_as_payer(session, index),
+    ]
     due = _passing(session, calls)
     payments = chain.contract("Payments")
     tokens = sorted(
@@ -98,6 +103,41 @@ def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
         for item in index.licenses()
         if item.asset_id in mine
     ]
+
+
+def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
+    """What comes back for objects: fees that were not proven, of void epochs, of openings that came to nothing."""
+    chain, views, latest = session.chain, session.views, session.chain.latest()
+    rewards, objects = chain.contract("Rewards").functions, chain.contract("Objects").functions
+    returned = {_key(event) for event in index.events("UnprovenReturned", contract="Rewards")}
+    calls: list[tuple[str, Any]] = []
+    for item in index.objects(owner=session.address):
+        name = f"0x{item.object_id.hex()[:8]}…"
+        if item.status == "open" and latest > views.certification_deadline(item.object_id):
+            calls.append((f"storage fee of {name}, never certified", objects.fail(item.object_id)))
+        certificate = index.certificate(item.object_id)
+        if certificate is None:
+            continue
+        absent = list(certificate.non_signers)
+        roster = views.roster(item.shard, item.roster)
+        for epoch in range(certificate.first_epoch, min(certificate.end_epoch, views.epoch_at(item.shard, latest) + 1)):
+            if views.is_void(item.shard, epoch):
+                call = rewards.returnVoid(item.object_id, epoch, absent)
+                calls.append((f"fees of {name} for void epoch {epoch}", call))
+                continue
+            answered = {answer.operator for answer in index.answers(item.shard, epoch)}
+            for number, entry in enumerate(roster.entries):
+                key = ("0x" + item.object_id.hex(), epoch, entry.operator)
+                if number in absent or entry.operator in answered or key in returned:
+                    continue
+                call = rewards.returnUnproven(item.object_id, epoch, entry.operator, absent)
+                calls.append((f"fees of {name} that {entry.operator} did not prove in epoch {epoch}", call))
+    return calls
+
+
+def _key(event: Any) -> tuple[str, int, str]:
+    """Object, epoch and operator of an event."""
+    return str(event.arguments["objectId"]), int(event.arguments["epoch"]), str(event.arguments["operator"])
 
 
 def _passing(session: Session, calls: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
