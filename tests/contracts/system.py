@@ -18,6 +18,7 @@ package's own kernels: what the contracts accept is judged by code that they and
 from __future__ import annotations
 
 import copy
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from functools import cache, cached_property
 from typing import Any
 
 import ckzg
+import requests
 from ape import chain
 from eth_abi import encode
 from eth_abi.packed import encode_packed
@@ -549,6 +551,18 @@ def fund(token: Any, account: Any, amount: int, spender: Any) -> None:
         token.approve(spender, 2**256 - 1, sender=account)
 
 
+def warm_up() -> None:
+    """Have Anvil load its KZG set-up, which its first point evaluation waits for: seconds, on a busy machine many."""
+    zero = cp.opening(cp.blob_of([0]), 0)[0]
+    versioned = b"\x01" + hashlib.sha256(cp.IDENTITY_COMPRESSED).digest()[1:]
+    data = versioned + bytes(64) + cp.IDENTITY_COMPRESSED + zero
+    call = {"to": "0x" + "00" * 19 + "0a", "data": "0x" + data.hex()}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
+    answer = requests.post(chain.provider.http_uri, json=body, timeout=300).json()
+    if "result" not in answer:
+        raise LookupError(f"the chain has no point evaluation: {answer}")
+
+
 def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Deploy and wire everything but a shard; the directory isn't sealed. Returns contracts and tokens."""
     directory = governor.deploy(project.Directory, governor, guardian, TIMELOCK)
@@ -576,5 +590,6 @@ def deploy_system(project: Any, governor: Any, guardian: Any, **shard: Any) -> S
     """Deploy everything, create a shard with the small parameters (`shard` overrides them), seal the directory."""
     contracts, tokens = deploy_contracts(project, governor, guardian)
     contracts["directory"].seal(sender=governor)
+    warm_up()
     system = System(project, contracts, tokens, {"governor": governor, "guardian": guardian})
     return system.with_shard(**shard)

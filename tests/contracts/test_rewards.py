@@ -75,6 +75,15 @@ def restakers_share(system) -> int:
     return system.payments.balanceOf(system.payment_token, account)
 
 
+def slash(system, epoch, account, auditor) -> None:
+    """Let an operator miss the epoch, and carry out its slash."""
+    system.seal(epoch)
+    system.end_window(epoch)
+    system.audits.reportMiss(1, epoch, account, sender=auditor)
+    chain.mine(RESOLUTION_DELAY + GUARDIAN_DELAY)
+    system.restaking.executeSlash(system.restaking.slashId(1, epoch, account), sender=auditor)
+
+
 class TestBooking:
     @pytest.mark.parametrize("call", ["collectOpening", "bookCertified", "bookFailed"])
     def test_refuses_everyone_but_objects(self, system, stranger, call):
@@ -300,11 +309,7 @@ class TestReturnUnproven:
         object_id = system.store(owner, data, epochs=6)
         first = system.objects.record(object_id).firstEpoch
         account = member(system, 3)
-        system.seal(first)
-        system.end_window(first)
-        system.audits.reportMiss(1, first, account, sender=auditor)
-        chain.mine(RESOLUTION_DELAY + GUARDIAN_DELAY)
-        system.restaking.executeSlash(system.restaking.slashId(1, first, account), sender=auditor)
+        slash(system, first, account, auditor)
         epoch = system.shards.firstEpochAfter(1, chain.blocks.height)
         with reverts_with(system.rewards.NotUnproven, epoch=epoch):
             system.rewards.returnUnproven(object_id, epoch, account, [], sender=stranger)
@@ -314,6 +319,45 @@ class TestReturnUnproven:
         system.rewards.returnUnproven(object_id, epoch, account, [], sender=stranger)
         with reverts_with(system.rewards.NotAnswered, operator=account):
             system.rewards.settle(1, epoch, account, sender=account)
+
+
+class TestSeveralRosters:
+    def test_a_place_that_was_vacated_earns_nothing_while_a_newer_one_does(
+        self, system, owner, data, restaker, auditor, stranger
+    ):
+        """Slashed under one roster, bonded anew, counted by the next: one answer, paid for the newer place alone."""
+        older = system.store(owner, data, epochs=10)
+        first = system.objects.record(older).firstEpoch
+        account = member(system, 3)
+        slash(system, first, account, auditor)
+        fund(system.bond_token, account, 10**19, system.restaking)
+        system.restaking.postBond(1, 10**19, sender=account)
+        token = system.collaterals[1]
+        fund(token, restaker, 10**19, system.restaking)
+        system.restaking.deposit(token, 10**19, sender=restaker)
+        system.restaking.invoke_transaction("delegate", account, token, 10**19, sender=restaker)
+        if system.restaking.pendingOf(restaker, account, token).amount:
+            chain.mine(WITHDRAWAL_DELAY)
+            system.restaking.mature(restaker, account, token, sender=restaker)
+        assert system.take_roster() == 2
+        newer = system.store(owner, data, epochs=2)
+        epoch = system.objects.record(newer).firstEpoch
+        assert epoch < system.objects.endEpochOf(older)
+        assert system.shards.isInRoster(1, 2, account)
+
+        system.seal(epoch)
+        assert system.audits.heldRows(1, epoch, account) == 3
+        system.answer(account, epoch)
+        receipt = system.rewards.settle(1, epoch, account, sender=stranger)
+        fee = 3 * system.objects.record(newer).rowFee
+        assert receipt.decode_logs(system.rewards.EpochSettled)[0].amount == fee
+        with reverts_with(system.rewards.AlreadySettled, operator=account):
+            system.rewards.settle(1, epoch, account, sender=stranger)
+        with reverts_with(system.rewards.NotUnproven, operator=account):
+            system.rewards.returnUnproven(newer, epoch, account, [], sender=stranger)
+        receipt = system.rewards.returnUnproven(older, epoch, account, [], sender=stranger)
+        (event,) = receipt.decode_logs(system.rewards.UnprovenReturned)
+        assert event.toPayer + event.toRepairFund == fee
 
 
 class TestReturnVoid:
