@@ -46,8 +46,22 @@ def ape_command(command: Command, *, compile_first: bool = False) -> click.Comma
         decorated = decorator(decorated)
     account = " --account alice" if command.account == "yes" else ""
     text = command.help_with(f"ape run {command.name} --network ethereum:local:http://127.0.0.1:8545{account}")
-    made: click.Command = click.command(cls=ConnectedProviderCommand, name=command.name, help=text)(decorated)
+    made: click.Command = click.command(cls=_quiet(ConnectedProviderCommand), name=command.name, help=text)(decorated)
     return made
+
+
+def _quiet(kind: type[click.Command]) -> type[click.Command]:
+    """Keep Ape's own messages, which go to standard output, out of a JSON document's way."""
+
+    class Quiet(kind):  # type: ignore[misc, valid-type]
+        def invoke(self, ctx: click.Context) -> Any:
+            if ctx.params.get("as_json"):
+                from ape.logging import LogLevel, logger
+
+                logger.set_level(LogLevel.ERROR)
+            return super().invoke(ctx)
+
+    return Quiet
 
 
 def _plain(command: Command) -> click.Command:

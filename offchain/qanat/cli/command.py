@@ -92,15 +92,18 @@ def run_command(command: Command, session: Session, options: dict[str, Any]) -> 
     """Run a command, show what came of it, and end the process with the error's exit code if it fails."""
     try:
         outcome = command.run(session, **options)
-        session.show(outcome)
-        if outcome.failure is not None:
-            raise outcome.failure
     except QanatError as error:
         if session.as_json:
             click.echo(json.dumps(error.to_json(), indent=2))
         else:
             click.echo(f"{command.name}: {error}", err=True)
         sys.exit(error.exit_code)
+    session.show(outcome)
+    if outcome.failure is not None:
+        # what failed is part of what was shown
+        if not session.as_json:
+            click.echo(f"{command.name}: {outcome.failure}", err=True)
+        sys.exit(outcome.failure.exit_code)
 
 
 # ---- options that all commands share

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qanat.errors import BadParameters, Refused
+from qanat.errors import BadParameters, QanatError, Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,13 +37,13 @@ __all__ = ["Outcome", "Session", "index_path", "plain", "table"]
 class Outcome:
     """What a command found or did: ``data`` for programs, ``says`` and ``tables`` for people.
 
-    ``failure`` is raised after both were shown: for commands whose finding is the failure (an audit).
+    ``failure`` ends the command with its exit code after both were shown: for commands that find something (an audit).
     """
 
     data: dict[str, Any]
     says: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    failure: Exception | None = None
+    failure: QanatError | None = None
 
 
 class Session:

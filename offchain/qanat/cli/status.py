@@ -19,12 +19,12 @@ __all__ = ["COMMAND", "status"]
 SHOWN = 20
 
 
-def status(session: Session, *, account: str | None, shard: str | None, nodes: bool) -> Outcome:
+def status(session: Session, *, address: str | None, shard: str | None, nodes: bool) -> Outcome:
     """Tables of the network, or of what concerns one account."""
     from qanat.cli.amounts import parse_address
 
     index = session.synced_index()
-    who = parse_address(account) if account is not None else session.address if session.has_account else None
+    who = parse_address(address) if address is not None else session.address if session.has_account else None
     latest = session.chain.latest()
     numbers = (
         [session.chain.deployment.shard(shard)] if shard is not None else range(1, session.views.shard_count() + 1)
@@ -353,10 +353,10 @@ COMMAND = Command(
     name="status",
     run=status,
     summary="Show shards, operators, epochs, objects, assets and licenses; of one account, its stake and money too.",
-    example="--account 0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    example="--address 0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     account="maybe",
     parameters=(
-        click.option("--account", help="Whose things to show.  [default: everybody's]"),
+        click.option("--address", help="Whose things to show.  [default: everybody's]"),
         click.option("--shard", help="Only this shard, by name or number."),
         click.option("--nodes", is_flag=True, help="Ask each node whether it is well."),
     ),
