@@ -58,10 +58,11 @@ def parse_bytes32(text: str, what: str) -> bytes:
 
 def parse_address(text: str, what: str = "address") -> str:
     """Return an address, checksummed. Raises :class:`MalformedHex` for what is none, or whose checksum is wrong."""
-    from eth_utils.address import is_address, to_checksum_address
+    from eth_utils.address import is_address, is_checksum_address, to_checksum_address
 
     digits = text.strip()
-    if not is_address(digits):
+    plain = digits[2:] in (digits[2:].lower(), digits[2:].upper())
+    if not is_address(digits) or not (plain or is_checksum_address(digits)):
         raise MalformedHex(
             f"{text!r} is no {what}.",
             hint="It has 0x and 40 hexadecimal digits, and its capitals must be right if it has any.",
