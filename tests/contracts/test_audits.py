@@ -12,6 +12,10 @@ from eth_utils import keccak
 from py_arkworks_bls12381 import G1Point
 
 from qanat.chain import draws
+from qanat.chain.connection import Chain
+from qanat.chain.deployment import DeployedContract, Deployment
+from qanat.chain.snapshots import SnapshotReader
+from qanat.chain.views import Views
 from tests.contracts import curve_points as cp
 from tests.contracts.reverts import reverts_with
 from tests.contracts.system import (
@@ -158,6 +162,22 @@ class TestDraw:
                 assert system.audits.heldRows(1, epoch, account) == off.snapshot.held
                 contexts.add(off.context)
         assert len(contexts) == 4 * 6
+
+    def test_is_what_the_package_reads_from_the_chain(self, system, owner, wide, operators):
+        """`SnapshotReader` gives the same draws and reads by its own calls, also while later objects are listed."""
+        for data, epochs, absent in [(wide, 1, []), (make_data(), 3, [1]), (wide, 4, [0, 4])]:
+            object_id = system.store(owner, data, epochs=epochs, absent=absent)
+        epoch = system.objects.record(object_id).firstEpoch
+        system.seal(epoch)
+        reader = package_reader(system)
+        for round_ in range(2):
+            for account in operators:
+                draw = reader.draw(1, epoch, account.address)
+                reads = draws.follow(draw, epoch, lambda listed: system.absent[listed.object_id])
+                assert (draw.context, draw.samples) == (system.draw(account, epoch).context, 4)
+                assert reads_of(reads) == reads_of(system.reads(account, epoch))
+            if round_ == 0:
+                system.store(owner, make_data(zeros=True, n=12, k=4), epochs=4)
 
     def test_the_first_positions_lie_one_in_each_stratum(self, system, owner, wide, operator):
         object_id = system.store(owner, make_data(n=12, k=4, matrices=9, zeros=True))
@@ -731,6 +751,18 @@ class TestSeveralRosters:
 
 
 # ---- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def package_reader(system) -> SnapshotReader:
+    """Return the package's reader on this chain."""
+    names = {"Directory": "directory", "Shards": "shards", "Objects": "objects", "Audits": "audits"}
+    contracts = {name: DeployedContract(system.contracts[key].address, 0, type=name) for name, key in names.items()}
+    deployment = Deployment(network="test", chain_id=chain.chain_id, contracts=contracts)
+    return SnapshotReader(Views(Chain(chain.provider.web3, deployment=deployment)))
+
+
+def reads_of(reads):
+    return [(read.position, read.object_id, read.slice, read.void, read.non_signers, read.listed) for read in reads]
 
 
 def vacate(system, operator, epoch, auditor) -> int:
