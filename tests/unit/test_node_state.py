@@ -308,3 +308,14 @@ def test_metrics_are_prometheus_text() -> None:
     assert "qanat_block 12345678901" in lines
     assert sum(line.startswith("# TYPE qanat_requests_refused_total counter") for line in lines) == 1
     assert metrics.value("qanat_requests_refused_total", "InvalidSignature") == 2
+
+
+def test_a_certified_objects_manifest_outlives_its_slices(tmp_path: Path) -> None:
+    """Auditors verify certificates and answers again long after the term."""
+    state = NodeState(tmp_path / "s")
+    state.keep_manifest(A, make_held(), b"manifest")
+    state.forget_object(A, keep_manifest=True)
+    assert (state.manifest(A), state.object(A)) == (b"manifest", None)
+    state.forget_object(A)
+    assert state.manifest(A) is None
+    state.close()

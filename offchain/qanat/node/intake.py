@@ -135,11 +135,15 @@ class Intake:
             )
         return self._remember(object_id, held, Manifest.from_bytes(body))
 
-    def forget(self, object_id: bytes) -> None:
-        """Delete an object: slices first, then what names them."""
+    def forget(self, object_id: bytes, *, keep_manifest: bool = False) -> None:
+        """Delete an object: slices first, then what names them.
+
+        ``keep_manifest``: of an object that was certified the manifest stays (48 bytes for each slice), since
+        certificate and answers can be verified again only with it.
+        """
         with self._locks.of(object_id):
             self.store.delete_object(object_id)
-            self.state.forget_object(object_id)
+            self.state.forget_object(object_id, keep_manifest=keep_manifest)
             with self._known_lock:
                 self._known.pop(object_id, None)
 

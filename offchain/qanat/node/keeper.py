@@ -215,12 +215,12 @@ class Keeper(threading.Thread):
     # ---- deleting
 
     def delete_what_is_over(self, finalized: int) -> None:
-        """Delete the objects that nobody can ask for any more."""
+        """Delete the objects that nobody can ask for any more; of certified ones the manifest stays, for auditors."""
         for object_id, held in self.state.objects().items():
             if self._ended.is_set():
                 return
             if self._is_over(object_id, held, finalized):
-                self.intake.forget(object_id)
+                self.intake.forget(object_id, keep_manifest=object_id in self._ends)
                 self._ends.pop(object_id, None)
                 self.metrics.count("qanat_objects_deleted_total")
                 log.info("deleted", object=object_id.hex())

@@ -154,12 +154,13 @@ class NodeState:
             lambda transaction: None if (value := transaction.get("manifests", object_id)) is None else bytes(value)
         )
 
-    def forget_object(self, object_id: bytes) -> None:
-        """Drop an object; what was signed for it stays for ever."""
+    def forget_object(self, object_id: bytes, *, keep_manifest: bool = False) -> None:
+        """Drop an object; what was signed for it stays for ever, its manifest if auditors may still ask for it."""
 
         def body(transaction: Transaction) -> None:
             transaction.delete("objects", object_id)
-            transaction.delete("manifests", object_id)
+            if not keep_manifest:
+                transaction.delete("manifests", object_id)
 
         self._environment.write(body)
 
