@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -44,6 +45,12 @@ OPERATORS = st.integers(0, 1)
 TOKENS = st.integers(0, 1)
 SHARD = st.sampled_from(SHARDS)
 AMOUNTS = st.one_of(st.integers(0, 20), st.integers(0, 10**6), st.integers(0, 2**90))
+STAKES = st.one_of(st.integers(1, 20), st.integers(1, 10**6), st.integers(1, 2**90))
+#: Of what stands behind a shard: eighths, and units left over.
+PARTS = st.tuples(*[st.tuples(st.sampled_from([0, 1, 3, 8, 8, 8, 9]), st.sampled_from([0, 0, 1, 5]))] * 2)
+NUMBERS = st.integers(0, 100)
+MOSTLY = st.sampled_from([True, True, True, False])
+RARELY = st.sampled_from([0, 0, 0, 1])
 MAGNITUDES = st.one_of(st.just(WHOLE), st.just(WHOLE // 2), st.integers(0, 10), st.integers(0, WHOLE))
 
 
@@ -190,7 +197,8 @@ class Slash:
     shard: int
     epoch: int
     ready: int
-    terms: tuple
+    # shares of the operator's restakers when it was reported
+    matured: int
     delayed: bool = False
     executed: bool = False
 
@@ -327,15 +335,27 @@ class Restaking(RuleBasedStateMachine):
     def token(self, number):
         return self.world.tokens[number].address
 
+    def wait_until(self, block):
+        """Mine so that the next transaction lies in `block`, if it doesn't yet lie there or later."""
+        if self.block < block:
+            self.world.rpc("anvil_mine", hex(block - self.block))
+
+    @staticmethod
+    def choose(found, number):
+        """Return one of several; None if there is none."""
+        found = list(found)
+        return found[number % len(found)] if found else None
+
     # -- restakers
 
-    @initialize(stakes=st.lists(st.tuples(PEOPLE, OPERATORS, TOKENS, st.integers(1, 2**80)), max_size=4))
+    @initialize(stakes=st.lists(st.tuples(PEOPLE, OPERATORS, TOKENS, STAKES), min_size=2, max_size=5))
     def begin(self, stakes):
-        """Some stake, allocated somewhere."""
+        """Some stake and bond, allocated somewhere."""
         for person, operator, token, amount in stakes:
             self.deposit(person, token, amount)
-            self.delegate(person, operator, token, amount)
-            self.allocate(operator, token, SHARDS[amount % 2], WHOLE // 3)
+            self.delegate(person, operator, token, -1)
+            self.allocate(operator, token, SHARDS[amount % 2], WHOLE if amount % 3 else WHOLE // 3)
+            self.post_bond(operator, SHARDS[amount % 2], amount)
 
     @rule(person=PEOPLE, token=st.integers(0, 2), amount=AMOUNTS)
     def deposit(self, person, token, amount):
@@ -344,9 +364,11 @@ class Restaking(RuleBasedStateMachine):
         if self.expect(good, "deposit", self.token(token), amount, sender=who):
             g.free[who, token] += amount
 
-    @rule(person=PEOPLE, token=st.integers(0, 2), part=st.integers(0, 4), more=st.integers(0, 1))
-    def withdraw(self, person, token, part, more):
-        g, who = self.ghost, self.person(person)
+    @precondition(lambda self: any(self.ghost.free.values()))
+    @rule(number=NUMBERS, part=st.integers(1, 4), more=RARELY)
+    def withdraw(self, number, part, more):
+        g = self.ghost
+        who, token = self.choose((key for key, amount in g.free.items() if amount), number)
         amount = g.free[who, token] * part // 4 + more
         good = amount and amount <= g.free[who, token]
         if self.expect(good, "withdraw", self.token(token), amount, sender=who):
@@ -357,6 +379,8 @@ class Restaking(RuleBasedStateMachine):
         g, who, block = self.ghost, self.person(person), self.block
         if amount < 0:
             amount = g.free[who, token]
+        elif amount > g.free[who, token] > 0 and amount % 5:
+            amount %= g.free[who, token]
         good = amount and amount <= g.free[who, token]
         name = self.world.operators[operator]
         if not self.expect(good, "delegate", name, self.token(token), amount, sender=who):
@@ -368,18 +392,24 @@ class Restaking(RuleBasedStateMachine):
         if at_once:
             g.mature(who, operator, token)
 
-    @rule(person=PEOPLE, operator=OPERATORS, token=TOKENS)
-    def mature(self, person, operator, token):
-        g, who, block = self.ghost, self.person(person), self.block
-        amount, matures = g.pending.get((who, operator, token), (0, 0))
-        good = amount and block >= matures and g.pending_slashes(operator) == 0
+    @precondition(lambda self: self.ghost.pending)
+    @rule(number=NUMBERS, patient=MOSTLY)
+    def mature(self, number, patient):
+        g = self.ghost
+        who, operator, token = self.choose(g.pending, number)
+        amount, matures = g.pending[who, operator, token]
+        if patient:
+            self.wait_until(matures)
+        good = amount and self.block >= matures and g.pending_slashes(operator) == 0
         name = self.world.operators[operator]
         if self.expect(good, "mature", who, name, self.token(token), sender=self.world.reporter):
             g.mature(who, operator, token)
 
-    @rule(person=PEOPLE, operator=OPERATORS, token=TOKENS, part=st.integers(0, 4), more=st.integers(0, 1))
-    def undelegate(self, person, operator, token, part, more):
-        g, who, block = self.ghost, self.person(person), self.block
+    @precondition(lambda self: any(item.shares for item in self.ghost.positions.values()))
+    @rule(number=NUMBERS, part=st.integers(1, 4), more=RARELY)
+    def undelegate(self, number, part, more):
+        g, block = self.ghost, self.block
+        who, operator, token = self.choose((key for key, item in g.positions.items() if item.shares), number)
         position = g.positions[who, operator, token]
         shares = position.shares * part // 4 + more
         good = shares and shares <= position.shares
@@ -391,13 +421,17 @@ class Restaking(RuleBasedStateMachine):
         g.pool(operator, token, position.generation).queued += shares
         g.withdrawals.append(Withdrawal(who, operator, token, shares, position.generation, block))
 
-    @rule(number=st.integers(0, 40))
-    def complete(self, number):
-        g, block = self.ghost, self.block
-        number = number % (len(g.withdrawals) + 1)
+    @precondition(lambda self: self.ghost.withdrawals)
+    @rule(number=NUMBERS, patient=MOSTLY)
+    def complete(self, number, patient):
+        g = self.ghost
+        number %= len(g.withdrawals) + 1
         good = number < len(g.withdrawals)
         if good:
             item = g.withdrawals[number]
+            if patient:
+                self.wait_until(max(item.block + DELAY, g.bound[item.operator]))
+            block = self.block
             good = not item.completed and block >= item.block + DELAY and self.is_released(item.operator, block)
         if not self.expect(good, "completeWithdrawal", number + 1, sender=self.world.reporter):
             return
@@ -427,9 +461,16 @@ class Restaking(RuleBasedStateMachine):
             pool.allocated += magnitude
             item.magnitude += magnitude
 
-    @rule(operator=OPERATORS, token=TOKENS, shard=SHARD, part=st.integers(0, 4), more=st.integers(0, 1))
-    def deallocate(self, operator, token, shard, part, more):
+    def allocated(self):
+        """Keys of allocations that stand for something."""
+        g = self.ghost
+        return [key for key in list(g.allocations) if g.allocation(*key).magnitude]
+
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, part=st.integers(1, 4), more=RARELY)
+    def deallocate(self, number, part, more):
         g, block = self.ghost, self.block
+        operator, token, shard = self.choose(self.allocated(), number)
         item = g.allocation(operator, token, shard)
         magnitude = (item.magnitude - item.queued) * part // 4 + more
         good = magnitude and magnitude <= item.magnitude - item.queued
@@ -438,11 +479,16 @@ class Restaking(RuleBasedStateMachine):
             item.queued += magnitude
             item.block = block
 
-    @rule(operator=OPERATORS, token=TOKENS, shard=SHARD)
-    def complete_deallocation(self, operator, token, shard):
-        g, block = self.ghost, self.block
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, patient=MOSTLY)
+    def complete_deallocation(self, number, patient):
+        g = self.ghost
+        key = self.choose([k for k in self.allocated() if g.allocation(*k).queued], number)
+        operator, token, shard = key or self.choose(self.allocated(), number)
         item = g.allocation(operator, token, shard)
-        good = item.queued and block >= item.block + DELAY and self.is_released(operator, block)
+        if patient:
+            self.wait_until(max(item.block + DELAY, g.bound[operator]))
+        good = item.queued and self.block >= item.block + DELAY and self.is_released(operator, self.block)
         name, sender = self.world.operators[operator], self.world.reporter
         if self.expect(good, "completeDeallocation", name, shard, self.token(token), sender=sender):
             g.pools[operator, token].allocated -= item.queued
@@ -456,9 +502,11 @@ class Restaking(RuleBasedStateMachine):
         if self.expect(good, "postBond", shard, amount, sender=self.world.operators[operator]):
             g.bonds[operator, shard].amount += amount
 
-    @rule(operator=OPERATORS, shard=SHARD, part=st.integers(0, 4), more=st.integers(0, 1))
-    def queue_bond(self, operator, shard, part, more):
+    @precondition(lambda self: self.ghost.bonds)
+    @rule(number=NUMBERS, part=st.integers(1, 4), more=RARELY)
+    def queue_bond(self, number, part, more):
         g, block = self.ghost, self.block
+        operator, shard = self.choose(g.bonds, number)
         bond = g.bonds[operator, shard]
         amount = (bond.amount - bond.queued) * part // 4 + more
         good = amount and amount <= bond.amount - bond.queued
@@ -466,11 +514,16 @@ class Restaking(RuleBasedStateMachine):
             bond.queued += amount
             bond.block = block
 
-    @rule(operator=OPERATORS, shard=SHARD)
-    def complete_bond(self, operator, shard):
-        g, block = self.ghost, self.block
+    @precondition(lambda self: self.ghost.bonds)
+    @rule(number=NUMBERS, patient=MOSTLY)
+    def complete_bond(self, number, patient):
+        g = self.ghost
+        key = self.choose([key for key, bond in g.bonds.items() if bond.queued], number)
+        operator, shard = key or self.choose(g.bonds, number)
         bond = g.bonds[operator, shard]
-        good = bond.queued and block >= bond.block + DELAY and self.is_released(operator, block)
+        if patient:
+            self.wait_until(max(bond.block + DELAY, g.bound[operator]))
+        good = bond.queued and self.block >= bond.block + DELAY and self.is_released(operator, self.block)
         name = self.world.operators[operator]
         if self.expect(good, "completeBondWithdrawal", name, shard, sender=self.world.reporter):
             g.free[name, 2] += bond.queued
@@ -486,52 +539,51 @@ class Restaking(RuleBasedStateMachine):
         self.world.do(self.world.shards.functions.setBound(self.world.operators[operator], until), self.world.governor)
         self.ghost.bound[operator] = until
 
-    @rule(shard=SHARD, bond=AMOUNTS, fee=AMOUNTS, amounts=st.tuples(*[st.one_of(AMOUNTS, st.just(MAX_ASSETS))] * 2))
     def set_terms(self, shard, bond, fee, amounts):
         """What a miss takes from now on."""
         call = self.world.shards.functions.setTerms(shard, bond, fee, list(amounts))
         self.world.do(call, self.world.governor)
         self.ghost.terms[shard] = (bond, fee, amounts)
 
-    @rule(operator=OPERATORS, shard=SHARD, epoch=st.integers(1, 9), part=st.tuples(*[st.integers(0, 8)] * 2))
-    def miss(self, operator, shard, epoch, part):
-        """Report a miss that takes some eighths of what stands behind the shard, once a (shard, epoch, operator)."""
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, epoch=st.integers(1, 9), parts=PARTS, bond=st.integers(0, 3), fee=AMOUNTS)
+    def miss(self, number, epoch, parts, bond, fee):
+        """Report a miss that takes none, some, all, all but dust, or more than all of what stands behind the shard."""
         g = self.ghost
-        amounts = tuple(g.behind(operator, token, shard) * part[token] // 8 for token in (0, 1))
-        self.set_terms(shard, g.bonds[operator, shard].amount // 2, 5, amounts)
+        operator, _, shard = self.choose(self.allocated(), number)
+        amounts = tuple(
+            max(g.behind(operator, token, shard, with_queued=True) * share // 8 - dust, 0)
+            for token, (share, dust) in enumerate(parts)
+        )
+        self.set_terms(shard, g.bonds[operator, shard].amount * bond // 2, fee, amounts)
         good = all((item.operator, item.shard, item.epoch) != (operator, shard, epoch) for item in g.slashes)
         sender, block = self.world.audits, self.block
         arguments = (shard, 1, self.world.operators[operator], epoch, self.world.reporter)
         if self.expect(good, "queueSlash", *arguments, sender=sender):
-            matured = [p.shares for (_, o, _), p in g.positions.items() if o == operator]
-            g.slashes.append(Slash(operator, shard, epoch, block + RESOLUTION, (sum(matured),)))
-
-    def pick(self, number, executed=None):
-        found = [item for item in self.ghost.slashes if executed is None or item.executed == executed]
-        return found[number % len(found)] if found else None
+            matured = sum(p.shares for (_, o, _), p in g.positions.items() if o == operator)
+            g.slashes.append(Slash(operator, shard, epoch, block + RESOLUTION, matured))
 
     def slash_id(self, item):
         return self.world.restaking.functions.slashId(
             item.shard, item.epoch, self.world.operators[item.operator]
         ).call()
 
-    @rule(number=st.integers(0, 20))
+    @precondition(lambda self: self.ghost.slashes)
+    @rule(number=NUMBERS)
     def delay(self, number):
-        item = self.pick(number)
-        if item is None:
-            return
+        item = self.choose(self.ghost.slashes, number)
         good = not item.delayed and not item.executed
         if self.expect(good, "delaySlash", self.slash_id(item), sender=self.world.guardian):
             item.delayed = True
             item.ready += GUARDIAN_DELAY
 
-    @rule(number=st.integers(0, 20), patient=st.booleans())
+    @precondition(lambda self: self.ghost.slashes)
+    @rule(number=NUMBERS, patient=MOSTLY)
     def execute(self, number, patient):
-        item = self.pick(number, executed=False if patient else None)
-        if item is None:
-            return
-        if patient and self.block < item.ready:
-            self.world.rpc("anvil_mine", hex(item.ready - self.block))
+        due = [item for item in self.ghost.slashes if not item.executed]
+        item = self.choose(due if patient and due else self.ghost.slashes, number)
+        if patient:
+            self.wait_until(item.ready)
         good = not item.executed and self.block >= item.ready
         before = {
             (token, shard): self.ghost.behind(item.operator, token, shard, with_queued=True)
@@ -568,15 +620,17 @@ class Restaking(RuleBasedStateMachine):
         g.vacancies += bond.amount < MIN_BOND
         item.executed = True
         # I-R6: no more shares of the operator than when it was reported (they only leave meanwhile)
-        matured = [p.shares for (_, o, _), p in g.positions.items() if o == item.operator]
-        assert sum(matured) <= item.terms[0]
+        matured = sum(p.shares for (_, o, _), p in g.positions.items() if o == item.operator)
+        assert matured <= item.matured
 
-    # -- rewards, burning, time, strangers
+    # -- rewards, burning
 
-    @rule(operator=OPERATORS, shard=SHARD, amount=AMOUNTS)
-    def book(self, operator, shard, amount):
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, amount=AMOUNTS)
+    def book(self, number, amount):
         """Rewards moves tokens into Restaking's account and books them."""
         g, w = self.ghost, self.world
+        operator, _, shard = self.choose(self.allocated(), number)
         if amount:
             key = name32("rewards")
             token = self.token(3)
@@ -598,23 +652,77 @@ class Restaking(RuleBasedStateMachine):
             g.carried[operator, token] = scaled % shares
             g.booked += part
 
-    @rule(person=PEOPLE, operator=OPERATORS, token=TOKENS)
-    def claim(self, person, operator, token):
-        g, who = self.ghost, self.person(person)
-        position = g.positions[who, operator, token]
-        key = (who, operator, token)
+    def owed(self, key):
+        """What a position has earned, in 1/SCALE units."""
+        g = self.ghost
+        _, operator, token = key
+        position = g.positions[key]
         now = g.per_share[operator, token, position.generation]
-        owed = g.owed[key] + position.shares * (now - g.paid[key])
+        return g.owed[key] + position.shares * (now - g.paid[key])
+
+    @precondition(lambda self: self.ghost.positions)
+    @rule(number=NUMBERS, patient=MOSTLY)
+    def claim(self, number, patient):
+        g = self.ghost
+        due = [key for key in list(g.positions) if self.owed(key) >= SCALE]
+        key = self.choose(due if patient and due else g.positions, number)
+        who, operator, token = key
+        owed = self.owed(key)
+        now = g.per_share[operator, token, g.positions[key].generation]
         name, sender = self.world.operators[operator], who
         if self.expect(owed >= SCALE, "claimReward", name, self.token(token), self.token(3), sender=sender):
             g.paid[key] = now
             g.owed[key] = owed % SCALE
             g.claimed += owed // SCALE
 
+    @precondition(lambda self: any(self.ghost.burnable.values()))
     @rule(token=st.integers(0, 2))
     def burn(self, token):
         if self.expect(self.ghost.burnable[token], "burn", self.token(token), sender=self.world.reporter):
             self.ghost.burnable[token] = 0
+
+    # -- what usually comes one after the other
+
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, epoch=st.integers(1, 9), parts=PARTS, bond=st.integers(0, 3), fee=AMOUNTS)
+    def slash(self, number, epoch, parts, bond, fee):
+        """A miss is reported and carried out."""
+        self.miss(number, epoch, parts, bond, fee)
+        due = [item for item in self.ghost.slashes if not item.executed]
+        if due:
+            self.execute(len(due) - 1, patient=True)
+
+    @rule(
+        person=PEOPLE, operator=OPERATORS, token=TOKENS, amount=STAKES, blocks=st.integers(2, 9), missed=st.booleans()
+    )
+    def enter(self, person, operator, token, amount, blocks, missed):
+        """Stake comes while a roster binds the operator, and matures, before or after a miss is settled."""
+        self.bind(operator, blocks)
+        self.deposit(person, token, amount)
+        self.delegate(person, operator, token, -1)
+        if missed and self.allocated():
+            self.miss(operator, amount % 9 + 1, ((8, 1), (3, 0)), 1, 5)
+        if self.ghost.pending:
+            self.mature(len(self.ghost.pending) - 1, patient=True)
+
+    @precondition(lambda self: any(item.shares for item in self.ghost.positions.values()))
+    @rule(number=NUMBERS, part=st.integers(1, 4))
+    def leave(self, number, part):
+        """Stake is queued, and completed once it may be."""
+        self.undelegate(number, part, 0)
+        if self.ghost.withdrawals:
+            self.complete(len(self.ghost.withdrawals) - 1, patient=True)
+
+    @precondition(lambda self: self.allocated())
+    @rule(number=NUMBERS, amount=AMOUNTS)
+    def earn(self, number, amount):
+        """A reward is booked, and claimed by two."""
+        self.book(number, amount)
+        if self.ghost.positions:
+            self.claim(number, patient=True)
+            self.claim(number + 1, patient=True)
+
+    # -- strangers and time
 
     @rule(token=st.integers(0, 2))
     def donate(self, token):
@@ -701,8 +809,7 @@ class Restaking(RuleBasedStateMachine):
         assert view.pendingOf(who, name, address).call()[0] == g.pending.get((who, operator, token), (0, 0))[0]
         value = g.pool(operator, token, position.generation).value(position.shares)
         assert view.stakeValueOf(who, name, address).call() == value
-        now = g.per_share[operator, token, position.generation]
-        owed = g.owed[who, operator, token] + position.shares * (now - g.paid[who, operator, token])
+        owed = self.owed((who, operator, token))
         assert view.claimableReward(who, name, address, self.token(3)).call() == owed // SCALE
 
 
