@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,8 @@ def running_network(folder: Path, operators: int, **settings: Any) -> Iterator[t
         network = Network(ROOT, folder, supervisor, "")
         _, network.url = start_anvil(supervisor, ROOT, assign_ports(1)[0])
         clock = Clock(network.url, 0.1).start()
+        # enough for a block to be safe; more would let the time for certification pass while nothing happens
+        clock.FOLLOWING = 1
         try:
             with network.environment_set():
                 chain = Chain.connect(network.url)
@@ -60,6 +63,24 @@ def configure(host: OperatorHost, **settings: Any) -> None:
     content = json.loads(host.config.read_text())
     content.update(settings)
     host.config.write_text(json.dumps(content))
+
+
+@contextmanager
+def ticking(clock: Clock, seconds: float = 0.7) -> Iterator[None]:
+    """Mine a block now and then while the body runs: response windows pass, as on a chain that lives."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(seconds):
+            clock.mine(1)
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(10)
 
 
 def go_to_epoch(network: Network, clock: Clock, epoch: int) -> None:

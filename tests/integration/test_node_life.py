@@ -35,7 +35,7 @@ from qanat.errors import (
 )
 from qanat.keys.recovery import RecoveryFile
 from qanat.store.lmdb_store import LmdbStore
-from tests.integration.local_network import ROOT, configure, go_to_epoch, running_network
+from tests.integration.local_network import ROOT, configure, go_to_epoch, running_network, ticking
 
 OPERATORS = 4
 SECONDS = 180.0
@@ -80,7 +80,7 @@ def eventually(what: str, holds: Callable[[], bool], seconds: float = SECONDS) -
 
 def store(network: Network, clock: Clock, path: Path, **options: Any) -> StoredObject:
     """Store a file as the owner; any one operator may be down."""
-    settings = {"epochs": 1, "out_dir": path.parent, "tolerate_down": 1, "grace_seconds": 30.0, **options}
+    settings = {"epochs": 4, "out_dir": path.parent, "tolerate_down": 1, "grace_seconds": 30.0, **options}
     with clock.settling():
         return store_file(
             path,
@@ -102,7 +102,7 @@ def make_file(folder: Path, size: int, name: str = "file") -> Path:
 def fetch(network: Network, clock: Clock, stored: StoredObject, out: Path) -> bytes:
     """Fetch with the recovery file."""
     assert stored.recovery is not None
-    with clock.settling():
+    with ticking(clock):
         fetch_recovered(
             stored.recovery,
             chain=network.chain,
@@ -211,7 +211,7 @@ def test_a_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path:
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "file.recovery.json"]
     assert fetch(network, clock, stored, tmp_path / "back") == path.read_bytes()
     stranger = network.actor("stranger").session.signer
-    with clock.settling():
+    with ticking(clock):
         taken = fetch_object(stored.object_id, chain=network.chain, signer=stranger, out_path=tmp_path / "cipher")
     assert taken.sha256 == stored.manifest.content_hash
     assert path.read_bytes()[:32] not in (tmp_path / "cipher").read_bytes()
@@ -231,7 +231,7 @@ def test_an_empty_file_goes_in_and_comes_back(network: Network, clock: Clock, tm
     assert fetch(network, clock, stored, tmp_path / "back") == b""
     plain = store(network, clock, path, encrypt=False, name="plain")
     assert plain.recovery is None
-    with clock.settling():
+    with ticking(clock):
         signer = network.actor("stranger").session.signer
         fetch_object(plain.object_id, chain=network.chain, signer=signer, out_path=tmp_path / "p")
     assert (tmp_path / "p").read_bytes() == b""
@@ -364,7 +364,7 @@ def test_an_object_that_was_not_certified_in_time_is_refunded(network: Network, 
 def test_a_killed_node_loses_nothing_and_misses_nothing(network: Network, clock: Clock, tmp_path: Path) -> None:
     """kill -9 after signing and again while its challenge is open: same signature, all slices, an answer in time."""
     path = make_file(tmp_path, 300_000)
-    stored = store(network, clock, path, epochs=2)
+    stored = store(network, clock, path)
     host = network.hosts[2]
     sign = f"{host.url}/objects/0x{stored.object_id.hex()}/signature"
     signature = httpx.post(sign, trust_env=False, timeout=30).json()
@@ -397,7 +397,7 @@ def test_operators_and_restakers_are_paid(network: Network, clock: Clock, tmp_pa
     before = network.views.claimable(token, host.address)
     stored = store(network, clock, make_file(tmp_path, 200_000))
     begin(network, clock, stored.first_epoch)
-    eventually("it answers", lambda: answers(network, stored.first_epoch, host))
+    eventually("all answer", lambda: answers(network, stored.first_epoch, *network.hosts))
     clock.mine_to(network.views.seed(network.shard, stored.first_epoch).deadline + 3)
     views, shard = network.views, network.shard
     eventually("it is settled", lambda: views.is_settled(shard, stored.first_epoch, host.address))
@@ -408,7 +408,7 @@ def test_a_missing_signer_has_no_duty_for_that_object(network: Network, clock: C
     """One operator is down while a file is stored: the others answer with its absence proven; it owes nothing."""
     absent = network.hosts[3]
     absent.process.kill()
-    stored = store(network, clock, make_file(tmp_path, 300_000), grace_seconds=1.0, tolerate_down=1, target=0.99)
+    stored = store(network, clock, make_file(tmp_path, 300_000), grace_seconds=1.0)
     assert set(stored.absent) == {absent.address}
     network.start_nodes([absent])
     begin(network, clock, stored.first_epoch)
@@ -462,7 +462,7 @@ def flip_if_held(host: OperatorHost, object_id: bytes, index: int) -> None:
 def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock: Clock, tmp_path: Path) -> None:
     """Minted, deposited, bought, released, fetched, with the release on chain; strangers are refused at every step."""
     path = make_file(tmp_path, 150_000)
-    stored = store(network, clock, path, epochs=2)
+    stored = store(network, clock, path, epochs=8)
     owner, licensee, stranger = (network.actor(role) for role in ("owner", "licensee", "stranger"))
     holder = network.hosts[0].address
     with clock.settling():
@@ -471,6 +471,7 @@ def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock
         offer = owner.run("offer", asset=asset, price="25", purposes="train", days=365.0)
         bought = licensee.run("license", offer=int(offer["offer"]), max_price="25")
         license_id = int(bought["license"])
+    with ticking(clock):
         for person, number in ((stranger, license_id), (licensee, license_id + 1000)):
             with pytest.raises((NotLicensed, KeyUnavailable)):
                 request_key(asset, number, chain=network.chain, signer=person.session.signer, timeout_seconds=20)
@@ -497,7 +498,7 @@ def test_what_is_over_is_deleted(network: Network, clock: Clock) -> None:
     """After the last term nothing is left with the nodes but what they signed, and nothing went before."""
     indexed = [host.status()["objects"] for host in network.hosts]
     assert max(indexed) > 0
-    clock.mine(150)
+    clock.mine(12 * network.parameters.epoch_length)
     for host in network.hosts:
         eventually("it deletes what is over", lambda host=host: host.status()["slices"] == 0)  # type: ignore[misc]
         assert host.status()["signed"] > 0

@@ -456,6 +456,12 @@ class _Storing:
 
     def _take_back(self, object_id: bytes, record: ObjectRecord) -> None:
         if record.status is ObjectStatus.OPEN:
+            if self.views.chain.latest() <= self.views.certification_deadline(object_id):
+                raise QuorumNotReached(
+                    f"Object 0x{object_id.hex()} can't be certified any more, in this very block.",
+                    hint="Run again when there is a new block: the storage fee is taken back then.",
+                    object_id=object_id,
+                )
             self.sender.send(self.objects.functions.fail(object_id))
         self.job_folder.clear()
         if self.recovery is not None:
