@@ -417,6 +417,7 @@ HINTS = {
     "NotAssetOwner": "Only the asset's owner can do this.",
     "ObjectNotCertified": "Wait until the object is certified.",
     "ObjectAlreadyOwned": "The object belongs to an asset already.",
+    "ERC721NonexistentToken": "There is no such asset or license.",
     "TermsChanged": "Read the offer again: its terms are not the ones you accepted.",
     "LicenseNotActive": "The license has not begun, has ended, or was revoked.",
     "NothingToClaim": "There is nothing to claim now.",

@@ -162,10 +162,11 @@ class _Keys:
             self.responder = KeySigner.from_keyfile(self._files["responder"], password)
 
     def make_missing(self, password: str) -> None:
-        """Make the files that are not there, and open them. Raises :class:`FileUnreadable` where that can't be."""
+        """Make the files that are not there. Raises :class:`FileUnreadable` where that can't be."""
         from qanat import bls
         from qanat.chain.signer import KeySigner
         from qanat.errors import FileUnreadable
+        from qanat.keys.keyfile import SCRYPT_COST
         from qanat.keys.seal import SealingKey
         from qanat.node.sealing import save_sealing_key
 
@@ -174,12 +175,14 @@ class _Keys:
         except OSError as error:
             raise FileUnreadable(f"{self.folder} cannot be made: {error.strerror}.", path=str(self.folder)) from error
         if not self._files["bls"].exists():
-            bls.save_key(self._files["bls"], bls.SecretKey.generate(), password)
+            self.bls = bls.SecretKey.generate()
+            bls.save_key(self._files["bls"], self.bls, password)
         if not self._files["sealing"].exists():
-            save_sealing_key(self._files["sealing"], SealingKey.generate(), password)
+            self.sealing = SealingKey.generate()
+            save_sealing_key(self._files["sealing"], self.sealing, password)
         if not self._files["responder"].exists():
-            KeySigner.create().save_keyfile(self._files["responder"], password)
-        self.open(password)
+            self.responder = KeySigner.create()
+            self.responder.save_keyfile(self._files["responder"], password, iterations=SCRYPT_COST)
 
     def check(self, operator: Any) -> None:
         """Check that these are the keys under which an operator is registered. Raises :class:`WrongKeyFile`."""

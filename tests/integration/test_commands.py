@@ -1,0 +1,583 @@
+"""Every person's commands on a real chain: what they say, what they pay, what they refuse.
+
+No node runs here, but where one is meant to fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from qanat import bls
+from qanat.chain.connection import Chain
+from qanat.chain.deployment import Deployment
+from qanat.chain.sender import Sender
+from qanat.chain.signer import KeySigner
+from qanat.chain.views import ObjectStatus, OpenRequest, Views
+from qanat.cli import main
+from qanat.cli.command import development_account
+from qanat.objects import encode
+from tests.unit.local_chain import anvil
+
+ROOT = Path(__file__).resolve().parents[2]
+GOVERNOR, RESTAKER, OWNER, LICENSEE, STRANGER = 0, 2, 5, 6, 7
+OPERATORS = (9, 10, 11, 12)
+TOKEN = 10**18
+
+
+def run(*words, code=0, account=None):
+    """Run `qanat … --json --yes`, check its exit code, return its document."""
+    command = [str(word) for word in words] + ["--json"]
+    if account is not None:
+        command += ["--test-account", str(account), "--yes"]
+    done = CliRunner(mix_stderr=False).invoke(main, command)
+    assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Contracts, four operators with bond, stake and a place in the shard, a roster whose first epoch has begun."""
+    folder = tmp_path_factory.mktemp("commands")
+    patch = pytest.MonkeyPatch()
+    with anvil("--accounts", "20", "--slots-in-an-epoch", "1") as local:
+        patch.setenv("QANAT_RPC", local.url)
+        patch.setenv("QANAT_DEPLOYMENTS", str(folder / "deployments"))
+        patch.setenv("QANAT_INDEX", str(folder / "index.sqlite"))
+        patch.setenv("QANAT_PASSPHRASE", "word")
+        try:
+            deployed = run("deploy", account=GOVERNOR)
+            chain = local.connect(deployment="local")
+            made = SimpleNamespace(folder=folder, chain=chain, views=Views(chain), url=local.url, deployed=deployed)
+            made.address = lambda number: development_account(number).address
+            for account in (RESTAKER, OWNER, LICENSEE, *OPERATORS):
+                run("faucet", "--amount", "100000", account=account)
+            for number, account in enumerate(OPERATORS):
+                register(made, number, account)
+            for token in ("QALPHA", "QBETA"):
+                run("stake", "--token", token, "--amount", "2000", account=RESTAKER)
+            for number, account in enumerate(OPERATORS):
+                words = ("--operator", made.address(account), "--token", "QALPHA", "--amount", "200")
+                run("delegate", *words, account=RESTAKER)
+                assert register(made, number, account)["joined"]
+            made.roster = run("roster", account=STRANGER)
+            chain.rpc("anvil_mine", hex(25))
+            yield made
+        finally:
+            patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def undone(world):
+    """What a test does to the chain is undone after it."""
+    snapshot = world.chain.rpc("evm_snapshot")
+    yield
+    world.chain.rpc("evm_revert", snapshot)
+    world.chain.forget_modules()
+
+
+def register(world, number, account, *more, code=0):
+    return run(
+        "register",
+        *("--endpoint", f"http://127.0.0.1:{7201 + number}", "--port", 7201 + number),
+        *("--bond", "40", "--folder", world.folder / f"node{number}", *more),
+        account=account,
+        code=code,
+    )
+
+
+def mine(world, blocks):
+    world.chain.rpc("anvil_mine", hex(blocks))
+
+
+def balance(world, symbol, account):
+    token = world.chain.deployment.token(symbol)
+    return world.chain.token(token.address).functions.balanceOf(world.address(account)).call()
+
+
+def stored_object(world, account=OWNER, epochs=3):
+    """Open and certify an object with the operators' own keys, as nodes would."""
+    views, chain = world.views, world.chain
+    sender = Sender(chain, development_account(account))
+    roster = views.roster(1, views.active_roster(1))
+    encoded = encode(secrets.token_bytes(1000), k=4, n=roster.tickets, width=64)
+    manifest = encoded.manifest
+    request = OpenRequest(
+        shard=1,
+        roster=roster.number,
+        width=manifest.width,
+        k=manifest.k,
+        n=manifest.n,
+        matrices=manifest.matrices,
+        size=manifest.size,
+        epochs=epochs,
+        tree_root=manifest.tree.root,
+        content_hash=manifest.content_hash,
+        header_hash=chain.web3.keccak(manifest.header),
+        max_payment=10**30,
+    )
+    storage, intake, token = views.quote(request)
+    objects = chain.contract("Objects")
+    sender.approve_if_needed(token, chain.contract("Payments").address, storage + intake)
+    object_id = objects.functions.open(request.as_tuple()).call({"from": sender.address})
+    sender.send(objects.functions.open(request.as_tuple()))
+    assert views.object(object_id).manifest_root == manifest.root
+    keys = [bls.load_key(world.folder / f"node{number}" / "keys" / "bls.json", "word") for number in range(4)]
+    digest = views.certificate_digest(object_id)
+    sender.send(objects.functions.certify(object_id, bls.aggregate([key.sign(digest) for key in keys]), [], b""))
+    assert views.object(object_id).status is ObjectStatus.CERTIFIED
+    return object_id
+
+
+class TestDeploy:
+    def test_a_second_time_does_nothing(self, world):
+        before = world.chain.latest()
+        assert run("deploy", account=STRANGER)["steps"] == []
+        assert world.chain.latest() == before
+        assert world.deployed["contracts"]["Objects"]["block"] > 0
+
+    def test_a_chain_without_the_precompiles(self, tmp_path, monkeypatch):
+        """Nothing is sent, nothing is written."""
+        monkeypatch.setenv("QANAT_DEPLOYMENTS", str(tmp_path))
+        with anvil(hardfork="cancun") as local:
+            chain = local.connect()
+            chain.rpc("anvil_mine", hex(3))
+            error = run("deploy", "--rpc", local.url, account=GOVERNOR, code=33)
+            assert "0x0f" in error["message"]
+            assert chain.latest() == 3
+        assert not list(tmp_path.glob("*.json"))
+
+    def test_a_wrong_chain(self, world, monkeypatch, tmp_path):
+        monkeypatch.setenv("QANAT_DEPLOYMENTS", str(tmp_path))
+        with anvil("--chain-id", "1337") as local:
+            run("deploy", "--rpc", local.url, account=GOVERNOR, code=32)
+
+
+class TestRestakers:
+    def test_stake_takes_exactly_what_was_said(self, world):
+        before = balance(world, "QALPHA", RESTAKER)
+        done = run("stake", "--token", "qalpha", "--amount", "12.5", account=RESTAKER)
+        assert done["deposited"] == 12_500_000_000_000_000_000
+        assert balance(world, "QALPHA", RESTAKER) == before - done["deposited"]
+        restaking = world.chain.contract("Restaking").address
+        token = world.chain.token(done["token"])
+        assert token.functions.allowance(world.address(RESTAKER), restaking).call() == 0
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (("--token", "QALPHA", "--amount", "200000"), 35),
+            (("--token", "QALPHA", "--amount", "0"), 14),
+            (("--token", "QALPHA", "--amount", "-1"), 14),
+            (("--token", "QALPHA", "--amount", "x"), 14),
+            (("--token", "QUSD", "--amount", "1"), 14),
+            (("--token", "NONE", "--amount", "1"), 14),
+        ],
+    )
+    def test_stake_refuses_without_paying(self, world, words, code):
+        before = world.chain.latest()
+        run("stake", *words, account=RESTAKER, code=code)
+        assert world.chain.latest() == before
+
+    def test_too_little_to_stake_names_both_figures(self, world):
+        error = run("stake", "--token", "QALPHA", "--amount", "200000", account=RESTAKER, code=35)
+        assert "holds 98000 QALPHA; 200000 QALPHA are needed" in error["message"]
+
+    def test_delegation_to_a_counted_operator_waits(self, world):
+        """Stake that comes after the snapshot counts only when the epochs before it can't be reported any more."""
+        operator = world.address(OPERATORS[0])
+        words = ("--operator", operator, "--token", "QALPHA")
+        done = run("delegate", *words, "--amount", "10", account=RESTAKER)
+        assert (done["waiting"], done["worth"]) == (10 * TOKEN, 200 * TOKEN)
+        again = run("delegate", *words, account=RESTAKER)
+        assert again["waiting"] == 10 * TOKEN
+        mine(world, done["matures_at_block"] - world.chain.latest())
+        done = run("delegate", *words, account=RESTAKER)
+        assert (done["waiting"], done["worth"]) == (0, 210 * TOKEN)
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (("--operator", "0x12", "--token", "QALPHA", "--amount", "1"), 13),
+            (("--operator", "0x" + "55" * 20, "--token", "QALPHA", "--amount", "1"), 14),
+            (("--token", "QALPHA", "--amount", "1000000"), 35),
+            (("--token", "QALPHA"), 14),
+            (("--token", "QALPHA", "--amount", "1", "--all"), 14),
+        ],
+    )
+    def test_delegate_refuses_without_paying(self, world, words, code):
+        before = world.chain.latest()
+        if "--operator" not in words:
+            words = (*words, "--operator", world.address(OPERATORS[0]))
+        run("delegate", *words, account=RESTAKER, code=code)
+        assert world.chain.latest() == before
+
+    def test_stake_comes_back_to_the_unit(self, world):
+        """All that was delegated is undelegated, completed, paid out: the wallet is as before the first deposit."""
+        for account in OPERATORS:
+            words = ("--operator", world.address(account), "--token", "QALPHA", "--all")
+            queued = run("undelegate", *words, account=RESTAKER)
+        waiting = run("withdraw", "--keep", account=RESTAKER)
+        assert len(waiting["waiting"]) == 4
+        assert all("block" in item["why"] for item in waiting["waiting"])
+        mine(world, max(0, queued["free_from_block"] - world.chain.latest()))
+        done = run("withdraw", account=RESTAKER)
+        assert (len(done["completed"]), done["waiting"]) == (4, [])
+        assert balance(world, "QALPHA", RESTAKER) == 100_000 * TOKEN
+        assert balance(world, "QBETA", RESTAKER) == 100_000 * TOKEN
+        assert run("withdraw", account=RESTAKER)["paid"] == {}
+
+    def test_undelegate_a_part(self, world):
+        words = ("--operator", world.address(OPERATORS[0]), "--token", "QALPHA")
+        done = run("undelegate", *words, "--amount", "50", account=RESTAKER)
+        assert done["worth"] == 50 * TOKEN
+        run("undelegate", *words, "--amount", "151", account=RESTAKER, code=36)
+        run("undelegate", *words, account=RESTAKER, code=14)
+        run("undelegate", *words, "--all", account=STRANGER, code=14)
+
+
+class TestOperators:
+    def test_registered_keys_are_those_of_the_files(self, world):
+        for number, account in enumerate(OPERATORS):
+            record = world.views.operator(world.address(account))
+            folder = world.folder / f"node{number}"
+            settings = json.loads((folder / "node.json").read_text())
+            assert settings["operator"] == record.address
+            assert bls.load_key(folder / settings["keys"]["bls"], "word").public_key == record.key
+            responder = KeySigner.from_keyfile(folder / settings["keys"]["responder"], "word")
+            assert responder.address == record.responder
+            assert record.endpoint == f"http://127.0.0.1:{7201 + number}"
+            for name in ("bls", "sealing", "responder"):
+                assert (folder / settings["keys"][name]).stat().st_mode & 0o077 == 0
+
+    def test_a_second_time_sends_nothing(self, world):
+        before = world.chain.latest()
+        assert register(world, 0, OPERATORS[0])["transactions"] == {}
+        assert world.chain.latest() == before
+
+    def test_what_changed_is_changed(self, world):
+        done = run(
+            "register",
+            *("--endpoint", "https://node.example", "--commission", "500", "--bond", "45"),
+            *("--folder", world.folder / "node0", "--responder-coins", "0.5"),
+            account=OPERATORS[0],
+        )
+        assert set(done["transactions"]) == {"endpoint", "commission", "bond", "responder coins"}
+        assert done["bond"] == 45 * TOKEN
+        assert world.views.operator(done["operator"]).endpoint == "https://node.example"
+        assert world.chain.web3.eth.get_balance(done["responder"]) == TOKEN // 2
+        register(world, 0, OPERATORS[0])
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (("--endpoint", "ftp://x"), 14),
+            (("--endpoint", "http://x/" + "y" * 300), 14),
+            (("--endpoint", "http://x", "--bond", "1"), 14),
+            (("--endpoint", "http://x", "--bond", "1000000"), 35),
+            (("--endpoint", "http://x", "--allocate", "QUSD=10"), 14),
+            (("--endpoint", "http://x", "--allocate", "QALPHA=101"), 14),
+            (("--endpoint", "http://x", "--shard", "nowhere"), 14),
+        ],
+    )
+    def test_refuses_without_paying_or_writing(self, world, tmp_path, words, code):
+        before = world.chain.latest()
+        run("register", *words, "--folder", tmp_path / "node", account=OWNER, code=code)
+        assert world.chain.latest() == before
+        assert not (tmp_path / "node").exists()
+
+    def test_a_newcomer_registers_then_joins(self, world, tmp_path):
+        """Stake can be delegated to a registered operator only: the first run can't join, the second does."""
+        words = ("--endpoint", "http://127.0.0.1:7300", "--folder", tmp_path / "new", "--allocate", "QALPHA=50")
+        first = run("register", *words, account=OWNER)
+        assert (first["joined"], first["bond"]) == (False, 10 * TOKEN)
+        assert "StakeBelowTicket" in first["why_not_joined"]
+        run("register", *words, "--join", account=OWNER, code=36)
+        run("delegate", "--operator", first["operator"], "--token", "QALPHA", "--amount", "300", account=RESTAKER)
+        second = run("register", *words, account=OWNER)
+        assert (second["joined"], second["weight"], second["transactions"]) == (True, 150 * TOKEN, {})
+        assert second["operator"] in world.views.members(1)
+
+    def test_wrong_passphrase_and_wrong_folder(self, world, monkeypatch):
+        run(
+            *("register", "--endpoint", "http://127.0.0.1:7201", "--bond", "40"),
+            *("--folder", world.folder / "node1"),
+            account=OPERATORS[0],
+            code=63,
+        )
+        monkeypatch.setenv("QANAT_PASSPHRASE", "other")
+        register(world, 0, OPERATORS[0], code=63)
+        monkeypatch.delenv("QANAT_PASSPHRASE")
+        register(world, 0, OPERATORS[0], code=14)
+
+    def test_a_registered_operator_does_not_get_new_keys(self, world, tmp_path):
+        error = run(
+            *("register", "--endpoint", "http://127.0.0.1:7201", "--bond", "40", "--folder", tmp_path),
+            account=OPERATORS[0],
+            code=11,
+        )
+        assert "bls.json" in error["message"]
+
+    def test_roster_too_early_says_when(self, world):
+        error = run("roster", account=STRANGER, code=34)
+        assert error["data"]["error_name"] == "SnapshotTooEarly"
+        assert error["data"]["arguments"]["earliest"] > world.chain.latest()
+
+    def test_leaving_gives_the_bond_back(self, world):
+        before = balance(world, "QBOND", OPERATORS[3])
+        left = run("leave", account=OPERATORS[3])
+        assert (left["left"], left["bond_queued"]) == (True, 40 * TOKEN)
+        run("leave", account=OPERATORS[3], code=14)
+        assert len(run("withdraw", account=OPERATORS[3])["waiting"]) == 3
+        mine(world, left["ready_block"] - world.chain.latest())
+        done = run("withdraw", account=OPERATORS[3])
+        assert done["waiting"] == []
+        assert balance(world, "QBOND", OPERATORS[3]) == before + 40 * TOKEN
+
+    def test_node_that_can_not_start(self, world):
+        """A port in use, a wrong passphrase, a missing file: each with its exit code, from a process of its own."""
+        config = world.folder / "node0" / "node.json"
+
+        def node(path, **environment):
+            command = [Path(sys.executable).with_name("qanat"), "node", "--config", path, "--json"]
+            done = subprocess.run(
+                command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+            )
+            return done.returncode
+
+        assert node(world.folder / "none.json") == 11
+        assert node(config, QANAT_PASSPHRASE="other") == 63
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", 7201))
+            taken.listen()
+            assert node(config) == 44
+
+
+class TestOwnersAndLicensees:
+    @pytest.fixture
+    def asset(self, world):
+        """An asset of the owner's, one offer, by the commands."""
+        object_id = stored_object(world)
+        words = ("--object", "0x" + object_id.hex(), "--content-hash", "ab" * 32, "--metadata", "a test")
+        minted = run("mint", *words, account=OWNER)
+        offered = run("offer", "--asset", minted["asset"], "--price", "25", "--days", "30", account=OWNER)
+        return SimpleNamespace(id=minted["asset"], object_id=object_id, offer=offered["offer"], minted=minted)
+
+    def test_mint_says_what_is_on_chain(self, world, asset):
+        assets = world.chain.contract("Assets")
+        assert world.views.asset_objects(asset.id) == [asset.object_id]
+        assert assets.functions.metadataOf(asset.id).call() == "a test"
+        assert assets.functions.contentHashOf(asset.id).call() == bytes.fromhex("ab" * 32)
+
+    def test_mint_refuses_what_is_not_ours(self, world, asset):
+        stranger = "0x" + asset.object_id.hex()
+        run("mint", "--object", stranger, "--content-hash", "ab" * 32, account=LICENSEE, code=14)
+        run("mint", "--object", stranger, "--content-hash", "ab" * 32, account=OWNER, code=34)
+        run("mint", "--object", "0x12", "--content-hash", "ab" * 32, account=OWNER, code=13)
+        run("mint", "--object", "0x" + "77" * 32, "--content-hash", "ab" * 32, account=OWNER, code=14)
+        run("mint", "--object", stranger, account=OWNER, code=14)
+        run("mint", account=OWNER, code=14)
+        run("mint", "--recovery", world.folder / "none.json", account=OWNER, code=11)
+
+    def test_a_license_is_bought_at_its_price(self, world, asset):
+        before = balance(world, "QUSD", LICENSEE)
+        done = run("license", "--offer", asset.offer, "--max-price", "25", account=LICENSEE)
+        assert balance(world, "QUSD", LICENSEE) == before - 25 * TOKEN
+        assert done["purposes"] == ["train"]
+        assert world.views.is_licensed(world.address(LICENSEE), asset.id, 1)
+        assert not world.views.is_licensed(world.address(LICENSEE), asset.id, 2)
+        assert not world.views.is_licensed(world.address(STRANGER), asset.id, 1)
+        shown = run("status", "--address", world.address(LICENSEE))
+        assert [item["state"] for item in shown["licenses"]] == ["in force"]
+
+    def test_a_license_that_can_not_be_bought_costs_nothing(self, world, asset):
+        before = world.chain.latest()
+        run("license", "--offer", asset.offer, "--max-price", "24.9", account=LICENSEE, code=14)
+        run("license", "--offer", 99, account=LICENSEE, code=34)
+        run("license", "--offer", asset.offer, account=STRANGER, code=35)
+        run("license", account=LICENSEE, code=14)
+        assert world.chain.latest() == before
+
+    def test_an_offer_that_was_withdrawn_is_over(self, world, asset):
+        run("offer", "--withdraw", asset.offer, account=LICENSEE, code=34)
+        run("offer", "--withdraw", asset.offer, account=OWNER)
+        run("license", "--offer", asset.offer, account=LICENSEE, code=14)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--price", "1", "--purposes", "sell"),
+            ("--price", "one"),
+            ("--price", "1", "--token", "NONE"),
+            (),
+            ("--price", "1", "--text", "/nonexistent"),
+        ],
+    )
+    def test_an_offer_that_makes_no_sense(self, world, asset, words):
+        before = world.chain.latest()
+        code = 11 if "--text" in words else 14
+        run("offer", "--asset", asset.id, *words, account=OWNER, code=code)
+        assert world.chain.latest() == before
+
+    def test_an_offer_of_a_stranger_s_asset(self, world, asset):
+        run("offer", "--asset", asset.id, "--price", "1", account=LICENSEE, code=14)
+
+    def test_a_revoked_license_returns_what_was_not_earned(self, world, asset):
+        words = ("--price", "30", "--purposes", "infer", "--earned-at-release", "0", "--days", "30")
+        offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
+        before = balance(world, "QUSD", LICENSEE)
+        license_id = run("license", "--offer", offer, account=LICENSEE)["license"]
+        run("license", "--revoke", license_id, account=STRANGER, code=34)
+        refund = run("license", "--revoke", license_id, "--cause", "no reason", account=OWNER)["refund"]
+        assert 29 * TOKEN < refund <= 30 * TOKEN
+        assert run("claim", account=LICENSEE)["paid"][world.chain.deployment.token("QUSD").address] == refund
+        assert balance(world, "QUSD", LICENSEE) == before - 30 * TOKEN + refund
+
+    def test_a_key_that_never_came_is_not_paid(self, world, asset):
+        before = balance(world, "QUSD", LICENSEE)
+        license_id = run("license", "--offer", asset.offer, account=LICENSEE)["license"]
+        run("license", "--refund", license_id, account=LICENSEE, code=34)
+        world.chain.rpc("evm_increaseTime", 31 * 86_400)
+        mine(world, 1)
+        assert run("license", "--refund", license_id, account=STRANGER)["refunded"] == 25 * TOKEN
+        run("claim", account=LICENSEE)
+        assert balance(world, "QUSD", LICENSEE) == before
+
+    def test_fetch_needs_a_license(self, world, asset, tmp_path):
+        out = tmp_path / "out.bin"
+        run("fetch", "--asset", asset.id, "--out", out, account=STRANGER, code=61)
+        run("fetch", "--out", out, account=STRANGER, code=14)
+        run("fetch", "--object", "0x12", "--out", out, account=STRANGER, code=13)
+        run("fetch", "--object", "0x" + "77" * 32, "--out", out, account=STRANGER, code=14)
+        run("fetch", "--recovery", tmp_path / "none", "--out", out, account=OWNER, code=11)
+        assert list(tmp_path.iterdir()) == []
+        out.write_text("mine")
+        run("fetch", "--asset", asset.id, "--out", out, account=LICENSEE, code=11)
+        assert out.read_text() == "mine"
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            (("nowhere.bin", "--epochs", "2"), 11),
+            ((".", "--epochs", "2"), 11),
+            (("file", "--epochs", "99"), 14),
+            (("file", "--epochs", "2", "--shard", "nowhere"), 14),
+            (("file", "--epochs", "2", "--max-payment", "0"), 35),
+            (("file", "--epochs", "2", "--tolerate-down", "4"), 14),
+        ],
+    )
+    def test_store_refuses_without_paying(self, world, tmp_path, monkeypatch, words, code):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "file").write_bytes(b"some bytes")
+        before = world.chain.latest()
+        run("store", *words, "--out-dir", tmp_path / "out", account=OWNER, code=code)
+        assert world.chain.latest() == before
+        assert not list(tmp_path.glob("out/*.recovery.json"))
+
+    def test_store_by_who_has_no_money(self, world, tmp_path):
+        (tmp_path / "file").write_bytes(b"some bytes")
+        before = world.chain.latest()
+        run("store", tmp_path / "file", "--epochs", "2", "--out-dir", tmp_path, account=STRANGER, code=35)
+        assert world.chain.latest() == before
+
+
+class TestEverybody:
+    def test_status_shows_the_network(self, world):
+        stored_object(world)
+        shown = run("status")
+        (shard,) = shown["shards"]
+        assert shard["active_roster"] == 1
+        assert {item["operator"] for item in shard["operators"]} == {world.address(item) for item in OPERATORS}
+        assert all(item["bond"] == 40 * TOKEN and item["member"] for item in shard["operators"])
+        assert [item["state"] for item in shown["objects"]] == ["certified"]
+        assert shown["account"] is None
+
+    def test_status_of_one_person(self, world):
+        shown = run("status", "--test-account", RESTAKER)
+        behind = [item for item in shown["stake"] if item["where"].startswith("behind")]
+        assert [item["amount"] for item in behind] == [200 * TOKEN] * 4
+        assert {item["symbol"]: item["amount"] for item in shown["stake"] if item["where"] == "restaking, free"} == {
+            "QALPHA": 1200 * TOKEN,
+            "QBETA": 2000 * TOKEN,
+        }
+        run("status", "--address", "0x12", code=13)
+
+    def test_status_for_people(self, world):
+        done = CliRunner(mix_stderr=False).invoke(main, ["status"])
+        assert done.exit_code == 0
+        for account in OPERATORS:
+            assert world.address(account) in done.stdout
+
+    def test_claim_with_nothing_to_claim_sends_nothing(self, world):
+        before = world.chain.latest()
+        assert run("claim", account=STRANGER)["paid"] == {}
+        assert world.chain.latest() == before
+
+    def test_faucet(self, world):
+        before = balance(world, "QUSD", STRANGER)
+        done = run("faucet", "--token", "QUSD", "--amount", "1.5", "--coins", "2", account=STRANGER)
+        assert done["minted"] == {"QUSD": TOKEN * 3 // 2}
+        assert balance(world, "QUSD", STRANGER) == before + TOKEN * 3 // 2
+        run("faucet", "--token", "QUSD", "--amount", "1000000000000", account=STRANGER, code=14)
+        run("faucet", "--to", "0x12", account=STRANGER, code=13)
+
+    def test_faucet_gives_nothing_on_a_live_network(self, world, tmp_path, monkeypatch):
+        """Nor does it touch the chain: a token that is not marked as a test token is left alone."""
+        deployment = Deployment.load("local").to_json()
+        for token in deployment["tokens"].values():
+            token["faucet"] = False
+        (tmp_path / "local.json").write_text(json.dumps(deployment))
+        monkeypatch.setenv("QANAT_DEPLOYMENTS", str(tmp_path))
+        run("faucet", account=STRANGER, code=14)
+        run("faucet", "--token", "QUSD", account=STRANGER, code=14)
+
+    def test_audit_of_a_network_that_did_nothing_wrong(self, world):
+        report = run("audit")
+        assert report["clean"] is True
+        assert report["rosters"] == 1
+
+    def test_audit_acts_only_with_an_account(self, world):
+        run("audit", "--act", code=14)
+
+
+class TestApe:
+    def test_a_key_file_account_stakes_without_being_asked(self, world, tmp_path):
+        """`ape run stake` with a keystore account of Ape's: passphrase from the environment, one JSON document."""
+        signer = KeySigner.create()
+        accounts = tmp_path / "accounts"
+        accounts.mkdir()
+        signer.save_keyfile(accounts / "alice.json", "secret-Word-1", iterations=2)
+        sender = Sender(world.chain, development_account(GOVERNOR))
+        sender.transfer(signer.address, TOKEN)
+        run("faucet", "--to", signer.address, account=GOVERNOR)
+
+        def ape(*words, **environment):
+            return subprocess.run(
+                [Path(sys.executable).with_name("ape"), "run", *words],
+                cwd=ROOT,
+                env={**os.environ, "APE_DATA_FOLDER": str(tmp_path), **environment},
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+
+        words = ("stake", "--network", f"ethereum:local:{world.url}", "--account", "alice", "--token", "QALPHA")
+        refused = ape(*words, "--amount", "7", "--json", APE_ACCOUNTS_alice_PASSPHRASE="secret-Word-1")
+        assert refused.returncode == 15, refused.stderr
+        done = ape(*words, "--amount", "7", "--yes", "--json", APE_ACCOUNTS_alice_PASSPHRASE="secret-Word-1")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["deposited"] == 7 * TOKEN
+        token = world.chain.deployment.token("QALPHA").address
+        assert Views(Chain.connect(world.url, deployment="local")).free_balance(signer.address, token) == 7 * TOKEN
