@@ -177,6 +177,8 @@ class _Run:
         # the step whose transaction has left, and the hashes under which it may be found
         self._pending: tuple[str, list[str]] = ("", [])
         self._complete = False
+        self._is_governor = False
+        self._contracts: dict[str, Any] = {}
         self.deployment = Deployment(parameters.network, chain.chain_id)
         self._number = self._total = 0
 
@@ -489,6 +491,8 @@ class _Run:
         return "0x" + bytes(self._send(label, function)["transactionHash"]).hex()
 
     def _check_governor(self, label: str) -> None:
+        if self._is_governor:
+            return
         governor = str(self.chain.call(self._contract("Directory").functions.governor()))
         if governor != self.deployer:
             raise BadParameters(
@@ -496,6 +500,7 @@ class _Run:
                 hint="Run it with the governor's account.",
                 governor=governor,
             )
+        self._is_governor = True
 
     def _await(self, transactions: list[str], timeout: float) -> TxReceipt | None:
         """Return the receipt of one of the transactions; None if the chain knows none of them."""
@@ -555,7 +560,11 @@ class _Run:
 
     def _contract(self, name: str) -> Any:
         address = to_checksum_address(self.deployment.address(name))
-        return self.chain.web3.eth.contract(address=address, abi=cast("Any", self.artifacts[name].abi))
+        known = self._contracts.get(address)
+        if known is None:
+            known = self.chain.web3.eth.contract(address=address, abi=cast("Any", self.artifacts[name].abi))
+            self._contracts[address] = known
+        return known
 
     def _is_sealed(self) -> bool:
         return int(self.chain.call(self._contract("Directory").functions.sealedBlock())) != 0
@@ -617,10 +626,14 @@ class _Reader:
 
     def __init__(self, chain: Chain, deployment: Deployment, artifacts: Mapping[str, Artifact]) -> None:
         self.chain, self.deployment, self.artifacts = chain, deployment, artifacts
+        self._known: dict[str, Any] = {}
 
     def contract(self, name: str) -> Any:
-        address = to_checksum_address(self.deployment.address(name))
-        return self.chain.web3.eth.contract(address=address, abi=cast("Any", self.artifacts[name].abi))
+        if name not in self._known:
+            address = to_checksum_address(self.deployment.address(name))
+            abi = cast("Any", self.artifacts[name].abi)
+            self._known[name] = self.chain.web3.eth.contract(address=address, abi=abi)
+        return self._known[name]
 
     def __call__(self, name: str, function: str, *arguments: Any) -> Any:
         return self.chain.call(self.contract(name).functions[function](*arguments))
