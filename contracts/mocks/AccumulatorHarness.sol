@@ -30,6 +30,19 @@ contract AccumulatorHarness {
         return _state.valueAt(epoch);
     }
 
+    /// @notice The amounts of `count` epochs from `first` on.
+    function valuesFrom(uint256 first, uint256 count)
+        external
+        view
+        returns (uint256[] memory rows, uint256[] memory fees)
+    {
+        rows = new uint256[](count);
+        fees = new uint256[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            (rows[i], fees[i]) = _state.valueAt(first + i);
+        }
+    }
+
     function cursor() external view returns (uint256) {
         return _state.cursor;
     }

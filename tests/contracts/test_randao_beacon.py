@@ -9,8 +9,6 @@ import pytest
 import rlp
 from eth_abi import encode
 from eth_utils import keccak
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from web3 import Web3
 
 from ape_qanat import anvil_folder
@@ -256,17 +254,17 @@ class TestParse:
                 parser.parse(rlp.encode(fields[:count]))
         assert parser.parse(rlp.encode(fields[:14])) == (5, self.MIX)
 
-    @settings(max_examples=12)
-    @given(st.integers(0, len(make_header(77, MIX)) + 40))
-    def test_refuses_bytes_cut_or_added(self, parser, size):
-        header = make_header(77, self.MIX)
-        if size == len(header):
-            assert parser.parse(header) == (77, self.MIX)
-        else:
-            with reverts_with(parser.HeaderMalformed):
-                parser.parse(header[:size].ljust(size, b"\0"))
+    @pytest.mark.parametrize("missing", [1, 33, 300])
+    def test_refuses_bytes_cut(self, parser, missing):
+        with reverts_with(parser.HeaderMalformed):
+            parser.parse(make_header(77, self.MIX)[:-missing])
 
-    @pytest.mark.parametrize("field", [0, 8, 12])
+    @pytest.mark.parametrize("added", [1, 32])
+    def test_refuses_bytes_added(self, parser, added):
+        with reverts_with(parser.HeaderMalformed, position=3):
+            parser.parse(make_header(77, self.MIX) + bytes(added))
+
+    @pytest.mark.parametrize("field", [8, 12])
     def test_refuses_encodings_that_are_not_the_shortest(self, parser, field):
         """81 05 for 05, b8 05 … for 85 …, and b9 00 40 … for b8 40 …: one header has one encoding."""
         items = [rlp.encode(item) for item in rlp.decode(make_header(5, self.MIX))]

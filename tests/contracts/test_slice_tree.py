@@ -2,7 +2,7 @@
 
 import pytest
 from eth_utils import keccak
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.reverts import reverts_with
@@ -66,7 +66,7 @@ class TestVerify:
         with reverts_with(tree.PathLengthInvalid, got=length, expected=depth):
             tree.verify(bytes(32), count, 0, bytes(96), [bytes(32)] * length)
 
-    @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9, 16, 33])
+    @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13])
     def test_accepts_every_slice_and_no_other_place(self, tree, count):
         levels = make_tree(count)
         root = levels[-1][0]
@@ -78,6 +78,7 @@ class TestVerify:
                 assert tree.verify(root, count, other, commitment_of(index), path) is False
                 assert tree.verify(root, count, index, commitment_of(other), path) is False
 
+    @settings(max_examples=20)
     @given(st.integers(0, 12), st.integers(0, 3), st.integers(0, 31))
     def test_refuses_a_path_with_one_byte_changed(self, tree, index, level, byte):
         levels = make_tree(13)
