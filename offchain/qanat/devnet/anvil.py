@@ -105,7 +105,7 @@ class Clock:
     #: How long nothing must have waited before empty blocks follow: transactions of one command come closer together.
     IDLE_SECONDS = 1.0
     #: How long a block waits for company while gathering.
-    GATHER_SECONDS = 1.5
+    GATHER_SECONDS = 2.0
 
     def __init__(self, url: str, interval: float = 0.1) -> None:
         self.url = url
