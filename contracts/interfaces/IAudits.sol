@@ -21,7 +21,9 @@ interface IAudits {
     event EpochSealed(uint32 indexed shard, uint64 indexed epoch, bytes32 seed, uint256 sealedBlock, uint256 deadline);
     /// @param live rows opened, @param read positions read: live and void ones
     event Answered(uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 live, uint256 read);
-    event MissReported(uint32 indexed shard, uint64 indexed epoch, address indexed operator, address reporter, bytes32 slashId);
+    event MissReported(
+        uint32 indexed shard, uint64 indexed epoch, address indexed operator, address reporter, bytes32 slashId
+    );
 
     error EpochInvalid(uint64 epoch);
     error EpochNotStarted(uint64 epoch, uint256 seedBlock, uint256 blockNumber);
@@ -52,7 +54,10 @@ interface IAudits {
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId);
 
     /// @notice (seed, block of sealing, last block in which an answer counts); zeros if not sealed.
-    function seedOf(uint32 shard, uint64 epoch) external view returns (bytes32 seed, uint256 sealedBlock, uint256 deadline);
+    function seedOf(uint32 shard, uint64 epoch)
+        external
+        view
+        returns (bytes32 seed, uint256 sealedBlock, uint256 deadline);
     function statusOf(uint32 shard, uint64 epoch, address operator) external view returns (DutyStatus);
     /// @notice Whether the epoch can no longer be sealed and wasn't.
     function isVoid(uint32 shard, uint64 epoch) external view returns (bool);

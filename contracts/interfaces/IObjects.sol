@@ -56,11 +56,19 @@ interface IObjects {
     /// @notice Opens an object: the caller becomes its owner and pays rowFee·n·M·epochs + intake fee (approve Payments first).
     function open(OpenRequest calldata request) external returns (bytes32 objectId);
     /// @notice What `open` would take now.
-    function quote(OpenRequest calldata request) external view returns (uint256 storageFee, uint256 intakeFee, address token);
+    function quote(OpenRequest calldata request)
+        external
+        view
+        returns (uint256 storageFee, uint256 intakeFee, address token);
     /// @notice Brings the certificate. Anyone.
     /// @param nonSigners roster indexes of those that did not sign, ascending
     /// @param excludedKeys their 256-byte keys in the same order
-    function certify(bytes32 objectId, bytes calldata signature, uint16[] calldata nonSigners, bytes calldata excludedKeys) external;
+    function certify(
+        bytes32 objectId,
+        bytes calldata signature,
+        uint16[] calldata nonSigners,
+        bytes calldata excludedKeys
+    ) external;
     /// @notice After the certification deadline: refunds all but the intake fee, which fills the repair fund. Anyone.
     function fail(bytes32 objectId) external;
 
@@ -79,13 +87,19 @@ interface IObjects {
     /// @notice Live rows and fee of one ticket of the roster in an epoch, unsigned ones included.
     function tally(uint32 shard, uint32 roster, uint64 epoch) external view returns (Tally memory);
     /// @notice The part of `tally` that the operator did not sign, per ticket.
-    function excludedTally(uint32 shard, uint32 roster, address operator, uint64 epoch) external view returns (Tally memory);
+    function excludedTally(uint32 shard, uint32 roster, address operator, uint64 epoch)
+        external
+        view
+        returns (Tally memory);
     /// @notice Lists are kept per roster in BUCKETS buckets by end epoch; a bucket leaves the count when all in it have expired.
     /// Returns per bucket the rows per ticket listed as of B_epoch, 0 for those that left. BUCKETS = 8.
     function listedRows(uint32 shard, uint32 roster, uint64 epoch) external view returns (uint64[] memory rowsPerTicket);
     function listing(uint32 shard, uint32 roster, uint256 bucket, uint256 index) external view returns (Listing memory);
     /// @notice `listing` with what a check of a drawn position needs besides.
-    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index) external view returns (ListedObject memory);
+    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index)
+        external
+        view
+        returns (ListedObject memory);
     /// @notice Bucket of the objects under a roster that end at `endEpoch`.
     function bucketOf(uint32 shard, uint32 roster, uint64 endEpoch) external view returns (uint256);
     /// @notice Rows of each ticket that opened, still certifiable objects hold reserved.
@@ -96,5 +110,8 @@ interface IObjects {
     function roll(uint32 shard, uint32 roster, address operatorOrZero, uint64 epoch, uint256 maxSteps) external;
     /// @notice Cumulative intake fee per ticket of the roster, and the part that the operator did not sign. What a division by the signed tickets
     /// leaves fills the repair fund.
-    function intakePerTicket(uint32 shard, uint32 roster, address operator) external view returns (uint256 all, uint256 excluded);
+    function intakePerTicket(uint32 shard, uint32 roster, address operator)
+        external
+        view
+        returns (uint256 all, uint256 excluded);
 }

@@ -9,7 +9,9 @@ interface IRewards {
     event FeesBooked(bytes32 indexed objectId, uint32 indexed shard, uint256 storageFee, uint256 intakeFee);
     event UnsignedReturned(bytes32 indexed objectId, address indexed payer, uint256 amount);
     event OpeningReturned(bytes32 indexed objectId, address indexed payer, uint256 amount, uint256 toRepairFund);
-    event EpochSettled(uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 amount, uint256 toOperator);
+    event EpochSettled(
+        uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 amount, uint256 toOperator
+    );
     event IntakeClaimed(uint32 indexed shard, uint32 indexed roster, address indexed operator, uint256 amount);
     event UnprovenReturned(
         bytes32 indexed objectId, uint64 indexed epoch, address indexed operator, uint256 toPayer, uint256 toRepairFund
@@ -28,9 +30,11 @@ interface IRewards {
     error NothingToClaim(address operator);
 
     /// @notice Objects, at opening: takes the payment from the payer into the shard's account.
-    function collectOpening(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
+    function collectOpening(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee)
+        external;
     /// @notice Objects, at certification: returns the fees of unsigned rows to the payer; `intakeRemainder` fills the repair fund.
-    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder) external;
+    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder)
+        external;
     /// @notice Objects, when certification failed: storage fee back to the payer, intake fee to the repair fund.
     function bookFailed(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
 

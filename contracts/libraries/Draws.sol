@@ -37,12 +37,15 @@ library Draws {
     }
 
     /// @notice The weights of `count` commitments. The first is 1.
-    function weightsOf(bytes32 context, bytes32 transcript, uint256 count) internal pure returns (uint256[] memory weights) {
+    function weightsOf(bytes32 context, bytes32 transcript, uint256 count)
+        internal
+        pure
+        returns (uint256[] memory weights)
+    {
         weights = new uint256[](count);
         if (count != 0) weights[0] = 1;
         for (uint256 j = 1; j < count; ++j) {
-            weights[j] =
-                uint256(keccak256(abi.encode(context, WEIGHT, transcript, j))) % Bls12381.SCALAR_MODULUS;
+            weights[j] = uint256(keccak256(abi.encode(context, WEIGHT, transcript, j))) % Bls12381.SCALAR_MODULUS;
         }
     }
 

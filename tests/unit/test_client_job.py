@@ -34,7 +34,9 @@ def test_a_job_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert folder.load() is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "source": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"version": 99}', '{"version": 1}', '{"version": 1, "source": {}}']
+)
 def test_a_damaged_job_is_named_and_kept(tmp_path: Path, content: str) -> None:
     """It may know of a payment: it is never thrown away."""
     folder = JobFolder(tmp_path / "file.storing")
