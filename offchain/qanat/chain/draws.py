@@ -62,7 +62,7 @@ CHALLENGE_TAG = bytes(keccak(text="qanat/v1/challenge"))
 _STRATUM, _POINT, _WEIGHT, _REPLACEMENT = 0, 1, 2, 3
 
 
-class Void(str, Enum):
+class Void(Enum):
     """Why a drawn position opens nothing."""
 
     EXPIRED = "expired"

@@ -373,7 +373,7 @@ class Sender:
         )
 
     def transfer(self, to: str, value: int) -> TxReceipt:
-        """Send ``value`` wei of the chain's own coin to an address and return the receipt. Raises what :meth:`send` raises."""
+        """Send ``value`` wei of the chain's own coin to an address; return the receipt. Raises as :meth:`send`."""
         return self.send(_Transfer(self.chain, to), value)
 
     # ---- tokens
