@@ -66,6 +66,7 @@ class Follower:
         self._epochs: dict[int, EpochView] = {}
         self._records: dict[bytes, tuple[float, ObjectRecord]] = {}
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
 
     @property
     def heads(self) -> Heads:
@@ -79,6 +80,10 @@ class Follower:
 
     def refresh(self) -> Heads:
         """Look at the chain: one call when there is no new block. Raises :class:`ChainError`."""
+        with self._looking:  # so that no older look replaces a newer one
+            return self._refresh()
+
+    def _refresh(self) -> Heads:
         chain = self.views.chain
         seen = time.monotonic()
         newest = chain.block("latest")

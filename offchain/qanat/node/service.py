@@ -121,7 +121,8 @@ class Service:
         usage = self.store.usage()
         heads = self.follower.heads
         places = {}
-        for held in self.state.objects().values():
+        objects = self.state.objects()
+        for held in objects.values():
             places[held.roster] = {
                 "roster": held.roster,
                 "firstTicket": held.first_ticket,
@@ -133,8 +134,8 @@ class Service:
             "shard": self.config.shard,
             "chainId": self.views.chain.chain_id,
             "places": [places[roster] for roster in sorted(places)],
-            "objects": len(self.state.objects()),
-            "signed": len(self.state.signed_objects()),
+            "objects": len(objects),
+            "signed": self.state.signed_count(),
             "slices": usage.slices,
             "bytes": usage.bytes,
             "block": heads.latest,

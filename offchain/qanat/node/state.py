@@ -192,6 +192,10 @@ class NodeState:
 
         return self._environment.write(body)
 
+    def signed_count(self) -> int:
+        """Return how many objects were ever signed."""
+        return self._environment.read(lambda transaction: transaction.count("signatures"))
+
     def signed_objects(self) -> dict[bytes, Signed]:
         """Return all that was ever signed."""
 
