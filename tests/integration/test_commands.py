@@ -482,13 +482,48 @@ class TestOwnersAndLicensees:
         before = world.chain.latest()
         run("store", *words, "--out-dir", tmp_path / "out", account=OWNER, code=code)
         assert world.chain.latest() == before
-        assert not list(tmp_path.glob("out/*.recovery.json"))
 
     def test_store_by_who_has_no_money(self, world, tmp_path):
         (tmp_path / "file").write_bytes(b"some bytes")
         before = world.chain.latest()
         run("store", tmp_path / "file", "--epochs", "2", "--out-dir", tmp_path, account=STRANGER, code=35)
         assert world.chain.latest() == before
+
+
+class TestViews:
+    """What is computed off chain is what the contracts say."""
+
+    def test_epochs(self, world):
+        shards = world.chain.contract("Shards").functions
+        for block in range(world.views.first_block(1), world.chain.latest() + 60, 7):
+            assert world.views.epoch_at(1, block) == shards.epochAt(1, block).call()
+            assert world.views.first_epoch_after(1, block) == shards.firstEpochAfter(1, block).call()
+        for epoch in range(6):
+            assert world.views.seed_block(1, epoch) == shards.seedBlockOf(1, epoch).call()
+            assert world.views.frozen_block(1, epoch) == shards.frozenBlockOf(1, epoch).call()
+
+    def test_rosters(self, world):
+        roster = world.views.roster(1, 1)
+        assert roster.tickets == sum(entry.tickets for entry in roster.entries)
+        shards = world.chain.contract("Shards").functions
+        for index, operator in enumerate(roster.operators):
+            assert shards.rosterIndexOf(1, 1, operator).call() == index == roster.index_of(operator.lower())
+        for ticket in range(roster.tickets):
+            holder = roster.holder_of(ticket)
+            assert holder.first_ticket <= ticket < holder.first_ticket + holder.tickets
+        assert roster.index_of("0x" + "55" * 20) is None
+        keys = [world.views.operator(item).key for item in roster.operators]
+        assert roster.aggregate_key == bls.aggregate_keys(keys)
+
+    def test_weight(self, world):
+        operator = world.address(OPERATORS[0])
+        assert world.views.weight(operator, 1) == world.views.roster(1, 1).entry_of(operator).weight == 200 * TOKEN
+
+    def test_an_object_at_a_block_before_it_was_opened(self, world):
+        before = world.chain.latest()
+        object_id = stored_object(world)
+        assert world.views.object(object_id, block=before).status is ObjectStatus.NONE
+        assert world.views.object(object_id).end_epoch == world.views.object(object_id).first_epoch + 3
 
 
 class TestEverybody:

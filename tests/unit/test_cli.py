@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from web3.exceptions import Web3RPCError
 
 from qanat.chain.views import PURPOSES, OfferTerms, purpose_bits, purpose_names
 from qanat.cli import COMMANDS, load, main
@@ -207,6 +208,15 @@ class TestOutput:
         with pytest.raises(SystemExit):
             run_command(command(fail), Session(as_json=True), {})
         assert json.loads(capsys.readouterr().out)["exit_code"] == 14
+
+    def test_an_endpoint_s_nonsense_is_an_error_of_the_chain(self, capsys):
+        def fail(_session):
+            raise Web3RPCError("no such header")
+
+        with pytest.raises(SystemExit) as caught:
+            run_command(command(fail), Session(), {})
+        assert caught.value.code == 30
+        assert "no such header" in capsys.readouterr().err
 
     def test_a_finding_is_shown_and_then_fails(self, capsys):
         outcome = Outcome({"clean": False}, failure=AuditFailed("Something does not hold."))

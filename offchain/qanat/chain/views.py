@@ -491,6 +491,11 @@ class Views:
         """B_e: the block whose state is what can be asked in an epoch."""
         return self.seed_block(shard, epoch) - self.shard_parameters(shard).finality
 
+    def first_epoch_after(self, shard: int, block_number: int) -> int:
+        """First epoch whose population is frozen at or after a block: what happens in it counts from there on."""
+        terms = self.shard_parameters(shard)
+        return max(0, -(-(block_number + terms.finality - self.first_block(shard)) // terms.epoch_length))
+
     def members(self, shard: int, block: BlockIdentifier = "latest") -> list[str]:
         """Operators that want to be counted by the next snapshot."""
         return [to_checksum_address(item) for item in self._ask("Shards", "membersOf", shard, block=block)]

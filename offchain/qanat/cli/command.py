@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qanat.cli.session import Outcome, Session
-from qanat.errors import BadParameters, FileUnreadable, NotDeployed, QanatError
+from qanat.errors import BadParameters, ChainError, FileUnreadable, NotDeployed, QanatError
 
 if TYPE_CHECKING:
     from qanat.chain.connection import Chain
@@ -90,8 +90,16 @@ class Command:
 
 def run_command(command: Command, session: Session, options: dict[str, Any]) -> None:
     """Run a command, show what came of it, and end the process with the error's exit code if it fails."""
+    from web3.exceptions import Web3Exception
+
     try:
-        outcome = command.run(session, **options)
+        try:
+            outcome = command.run(session, **options)
+        except Web3Exception as error:
+            raise ChainError(
+                f"The chain's endpoint gave an answer that makes no sense here: {error}.",
+                hint="Try another endpoint (--rpc).",
+            ) from error
     except QanatError as error:
         if session.as_json:
             click.echo(json.dumps(error.to_json(), indent=2))

@@ -39,6 +39,7 @@ def store(
     number = session.chain.deployment.shard(shard)
     token_address = session.views.shard_parameters(number).payment_token
     _, token = session.token(token_address)
+    _check_term(session, number, epochs)
     most = None if max_payment is None else parse_amount(max_payment, token.decimals)
 
     def confirm(quote: Quote) -> bool:
@@ -89,6 +90,26 @@ def store(
         says.append(f"Keep {stored.recovery}: with it and the account's key the file can always be had back.")
         says.append(f"Next: qanat mint --recovery {stored.recovery}")
     return Outcome(stored.to_json(), says, [table("Did not sign", ["operator", "why"], absent)] if absent else [])
+
+
+def _check_term(session: Session, shard: int, epochs: int) -> None:
+    """Refuse a term that the shard's roster does not reach, before hours are spent on encoding."""
+    from qanat.errors import BadParameters, NotDeployed
+
+    views = session.views
+    roster = views.active_roster(shard)
+    if not roster:
+        raise NotDeployed(f"Shard {shard} has no active roster yet.", hint="Take one with `qanat roster`.", shard=shard)
+    latest = session.chain.latest() + 1
+    first = views.first_epoch_after(shard, latest + views.shard_parameters(shard).epoch_length)
+    limit = views.roster_head(shard, roster).end_epoch - first
+    if epochs > limit:
+        raise BadParameters(
+            f"Roster {roster} of shard {shard} reaches {max(0, limit)} epochs from now, not {epochs}.",
+            hint="Choose a shorter term, or wait for a newer roster (`qanat roster`).",
+            epochs=epochs,
+            limit=limit,
+        )
 
 
 @contextmanager
