@@ -55,6 +55,8 @@ library ObjectBook {
         // intake fees so far, per ticket, and the part that an operator did not sign
         uint256 intake;
         mapping(address operator => uint256) intakeExcluded;
+        // who judges the roster's certificates: the one in force at its first opening
+        address certificateVerifier;
     }
 
     /// Bits of `Head.filled`. More buckets would drop expired objects sooner and cost each draw one more read each.

@@ -41,6 +41,11 @@ contract Rewards is IRewards {
 
     IDirectory private immutable DIRECTORY;
 
+    /// Whose books the fees here are divided by, from the first payment on for good: fees can't leave before a change, so no later module may
+    /// say whose they are. Zero before.
+    IObjects private _pinnedObjects;
+    IShards private _pinnedShards;
+
     mapping(uint32 shard => mapping(address operator => mapping(uint256 word => uint256))) private _settled;
     mapping(bytes32 objectId => mapping(address operator => mapping(uint256 word => uint256))) private _unproven;
     mapping(bytes32 objectId => mapping(uint256 word => uint256)) private _void;
@@ -66,7 +71,7 @@ contract Rewards is IRewards {
     }
 
     modifier onlyObjects() {
-        if (msg.sender != DIRECTORY.module(ModuleNames.OBJECTS)) {
+        if (msg.sender != address(_objects())) {
             revert CallerNotModule(msg.sender, ModuleNames.OBJECTS);
         }
         _;
@@ -79,18 +84,16 @@ contract Rewards is IRewards {
         external
         onlyObjects
     {
+        _pin();
         emit FeesBooked(objectId, shard, storageFee, intakeFee);
         _payments().collect(_termsOf(shard).token, payer, _feeKey(shard), storageFee + intakeFee);
     }
 
     /// @inheritdoc IRewards
-    function bookCertified(
-        bytes32 objectId,
-        uint32 shard,
-        address payer,
-        uint256 unsignedFee,
-        uint256 intakeRemainder
-    ) external onlyObjects {
+    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder)
+        external
+        onlyObjects
+    {
         if (unsignedFee != 0) emit UnsignedReturned(objectId, payer, unsignedFee);
         _pay(shard, payer, unsignedFee, intakeRemainder);
     }
@@ -245,8 +248,7 @@ contract Rewards is IRewards {
         if (sealedBlock == 0) return false;
         uint256 frozenBlock = shards.frozenBlockOf(object.shard, epoch);
         if (_isVacant(shards, object.shard, object.roster, operator, frozenBlock)) return true;
-        return block.number > deadline
-            && IAudits(audits).statusOf(object.shard, epoch, operator) != DutyStatus.Answered;
+        return block.number > deadline && IAudits(audits).statusOf(object.shard, epoch, operator) != DutyStatus.Answered;
     }
 
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -288,11 +290,7 @@ contract Rewards is IRewards {
         return uint256(object.n) / tickets * object.matrices * object.rowFee;
     }
 
-    function _ticketsOf(IShards shards, uint32 shard, uint32 roster, address operator)
-        private
-        view
-        returns (uint256)
-    {
+    function _ticketsOf(IShards shards, uint32 shard, uint32 roster, address operator) private view returns (uint256) {
         return shards.rosterEntry(shard, roster, shards.rosterIndexOf(shard, roster, operator)).tickets;
     }
 
@@ -325,12 +323,20 @@ contract Rewards is IRewards {
         return keccak256(abi.encode("fees", shard));
     }
 
+    function _pin() private {
+        if (address(_pinnedObjects) == address(0) && DIRECTORY.sealedBlock() != 0) {
+            (_pinnedObjects, _pinnedShards) = (_objects(), _shards());
+        }
+    }
+
     function _shards() private view returns (IShards) {
-        return IShards(DIRECTORY.module(ModuleNames.SHARDS));
+        IShards pinned = _pinnedShards;
+        return address(pinned) != address(0) ? pinned : IShards(DIRECTORY.module(ModuleNames.SHARDS));
     }
 
     function _objects() private view returns (IObjects) {
-        return IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
+        IObjects pinned = _pinnedObjects;
+        return address(pinned) != address(0) ? pinned : IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
     }
 
     function _payments() private view returns (IPayments) {

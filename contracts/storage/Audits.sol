@@ -105,6 +105,12 @@ contract Audits is IAudits {
 
     IDirectory private immutable DIRECTORY;
 
+    /// The modules that decide what a miss is, from the first sealing on for good: stake bound by a roster that names this contract as
+    /// slasher must not be slashed through what came into force later. Zero before.
+    IShards private _pinnedShards;
+    IObjects private _pinnedObjects;
+    IOpeningVerifier private _pinnedVerifier;
+
     mapping(uint32 shard => mapping(uint64 epoch => Sealing)) private _sealings;
     mapping(uint32 shard => mapping(address operator => mapping(uint256 word => uint256))) private _statuses;
 
@@ -118,6 +124,7 @@ contract Audits is IAudits {
     function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof) external returns (bytes32 seed) {
         if (epoch == 0) revert EpochInvalid(epoch);
         if (_sealings[shard][epoch].sealedBlock != 0) revert AlreadySealed(shard, epoch);
+        _pin();
         IShards shards = _shards();
         ShardParameters memory parameters = shards.parametersOf(shard);
         uint256 seedBlock = shards.seedBlockOf(shard, epoch);
@@ -138,6 +145,14 @@ contract Audits is IAudits {
         emit EpochSealed(shard, epoch, seed, block.number, deadline);
 
         _rollForward(shards, shard, epoch);
+    }
+
+    /// Not before it is itself in force under a sealed directory: else anyone could tie it to what is about to be replaced.
+    function _pin() private {
+        if (address(_pinnedShards) != address(0)) return;
+        if (DIRECTORY.sealedBlock() == 0 || DIRECTORY.module(ModuleNames.AUDITS) != address(this)) return;
+
+        (_pinnedShards, _pinnedObjects, _pinnedVerifier) = (_shards(), _objects(), _verifierInForce());
     }
 
     /// Spares every answer and settlement the epochs in between.
@@ -303,9 +318,21 @@ contract Audits is IAudits {
             mstore(points, mul(live, 96))
         }
         bytes32 bound = keccak256(transcript);
-        return IOpeningVerifier(DIRECTORY.module(ModuleNames.OPENING_VERIFIER)).verifyFold(
-            points,
-            Draws.weightsOf(reading.context, bound, live),
+        // The one pinned decides, so that no later one can refuse what is true; a later one may accept what it can't.
+        IOpeningVerifier pinned = _pinnedVerifier;
+        if (address(pinned) != address(0) && _folds(pinned, response, reading, bound)) return true;
+        IOpeningVerifier current = _verifierInForce();
+        return current != pinned && _folds(current, response, reading, bound);
+    }
+
+    function _folds(IOpeningVerifier verifier, Response calldata response, Reading memory reading, bytes32 bound)
+        private
+        view
+        returns (bool)
+    {
+        return verifier.verifyFold(
+            reading.points,
+            Draws.weightsOf(reading.context, bound, reading.live),
             Draws.pointOf(reading.context, bound),
             response.y,
             response.proof
@@ -402,8 +429,8 @@ contract Audits is IAudits {
 
     function _setStatus(uint32 shard, uint64 epoch, address operator, DutyStatus status) private {
         // Only ever from None, whose bits are zero.
-        _statuses[shard][operator][epoch / STATUSES_PER_WORD] |=
-            uint256(status) << (STATUS_BITS * (epoch % STATUSES_PER_WORD));
+        _statuses[shard][operator][epoch / STATUSES_PER_WORD] |= uint256(status)
+        << (STATUS_BITS * (epoch % STATUSES_PER_WORD));
     }
 
     function _sealed(uint32 shard, uint64 epoch) private view returns (Sealing memory sealing) {
@@ -460,10 +487,16 @@ contract Audits is IAudits {
     }
 
     function _shards() private view returns (IShards) {
-        return IShards(DIRECTORY.module(ModuleNames.SHARDS));
+        IShards pinned = _pinnedShards;
+        return address(pinned) != address(0) ? pinned : IShards(DIRECTORY.module(ModuleNames.SHARDS));
     }
 
     function _objects() private view returns (IObjects) {
-        return IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
+        IObjects pinned = _pinnedObjects;
+        return address(pinned) != address(0) ? pinned : IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
+    }
+
+    function _verifierInForce() private view returns (IOpeningVerifier) {
+        return IOpeningVerifier(DIRECTORY.module(ModuleNames.OPENING_VERIFIER));
     }
 }

@@ -117,6 +117,9 @@ contract Objects is IObjects {
 
     IDirectory private immutable DIRECTORY;
 
+    /// Whose rosters the books here are of, from the first opening on for good: no later module may give them duties. Zero before.
+    IShards private _pinnedShards;
+
     mapping(bytes32 objectId => Stored) private _objects;
     mapping(address owner => uint256) private _nonces;
     mapping(uint32 shard => mapping(uint32 roster => ObjectBook.State)) private _books;
@@ -129,6 +132,7 @@ contract Objects is IObjects {
 
     /// @inheritdoc IObjects
     function open(OpenRequest calldata request) external returns (bytes32 objectId) {
+        if (address(_pinnedShards) == address(0) && DIRECTORY.sealedBlock() != 0) _pinnedShards = _shards();
         Opening memory opening = _checkOpening(request);
 
         objectId =
@@ -191,7 +195,10 @@ contract Objects is IObjects {
     /// Keeps room for the object until it is certified or can no longer be.
     function _reserve(OpenRequest calldata request, Opening memory opening) private {
         ObjectBook.State storage book = _books[request.shard][request.roster];
-        book.start(opening.head, opening.nextEpoch);
+        if (book.head.bucketEpochs == 0) {
+            book.start(opening.head, opening.nextEpoch);
+            book.certificateVerifier = DIRECTORY.module(ModuleNames.CERTIFICATE_VERIFIER);
+        }
         (uint256 live,) = book.tally.valueAt(opening.nextEpoch);
         uint256 total = live + book.reserved(opening.nextEpoch) + opening.rowsPerTicket;
         if (total > opening.rowsLimit) revert RowsPerTicketExceeded(total, opening.rowsLimit);
@@ -205,9 +212,9 @@ contract Objects is IObjects {
     /// Refuses what can't be encoded, assigned or certified. Returns the object's rows per ticket.
     function _checkShape(OpenRequest calldata request, RosterHead memory head) private pure returns (uint256) {
         uint256 widthLog2 = _log2(request.width);
-        if (
-            widthLog2 < MIN_WIDTH_LOG2 || widthLog2 > MAX_WIDTH_LOG2 || uint256(1) << widthLog2 != request.width
-        ) revert WidthInvalid(request.width);
+        if (widthLog2 < MIN_WIDTH_LOG2 || widthLog2 > MAX_WIDTH_LOG2 || uint256(1) << widthLog2 != request.width) {
+            revert WidthInvalid(request.width);
+        }
 
         (uint256 k, uint256 n) = (request.k, request.n);
         if (k == 0 || n < k || n > MAX_EXPANSION * k || n > MAX_ROWS_PER_MATRIX) revert RowsInvalid(k, n);
@@ -300,8 +307,7 @@ contract Objects is IObjects {
         emit ObjectCertified(objectId, certificate.firstEpoch, certificate.endEpoch, nonSigners);
 
         shards.recordObject(object.shard, object.roster, certificate.endEpoch);
-        uint256 unsignedFee =
-            _rowsPerTicket(object) * object.rowFee * object.epochs * certificate.unsignedTickets;
+        uint256 unsignedFee = _rowsPerTicket(object) * object.rowFee * object.epochs * certificate.unsignedTickets;
         _rewards().bookCertified(objectId, object.shard, object.owner, unsignedFee, intakeRemainder);
     }
 
@@ -339,7 +345,7 @@ contract Objects is IObjects {
         bytes calldata signature
     ) private view {
         bytes memory aggregateKey = shards.aggregateKeyOf(object.shard, object.roster);
-        ICertificateVerifier verifier = ICertificateVerifier(DIRECTORY.module(ModuleNames.CERTIFICATE_VERIFIER));
+        ICertificateVerifier verifier = ICertificateVerifier(_books[object.shard][object.roster].certificateVerifier);
         bytes32 digest = _digest(objectId, object);
         if (!verifier.verifyCertificate(digest, aggregateKey, excludedKeys, signature)) {
             revert SignatureInvalid(objectId);
@@ -427,9 +433,7 @@ contract Objects is IObjects {
                     object.roster,
                     object.manifestRoot
                 ),
-                abi.encode(
-                    uint256(1) << object.widthLog2, object.k, object.n, object.matrices, object.epochs
-                )
+                abi.encode(uint256(1) << object.widthLog2, object.k, object.n, object.matrices, object.epochs)
             )
         );
     }
@@ -598,7 +602,8 @@ contract Objects is IObjects {
     }
 
     function _shards() private view returns (IShards) {
-        return IShards(DIRECTORY.module(ModuleNames.SHARDS));
+        IShards pinned = _pinnedShards;
+        return address(pinned) != address(0) ? pinned : IShards(DIRECTORY.module(ModuleNames.SHARDS));
     }
 
     function _rewards() private view returns (IRewards) {
