@@ -79,8 +79,6 @@ contract Shards is IShards {
         uint256 holders;
     }
 
-    /// Fits the code of one account (276 + 100·216 bytes with 8 collaterals) and, at about 60,000 gas an operator and 12,000 a
-    /// collateral of it, one transaction.
     uint256 public constant MAX_OPERATORS = ShardRules.MAX_OPERATORS;
     uint256 public constant MAX_COLLATERALS = ShardRules.MAX_COLLATERALS;
     uint256 public constant MAX_SHARDS_PER_OPERATOR = 8;

@@ -101,7 +101,7 @@ class TestCreate:
             ("samples", 0, 1),
             ("samples", 65, 64),
             ("maxOperators", 0, 1),
-            ("maxOperators", 101, 100),
+            ("maxOperators", 81, 80),
             ("unprovenToPayerBps", 10_001, 10_000),
             ("maxRowsPerTicket", 0, 1),
             ("bondToken", ZERO_ADDRESS, 1),
