@@ -212,22 +212,22 @@ class TestParse:
         assert parser.parse(make_header(5, self.MIX, field_12=extra)) == (5, self.MIX)
 
     @pytest.mark.parametrize(
-        "bad",
+        ("bad", "position"),
         [
-            b"",
-            b"\xc0",  # an empty list
-            b"\xf7" + bytes(55),  # a short list
-            b"\xf8",  # a length that is missing
-            b"\xf8\x37" + bytes(55),  # a length that should be short
-            b"\xf9\x00\x40" + bytes(64),  # a length with a leading zero
-            b"\xb8\x40" + bytes(64),  # a string
-            b"\x05",
-            b"\xff" + b"\xff" * 8,  # more than there is of anything
+            (b"", 0),
+            (b"\xc0", 0),  # an empty list
+            (b"\xf7" + bytes(55), 0),  # a short list
+            (b"\xf8", 0),  # a length that is missing
+            (b"\xf8\x37" + bytes(55), 0),  # a length that should be short
+            (b"\xf9\x00\x40" + bytes(64), 1),  # a length with a leading zero
+            (b"\xb8\x40" + bytes(64), 0),  # a string
+            (b"\x05", 0),
+            (b"\xff" + b"\xff" * 8, 9),  # more than there is of anything
         ],
-        ids=lambda b: b[:3].hex() or "empty",
+        ids=lambda value: value[:3].hex() or "empty" if isinstance(value, bytes) else str(value),
     )
-    def test_refuses_what_is_no_list_of_a_header(self, parser, bad):
-        with reverts_with(parser.HeaderMalformed):
+    def test_refuses_what_is_no_list_of_a_header(self, parser, bad, position):
+        with reverts_with(parser.HeaderMalformed, position=position):
             parser.parse(bad)
 
     @pytest.mark.parametrize(
