@@ -23,7 +23,7 @@ __all__ = ["Delays", "NetworkParameters", "ShardPlan", "TokenPlan", "load_parame
 #: EIP-2935 keeps 8,191 block hashes.
 MAX_SEALING = 8191
 #: The contracts' own limits (``contracts/libraries/ShardRules.sol``).
-MAX_OPERATORS = 100
+MAX_OPERATORS = 80
 MAX_COLLATERALS = 8
 MAX_SAMPLES = 64
 MAX_TERM_EPOCHS = 10**6
