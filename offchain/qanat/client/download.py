@@ -29,6 +29,7 @@ GROUP_BYTES = 16 << 20
 AHEAD = 1
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
+_LONGEST_WISH = 5.0
 
 
 class Exhausted(NotEnoughSlices, BadParameters):
@@ -65,7 +66,12 @@ class _Source:
     def usable(self) -> bool:
         return not self.report.liar
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, retry_after: float | None = None) -> None:
+        """Leave it alone for a while: as long as it says, else longer each time."""
+        if retry_after is not None:
+            # not doubled: windows come at regular times, and long pauses could meet every one of them
+            self.not_before = now + min(_LONGEST_WISH, max(_FIRST_PAUSE, retry_after))
+            return
         self.not_before = now + self.pause
         self.pause = min(_LONGEST_PAUSE, 2 * self.pause)
 
@@ -268,7 +274,7 @@ class Downloader:
                 report.withheld += withheld
                 report.refused += not withheld
                 report.last_error = error.message
-                source.failed(time.monotonic())
+                source.failed(time.monotonic(), error.data.get("retry_after") if withheld else None)
                 return None
             source.worked(time.monotonic() - started)
             return data
