@@ -22,6 +22,7 @@ from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable, NotDeployed
 
 __all__ = ["DeployedContract", "Deployment", "Token", "deployments_folder", "format_units", "write_atomically"]
@@ -84,7 +85,7 @@ class Deployment:
         """
         path = cls.find(network_or_path)
         try:
-            content = json.loads(path.read_text())
+            content = strict_json.parse(path.read_text())
         except FileNotFoundError:
             raise NotDeployed(
                 f"No deployment is recorded for {network_or_path} ({path}).",

@@ -16,6 +16,7 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.exceptions import ValidationError
 
+from qanat import strict_json
 from qanat.chain.deployment import write_atomically
 from qanat.errors import FileUnreadable, MalformedHex, WrongKeyFile
 
@@ -83,7 +84,7 @@ class KeySigner:
             WrongKeyFile: the password is wrong, or the file is no key file.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = strict_json.parse(Path(path).read_text())
         except OSError as error:
             raise FileUnreadable(
                 f"The key file {path} cannot be read: {error.strerror or error}.", path=str(path)

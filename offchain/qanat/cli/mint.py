@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qanat import strict_json
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
@@ -154,7 +155,7 @@ def _metadata(text: str, holder: str | None) -> str:
     if holder is None:
         return text
     try:
-        content: Any = json.loads(text)
+        content: Any = strict_json.parse(text)
     except ValueError:
         content = None
     described = content if isinstance(content, dict) else {"description": text} if text else {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from qanat import strict_json
 from qanat.chain.connection import Chain
 from qanat.chain.signer import Signer
 from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
@@ -247,7 +247,7 @@ def key_holder_of(asset_id: int, *, chain: Chain) -> str:
     """
     metadata = str(chain.call(chain.contract("Assets").functions.metadataOf(asset_id)))
     try:
-        named = json.loads(metadata).get("keyHolder")
+        named = strict_json.parse(metadata).get("keyHolder")
     except (ValueError, AttributeError):
         named = None
     if not is_address(named):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable
 
 __all__ = ["Job", "JobFolder", "Source", "write_durably"]
@@ -96,7 +97,7 @@ class JobFolder:
         """
         path = self.path / "job.json"
         try:
-            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            raw: dict[str, Any] = strict_json.parse(path.read_text(encoding="utf-8"))
             version = raw.pop("version")
             if version != _VERSION:
                 raise BadParameters(f"{path} was written by another version ({version}).", path=str(path))

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from qanat import strict_json
 from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable
 from qanat.node.requests import TextSigner, authorization
 
@@ -96,7 +97,7 @@ class NodeClient:
     ) -> dict[str, Any]:
         raw = await self._call(method, path, body, seconds=seconds, limit=limit)
         try:
-            answer = json.loads(raw)
+            answer = strict_json.parse(raw)
         except (ValueError, RecursionError) as error:
             raise self._refused(f"answered {method} {path} with something that is no JSON", status=502) from error
         if not isinstance(answer, dict):
@@ -148,7 +149,7 @@ class NodeClient:
 
     def _error(self, status: int, raw: bytes, retry_after: str | None) -> NodeRefused:
         try:
-            answer = json.loads(raw)
+            answer = strict_json.parse(raw)
             name, message = str(answer["error"])[:64], str(answer["message"])[:2000]
             data = answer["data"] if isinstance(answer.get("data"), dict) else {}
         except (ValueError, KeyError, TypeError, RecursionError):

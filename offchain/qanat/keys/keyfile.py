@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable, WrongKeyFile
 
 VERSION = 1
@@ -58,7 +59,7 @@ def read_keyfile(path: str | Path, *, kind: str, password: str) -> tuple[bytes, 
     """
     data = read_small(path)
     try:
-        content: dict[str, Any] = json.loads(data)
+        content: dict[str, Any] = strict_json.parse(data)
         header = {name: content[name] for name in ("version", "kind", "public", "kdf", "cipher")}
         kdf = header["kdf"]
         cost, salt = int(kdf["n"]), bytes.fromhex(kdf["salt"])

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable, QanatError, WrongKeyFile
 from qanat.keys.encryption import DATA_KEY_BYTES
 from qanat.keys.keyfile import write_private
@@ -113,7 +114,7 @@ class RecoveryFile:
         except OSError as error:
             raise FileUnreadable(f"{path} can't be read: {error.strerror}.", path=str(path)) from error
         try:
-            content = json.loads(data)
+            content = strict_json.parse(data)
             kind = (content["kind"], content["version"])
             extra = content["extra"]
             result = cls(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from qanat import strict_json
 from qanat.errors import (
     ChainError,
     FormatError,
@@ -225,7 +225,7 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901  (one function per call
         asset = _number(asset_id, 256)
         body = await read_body(request, _JSON_LIMIT, seconds)
         try:
-            asked = json.loads(body)
+            asked = strict_json.parse(body)
         except (ValueError, RecursionError) as error:
             raise MalformedHex("The body is no JSON.") from error
         sealed = await asyncio.get_running_loop().run_in_executor(

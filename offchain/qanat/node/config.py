@@ -11,7 +11,6 @@ Paths are relative to the file. Optional, with their defaults: ``pollSeconds`` 2
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable
 
 __all__ = ["NodeConfig", "load_config", "passphrase"]
@@ -74,7 +74,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
     """Return the settings in ``path``. Raises :class:`FileUnreadable`, and :class:`BadParameters` naming the field."""
     path = Path(path)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = strict_json.parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileUnreadable(f"The node's settings {path} can't be read: {error}.", path=str(path)) from error
     except ValueError as error:

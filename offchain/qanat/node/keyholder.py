@@ -7,7 +7,6 @@ on chain before the key leaves (docs/decisions/0005), and recorded again should 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import Any
@@ -17,6 +16,7 @@ from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.address import to_checksum_address
 
+from qanat import strict_json
 from qanat.chain.sender import Sender
 from qanat.chain.views import LicenseRecord, Views
 from qanat.errors import (
@@ -255,7 +255,7 @@ def _recovered(signable: SignableMessage, signature: bytes) -> str | None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = strict_json.parse(body)
     except (ValueError, RecursionError) as error:
         raise BadParameters("The body is no JSON.") from error
     if not isinstance(value, dict):

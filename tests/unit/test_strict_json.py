@@ -1,0 +1,37 @@
+"""JSON from strangers."""
+
+from __future__ import annotations
+
+import json
+
+import py_ecc  # noqa: F401 (raises the recursion limit, which is what makes nesting dangerous)
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qanat import strict_json
+
+DEEP = strict_json.MAX_DEPTH
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[" * (DEEP + 1) + "]" * (DEEP + 1)])
+def test_nesting_is_refused_before_it_is_parsed(text: str) -> None:
+    """A process that parsed the first two would end without a word."""
+    with pytest.raises(ValueError, match="nested"):
+        strict_json.parse(text)
+
+
+def test_brackets_in_strings_are_no_nesting() -> None:
+    """Escapes do not hide a string's end."""
+    text = json.dumps(["[" * 1000, '\\"{' * 1000])
+    assert strict_json.parse(text) == json.loads(text)
+    assert strict_json.parse("[" * DEEP + "]" * DEEP)
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20)
+)
+def test_all_else_is_as_usual(value: object) -> None:
+    """What json writes is read back, from text and from bytes."""
+    text = json.dumps(value)
+    assert strict_json.parse(text) == strict_json.parse(text.encode()) == value
