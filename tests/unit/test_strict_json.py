@@ -28,9 +28,7 @@ def test_brackets_in_strings_are_no_nesting() -> None:
     assert strict_json.parse("[" * DEEP + "]" * DEEP)
 
 
-@given(
-    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20)
-)
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20))
 def test_all_else_is_as_usual(value: object) -> None:
     """What json writes is read back, from text and from bytes."""
     text = json.dumps(value)
