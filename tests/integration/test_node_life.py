@@ -326,7 +326,7 @@ def test_too_few_operators_is_told_and_can_be_finished_later(network: Network, c
     for host in network.hosts[:2]:
         host.process.kill()
     with pytest.raises(QuorumNotReached) as found:
-        store(network, clock, path, timeout_seconds=20.0)
+        store(network, clock, path, timeout_seconds=12.0)
     assert set(found.value.data["reasons"]) >= {host.address for host in network.hosts[:2]}
     nonce = network.views.nonce(network.actor("owner").address)
     network.start_nodes(network.hosts[:2])
