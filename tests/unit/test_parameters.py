@@ -161,7 +161,7 @@ class TestInequalities:
             ("finality", 1, 20),
             ("sealing", 1, 22),
             ("samples", 1, 64),
-            ("max_operators", 1, 100),
+            ("max_operators", 1, 80),
             ("unproven_to_payer_bps", 0, 10_000),
             ("max_rows_per_ticket", 1, 2**64 - 1),
             ("bond_slash_per_ticket", 1, 10 * 10**18),
