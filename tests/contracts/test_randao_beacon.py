@@ -264,6 +264,14 @@ class TestParse:
         with reverts_with(parser.HeaderMalformed, position=3):
             parser.parse(make_header(77, self.MIX) + bytes(added))
 
+    def test_refuses_a_last_field_that_runs_past_the_end(self, parser):
+        """The list ends where it says, and the mix in it claims one byte more."""
+        items = [rlp.encode(item) for item in rlp.decode(make_header(5, self.MIX))[:14]]
+        payload = b"".join(items)[:-1]
+        start = 3 + len(payload) - len(items[13]) + 1
+        with reverts_with(parser.HeaderMalformed, position=start):
+            parser.parse(b"\xf9" + len(payload).to_bytes(2, "big") + payload)
+
     @pytest.mark.parametrize("field", [8, 12])
     def test_refuses_encodings_that_are_not_the_shortest(self, parser, field):
         """81 05 for 05, b8 05 … for 85 …, and b9 00 40 … for b8 40 …: one header has one encoding."""
