@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 checker=$root/toolchain/shows/demo_json.py
 
-work=$(mktemp -d)
+work=$(mktemp -d /var/tmp/qanat-shows.XXXXXX) # not under /tmp: see .ci/run
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 export HOME=$work/home
