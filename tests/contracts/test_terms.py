@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 
 from tests.contracts.reverts import reverts_with
 
+# Mostly short ones with gaps between them, so that a long one is alone in holding a time: where several do, a forgotten
+# one is not missed.
+LENGTHS = st.sampled_from([0, 0, 0, 1, 1, 2, 20, 90])
+
 
 @pytest.fixture(scope="module")
 def harness(project, deployer):
@@ -67,6 +71,19 @@ class TestCovers:
         harness.add(0, 10, 20, sender=deployer)
         assert harness.covers(0, [9, 10, 19, 20, 2**64]) == [False, True, True, False, False]
 
+    @pytest.mark.parametrize("place", [0, 1, 2, 3, 7, 8, 9, 30, 31, 32, 33, 34, 63, 64, 69])
+    def test_one_long_term_among_empty_ones(self, harness, deployer, place):
+        """It is found from wherever later terms stand, at every level of the tree, and not before it starts."""
+        size, times = 70, list(range(250))
+        starts = list(range(1, size + 1))
+        ends = [start + 150 * (index == place) for index, start in enumerate(starts)]
+        harness.addMany(0, starts, ends, sender=deployer)
+        assert harness.covers(0, times) == [starts[place] <= time < starts[place] + 150 for time in times]
+        harness.shorten(0, place, starts[place] + 100, sender=deployer)
+        assert harness.covers(0, times) == [starts[place] <= time < starts[place] + 100 for time in times]
+        harness.shorten(0, place, starts[place], sender=deployer)
+        assert harness.covers(0, times) == [False] * 250
+
     @settings(max_examples=25)
     @given(data=st.data())
     def test_equals_a_search_of_the_list(self, harness, deployer, chain, data):
@@ -75,8 +92,8 @@ class TestCovers:
         with chain.isolate():
             for _ in range(data.draw(st.integers(1, 4), label="rounds")):
                 size = data.draw(st.integers(1, 30), label="added")
-                steps = data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))
-                lengths = data.draw(st.lists(st.integers(0, 25), min_size=size, max_size=size))
+                steps = data.draw(st.lists(st.integers(0, 5), min_size=size, max_size=size))
+                lengths = data.draw(st.lists(LENGTHS, min_size=size, max_size=size))
                 added, start = [], terms[-1][0] if terms else 5
                 for step, length in zip(steps, lengths, strict=True):
                     start += step
@@ -87,7 +104,7 @@ class TestCovers:
                     terms[index][1] = data.draw(st.integers(*terms[index]))
                     harness.shorten(0, index, terms[index][1], sender=deployer)
 
-                times = list(range(terms[-1][0] + 30))
+                times = list(range(terms[-1][0] + 100))
                 expected = [any(start <= time < end for start, end in terms) for time in times]
                 assert harness.covers(0, times) == expected
 
