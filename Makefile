@@ -15,6 +15,9 @@ export PYTHONDONTWRITEBYTECODE ?=
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Tests on a chain wait for it half of their time, so one more at once than there are processors; each has a chain of its own.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PARALLEL = -n $(WORKERS) --dist worksteal
 FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge)
 
 OPERATORS ?= 6
@@ -79,13 +82,13 @@ test: ## everything that must pass
 	@if compgen -G 'tests/integration/test_*.py' >/dev/null; then $(MAKE) integration; else echo "tests/integration: none yet"; fi
 unit: setup ## pure Python, no Ape plugin, in seconds
 	@$(PYTEST) -q -p no:ape_test tests/unit $(ARGS)
-contracts: setup ## one module per contract, on Anvil
+contracts: compile ## one module per contract, on Anvil
 	@$(call need,tests/contracts/test_*.py)
-	@$(PYTEST) -q tests/contracts $(ARGS)
-properties: setup ## state machines against a ghost model, on Anvil
+	@$(PYTEST) $(PARALLEL) -q tests/contracts $(ARGS)
+properties: compile ## state machines against a ghost model, on Anvil
 	@$(call need,tests/properties/test_*.py)
-	@$(PYTEST) -q tests/properties $(ARGS)
-integration: setup ## people's journeys with real processes, with faults
+	@$(PYTEST) $(PARALLEL) -q tests/properties $(ARGS)
+integration: compile ## people's journeys with real processes, with faults
 	@$(call need,tests/integration/test_*.py)
 	@$(PYTEST) -q tests/integration $(ARGS)
 

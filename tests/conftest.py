@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,58 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep Ape from tracing, naming and printing every call of every revert that a test expects: most of a test's time.
+    """Set Ape up for tests: `own_chain` isolates them, and no trace is printed of a revert that a test expects.
 
-    `APE_TRACES=1 make contracts` brings the traces back.
+    Ape's isolation takes a snapshot per scope, and goes back whole modules when a fixture comes that it has not met:
+    tests then run on another one's chain, or without their contracts. And traces are most of a test's time;
+    `APE_TRACES=1 make contracts` brings them back.
     """
-    if not config.pluginmanager.hasplugin("ape_test") or os.environ.get("APE_TRACES"):
+    if not config.pluginmanager.hasplugin("ape_test"):
         return
-    from ape_ethereum.trace import Trace
+    config.option.disable_isolation = True
+    _quicken_ape()
+    if not os.environ.get("APE_TRACES"):
+        from ape_ethereum.trace import Trace
 
-    Trace.show = lambda self, *args, **kwargs: None
+        Trace.show = lambda self, *args, **kwargs: None
+
+
+def _quicken_ape() -> None:
+    """Spare every call and transaction what Ape asks anew each time: a third of a contract test's time (profiled).
+
+    That is its configuration (for the transaction's type, and for every request), whether a contract has code, and the
+    proxies of the machine.
+    """
+    import requests.sessions
+    from ape.contracts import ContractInstance
+    from ape_ethereum.ecosystem import Ethereum
+    from ape_ethereum.transactions import TransactionType
+    from ape_foundry.provider import FoundryProvider
+
+    read_settings = FoundryProvider.settings.fget
+    settings: dict[int, object] = {}
+    FoundryProvider.settings = property(
+        lambda self: settings.get(id(self)) or settings.setdefault(id(self), read_settings(self))
+    )
+    Ethereum.default_transaction_type = property(lambda self: TransactionType.DYNAMIC)
+    ContractInstance.is_contract = property(lambda self: True)
+    requests.sessions.get_environ_proxies = lambda *args, **kwargs: {}
+
+
+@pytest.fixture(autouse=True)
+def own_chain(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let what a test and its fixtures do to the chain end with it.
+
+    What fixtures of a module or a class deployed stays, and nothing ever lands at an address that was in use before.
+    """
+    if not request.config.pluginmanager.hasplugin("ape_test"):
+        yield
+        return
+    from ape import chain
+
+    before = chain.snapshot()
+    yield
+    chain.restore(before)
 
 
 @pytest.fixture(scope="session")

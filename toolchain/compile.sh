@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Compiles the contracts with Ape into .build/. Ape recompiles changed sources by itself, but not on a change of the settings, the
-# compiler or the libraries: this does.
+# Compiles the contracts with Ape into .build/. All of them whenever anything changed: Ape alone leaves contracts as they were
+# when the settings, the compiler or a library that they inline changed, and sometimes when they themselves did.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-key=$(cat ape-config.yaml package-lock.json toolchain/solcx/* | cksum | tr ' ' -)
-stamp=.build/settings
-force=()
-if [ "$(cat "$stamp" 2>/dev/null)" != "$key" ]; then force=(--force); fi
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-if ! .venv/bin/ape compile "${force[@]}" >"$log" 2>&1; then
-    cat "$log" >&2
-    exit 1
+key=$(find contracts ape-config.yaml package-lock.json toolchain/solcx -type f -print0 | sort -z | xargs -0 cksum | cksum | tr ' ' -)
+stamp=.build/compiled
+if [ "$(cat "$stamp" 2>/dev/null)" != "$key" ]; then
+    rm -f "$stamp"
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    if ! .venv/bin/ape compile --force >"$log" 2>&1; then
+        cat "$log" >&2
+        exit 1
+    fi
+    echo "$key" >"$stamp"
 fi
-mkdir -p .build
-echo "$key" >"$stamp"
 .venv/bin/python toolchain/check_sizes.py

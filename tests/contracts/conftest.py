@@ -63,8 +63,3 @@ def operator(operators):
 def restaker(restakers):
     """Return the first restaker."""
     return restakers[0]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def people(deployer, owner, licensee, auditor, stranger, guardian, restakers, operators, operator, restaker):
-    """Bring all actors in before anything is deployed: one that comes late makes Ape revert past modules' contracts."""
