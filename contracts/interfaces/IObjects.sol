@@ -48,6 +48,7 @@ interface IObjects {
     error NonSignersUnordered(uint256 position);
     error NonSignerKeyWrong(uint256 index, bytes32 got, bytes32 expected);
     error ExcludedKeysLengthWrong(uint256 length, uint256 expected);
+    error SignersVacant(uint256 tickets);
     error QuorumNotReached(uint256 signedTickets, uint256 needed);
     error SignatureInvalid(bytes32 objectId);
     error ListingOutOfRange(uint256 index, uint256 count);

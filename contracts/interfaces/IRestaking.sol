@@ -101,6 +101,7 @@ interface IRestaking is IStakeSource {
     error SlashAlreadyDelayed(bytes32 id);
     error SlashAlreadyExecuted(bytes32 id);
     error NothingToBurn(address token);
+    error RewardNotBacked(address token, uint256 held, uint256 owed);
     error NothingToClaim(address restaker, address operator, address collateral, address token);
     error WithdrawalAlreadyCompleted(uint256 id);
 
@@ -191,7 +192,10 @@ interface IRestaking is IStakeSource {
     /// @notice Own bond behind `shard`, what is queued for withdrawal not counted.
     function bondOf(address operator, uint32 shard) external view returns (uint256);
     /// @notice Accepts a slasher newer than the one in force at the snapshot of rosters that bind the caller's stake.
+    /// Without it the operator gets no tickets under such a slasher while an older roster binds it: a newer roster's slashes would reach that stake.
     function acceptSlasher(address slasher) external;
+    /// @notice Whether `operator` accepted `slasher`.
+    function accepted(address operator, address slasher) external view returns (bool);
 
     // ---- slashing
 

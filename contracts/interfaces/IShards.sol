@@ -101,6 +101,8 @@ interface IShards {
         returns (uint256 bondSlash, uint256 reporterFee, address[] memory collaterals, uint256[] memory amounts);
     /// @notice Rosters that may have live objects in `epoch`: ids from `first` to `last`, both included; first > last: none. At most 9.
     function rostersLiveIn(uint32 shard, uint64 epoch) external view returns (uint32 first, uint32 last);
+    /// @notice Tickets of the roster's places that fell vacant since its snapshot.
+    function vacantTicketsOf(uint32 shard, uint32 roster) external view returns (uint256 tickets);
     /// @notice First block ≥ the roster's snapshot at which the operator's place fell vacant; 0: never.
     function vacatedAt(uint32 shard, uint32 roster, address operator) external view returns (uint256 blockNumber);
     /// @notice First block at which no roster with a snapshot in [sinceBlock, untilBlock] binds the operator's stake and bond any more, unless

@@ -32,7 +32,7 @@ import {CollateralWeight, RosterHead} from "../types/Types.sol";
 /// - I-R4  a slash for shard s takes at most what stands behind s, and lowers what stands behind no other shard;
 /// - I-R5  Σ shares of positions and of uncompleted withdrawals = shares, of them Σ uncompleted withdrawals = queued, for each generation;
 /// - I-R6  a delegation made after an epoch's frozen block is worth as much after that epoch's slash as before;
-/// - I-R7  account REWARDS_KEY in Payments ≥ Σ claimable rewards;
+/// - I-R7  account REWARDS_KEY in Payments ≥ owed ≥ Σ claimable rewards, for every token, whatever Rewards says;
 /// - I-R8  of a bond's slash the reporter gets at most half; of delegated stake's, nobody gets anything.
 contract Restaking is IRestaking, ReentrancyGuardTransient {
     using Math for uint256;
@@ -115,7 +115,9 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     mapping(uint256 id => Withdrawal) private _withdrawals;
     mapping(address operator => mapping(uint32 shard => Bond)) private _bonds;
     mapping(bytes32 id => Slash) private _slashes;
-    mapping(address operator => mapping(address slasher => bool)) private _accepted;
+    mapping(address operator => mapping(address slasher => bool)) public accepted;
+    /// Rewards booked and not claimed, what is lost to rounding included.
+    mapping(address token => uint256) private _owed;
 
     constructor(IDirectory directory_, uint256 withdrawalDelay_, uint256 resolutionDelay_, uint256 guardianDelay_) {
         directory = directory_;
@@ -392,7 +394,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     }
 
     function acceptSlasher(address slasher) external {
-        _accepted[msg.sender][slasher] = true;
+        accepted[msg.sender][slasher] = true;
         emit SlasherAccepted(msg.sender, slasher);
     }
 
@@ -502,6 +504,10 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (msg.sender != directory.module(ModuleNames.REWARDS)) {
             revert CallerNotModule(msg.sender, ModuleNames.REWARDS);
         }
+        uint256 owed = _owed[token] + amount;
+        uint256 held = _rewardsHeld(token);
+        if (held < owed) revert RewardNotBacked(token, held, owed);
+
         CollateralWeight[] memory collaterals = _shards().collateralsOf(shard);
         uint256 total;
         for (uint256 c = 0; c < collaterals.length; ++c) {
@@ -516,6 +522,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             if (collaterals[c].weightWad == 0) continue;
             unshared -= _book(operator, collaterals[c].token, token, amount.mulDiv(collaterals[c].weightWad, total));
         }
+        _owed[token] = owed - unshared;
         emit RewardBooked(operator, shard, token, amount - unshared);
 
         if (unshared != 0) _pay(token, operator, unshared);
@@ -527,6 +534,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         book.checkpoint(msg.sender, position.shares, position.generation, position.generation);
         amount = book.take(msg.sender, token);
         if (amount == 0) revert NothingToClaim(msg.sender, operator, collateral, token);
+        _owed[token] -= amount;
         emit RewardClaimed(msg.sender, operator, token, amount);
 
         _pay(token, msg.sender, amount);
@@ -563,6 +571,11 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     }
 
     /// Moves earned tokens within Payments, from this contract's account to a person's.
+    function _rewardsHeld(address token) internal view returns (uint256) {
+        IPayments payments = IPayments(directory.module(ModuleNames.PAYMENTS));
+        return payments.balanceOf(token, payments.moduleAccount(address(this), REWARDS_KEY));
+    }
+
     function _pay(address token, address person, uint256 amount) internal {
         IPayments payments = IPayments(directory.module(ModuleNames.PAYMENTS));
         payments.move(token, REWARDS_KEY, payments.personAccount(person), amount);
@@ -644,8 +657,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     function _checkSlasher(address operator, address slasher) internal view {
         if (msg.sender == slasher) return;
-        bool accepted = _accepted[operator][msg.sender] && msg.sender == directory.module(ModuleNames.AUDITS);
-        if (!accepted) revert NotSlasher(msg.sender, slasher);
+        bool may = accepted[operator][msg.sender] && msg.sender == directory.module(ModuleNames.AUDITS);
+        if (!may) revert NotSlasher(msg.sender, slasher);
     }
 
     // ---- shards and operators, within

@@ -59,6 +59,8 @@ contract Shards is IShards {
         mapping(uint32 roster => Roster) rosters;
         // block → block, at which the operator's place fell vacant
         mapping(address operator => Checkpoints.Trace208) vacancies;
+        // of any place
+        uint64 lastVacancyBlock;
     }
 
     /// One operator as a snapshot sees it.
@@ -72,6 +74,7 @@ contract Shards is IShards {
 
     struct Draft {
         IStakeSource source;
+        address slasher;
         address[] operators;
         Standing[] standings;
         uint256[] tickets;
@@ -169,7 +172,7 @@ contract Shards is IShards {
         r.endEpoch = epoch + s.parameters.termEpochs;
         r.tickets = uint16(draft.total);
         r.operators = uint16(draft.holders);
-        r.slasher = directory.module(ModuleNames.AUDITS);
+        r.slasher = draft.slasher;
 
         bytes memory aggregateKey;
         (r.blob, aggregateKey) = _writeEntries(s, draft);
@@ -184,6 +187,7 @@ contract Shards is IShards {
         uint256 newest = s.rosters[s.rosterCount].snapshotBlock;
         if (s.vacancies[operator].lowerLookup(uint48(newest)) != 0) return;
         s.vacancies[operator].push(uint48(block.number), uint208(block.number));
+        s.lastVacancyBlock = uint64(block.number);
         emit PlaceVacated(shard, operator, block.number);
     }
 
@@ -338,6 +342,17 @@ contract Shards is IShards {
         return _vacatedAt(s, _roster(s, shard, roster), operator);
     }
 
+    function vacantTicketsOf(uint32 shard, uint32 roster) external view returns (uint256 tickets) {
+        Shard storage s = _shard(shard);
+        Roster storage r = _roster(s, shard, roster);
+        if (s.lastVacancyBlock < r.snapshotBlock) return 0;
+        uint256 n = s.collaterals.length;
+        for (uint256 i = 0; i < r.operators; ++i) {
+            RosterEntry memory entry = RosterBlob.entryAt(r.blob, n, i);
+            if (_vacatedAt(s, r, entry.operator) != 0) tickets += entry.tickets;
+        }
+    }
+
     function boundUntil(address operator, uint256 sinceBlock, uint256 untilBlock)
         external
         view
@@ -433,6 +448,8 @@ contract Shards is IShards {
 
     function _draft(Shard storage s, uint32 shard) internal view returns (Draft memory draft) {
         draft.source = _source();
+        draft.slasher = directory.module(ModuleNames.AUDITS);
+        uint256 otherUntil = _otherSlasherUntil(s, draft.slasher);
         draft.operators = Arrays.sort(s.members);
         uint256 n = draft.operators.length;
         draft.standings = new Standing[](n);
@@ -440,6 +457,7 @@ contract Shards is IShards {
         for (uint256 i = 0; i < n; ++i) {
             address operator = draft.operators[i];
             draft.standings[i] = _standing(s, shard, operator, draft.source);
+            if (otherUntil != 0 && !_mayServe(s, operator, draft.slasher, otherUntil)) continue;
             // a place that fell vacant in this very block would look vacant from the new roster's start
             (bool vacated, uint48 key,) = s.vacancies[operator].latestCheckpoint();
             if (!vacated || key != block.number) draft.tickets[i] = draft.standings[i].tickets;
@@ -448,6 +466,27 @@ contract Shards is IShards {
         for (uint256 i = 0; i < n; ++i) {
             if (draft.tickets[i] != 0) ++draft.holders;
         }
+    }
+
+    /// Snapshot block of the newest roster with another slasher under which a miss can still be reported; 0: none.
+    function _otherSlasherUntil(Shard storage s, address slasher) internal view returns (uint256) {
+        uint256 closing = _closing(s);
+        for (uint32 roster = s.rosterCount; roster != 0; --roster) {
+            Roster storage r = s.rosters[roster];
+            // older ones end no later
+            if (_reportableUntil(s, r.endEpoch, closing) < block.number) break;
+            if (r.slasher != slasher) return r.snapshotBlock;
+        }
+        return 0;
+    }
+
+    /// A slash takes from all shares alike, also from queued ones that only an older roster still binds: those are not for a newer slasher.
+    function _mayServe(Shard storage s, address operator, address slasher, uint256 otherUntil)
+        internal
+        view
+        returns (bool)
+    {
+        return IRestaking(s.restaking).accepted(operator, slasher) || _boundIn(s, operator, 0, otherUntil) == 0;
     }
 
     function _standing(Shard storage s, uint32 shard, address operator, IStakeSource source)
@@ -541,8 +580,7 @@ contract Shards is IShards {
         returns (uint256 blockNumber)
     {
         ShardParameters storage p = s.parameters;
-        // a miss of epoch e can be reported up to and including its seed block + this
-        uint256 closing = uint256(p.sealingLimit) + p.window + p.reporting;
+        uint256 closing = _closing(s);
         uint64 nextActiveFrom = 0;
         for (uint32 roster = s.rosterCount; roster != 0; --roster) {
             Roster storage r = s.rosters[roster];
@@ -562,6 +600,11 @@ contract Shards is IShards {
             if (vacated != 0) bound = bound.min(vacated + p.finality - 1 + closing);
             if (bound >= block.number && bound >= blockNumber && _isIn(s, r, operator)) blockNumber = bound + 1;
         }
+    }
+
+    /// A miss of epoch e can be reported up to and including its seed block + this.
+    function _closing(Shard storage s) internal view returns (uint256) {
+        return uint256(s.parameters.sealingLimit) + s.parameters.window + s.parameters.reporting;
     }
 
     /// Last block in which a miss of the epoch before `endEpoch` can be reported.

@@ -311,7 +311,8 @@ contract Objects is IObjects {
         _rewards().bookCertified(objectId, object.shard, object.owner, unsignedFee, intakeRemainder);
     }
 
-    /// The non-signers are the roster's, in order, with their own keys, and few enough.
+    /// The non-signers are the roster's, in order, with their own keys, and few enough. All vacant places are among them: who left has no
+    /// duty and nothing to lose.
     function _checkSigners(
         IShards shards,
         Stored memory object,
@@ -322,6 +323,7 @@ contract Objects is IObjects {
             revert ExcludedKeysLengthWrong(excludedKeys.length, nonSigners.length * KEY_BYTES);
         }
         certificate.absent = new address[](nonSigners.length);
+        uint256 vacant = shards.vacantTicketsOf(object.shard, object.roster);
         for (uint256 i; i < nonSigners.length; ++i) {
             if (i != 0 && nonSigners[i] <= nonSigners[i - 1]) revert NonSignersUnordered(i);
             RosterEntry memory entry = shards.rosterEntry(object.shard, object.roster, nonSigners[i]);
@@ -329,7 +331,11 @@ contract Objects is IObjects {
             if (keyHash != entry.keyHash) revert NonSignerKeyWrong(nonSigners[i], keyHash, entry.keyHash);
             certificate.unsignedTickets += entry.tickets;
             certificate.absent[i] = entry.operator;
+            if (vacant != 0 && shards.vacatedAt(object.shard, object.roster, entry.operator) != 0) {
+                vacant -= entry.tickets;
+            }
         }
+        if (vacant != 0) revert SignersVacant(vacant);
 
         uint256 tickets = shards.rosterHead(object.shard, object.roster).tickets;
         certificate.signedTickets = tickets - certificate.unsignedTickets;

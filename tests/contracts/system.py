@@ -424,6 +424,15 @@ class System:
         seed_block = self.shards.seedBlockOf(self.shard, epoch)
         return self.audits.seal(self.shard, epoch, self.header(seed_block), sender=sender or self.governor)
 
+    def vacate(self, operator: Any, epoch: int) -> int:
+        """Let an operator miss an epoch and be slashed below the least bond. Return the block of its vacancy."""
+        self.seal(epoch)
+        self.end_window(epoch)
+        self.audits.reportMiss(self.shard, epoch, operator, sender=self.governor)
+        chain.mine(RESOLUTION_DELAY + GUARDIAN_DELAY)
+        slash_id = self.restaking.slashId(self.shard, epoch, operator)
+        return self.restaking.executeSlash(slash_id, sender=self.governor).block_number
+
     def snapshot_of(self, operator: Any, epoch: int) -> draws.Snapshot:
         """Return an operator's snapshot as `qanat.chain.draws` takes it, read from the views.
 

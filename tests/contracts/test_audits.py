@@ -19,8 +19,6 @@ from qanat.chain.views import Views
 from tests.contracts import curve_points as cp
 from tests.contracts.reverts import reverts_with
 from tests.contracts.system import (
-    GUARDIAN_DELAY,
-    RESOLUTION_DELAY,
     TIMELOCK,
     Data,
     deploy_system,
@@ -669,11 +667,11 @@ class TestReportMiss:
 
 
 class TestVacancies:
-    def test_a_vacant_place_has_no_duty_from_the_next_frozen_block_on(self, system, owner, wide, operator, auditor):
+    def test_a_vacant_place_has_no_duty_from_the_next_frozen_block_on(self, system, owner, wide, operator):
         """One slash takes the bond below its least; slashes already due stand."""
         object_id = system.store(owner, wide, epochs=6)
         first = system.objects.record(object_id).firstEpoch
-        vacated = vacate(system, operator, first, auditor)
+        vacated = system.vacate(operator, first)
         assert system.shards.vacatedAt(1, 1, operator) == vacated
         frozen = [system.shards.frozenBlockOf(1, epoch) for epoch in range(first, first + 6)]
         held = [system.audits.heldRows(1, epoch, operator) for epoch in range(first, first + 6)]
@@ -689,7 +687,7 @@ class TestVacancies:
             system.audits.respond((1, ended, operator, 0, b"", []), sender=operator)
         system.end_window(ended)
         with reverts_with(system.audits.NoDuty, epoch=ended, operator=operator):
-            system.audits.reportMiss(1, ended, operator, sender=auditor)
+            system.audits.reportMiss(1, ended, operator, sender=operator)
 
 
 class TestSeveralRosters:
@@ -763,16 +761,6 @@ def package_reader(system) -> SnapshotReader:
 
 def reads_of(reads):
     return [(read.position, read.object_id, read.slice, read.void, read.non_signers, read.listed) for read in reads]
-
-
-def vacate(system, operator, epoch, auditor) -> int:
-    """Let an operator miss an epoch and be slashed below the least bond. Returns the block of its vacancy."""
-    system.seal(epoch)
-    system.end_window(epoch)
-    system.audits.reportMiss(1, epoch, operator, sender=auditor)
-    chain.mine(RESOLUTION_DELAY + GUARDIAN_DELAY)
-    receipt = system.restaking.executeSlash(system.restaking.slashId(1, epoch, operator), sender=auditor)
-    return receipt.block_number
 
 
 def folding(system, reads, context):

@@ -254,6 +254,31 @@ class TestCertify:
         with reverts_with(system.objects.ExcludedKeysLengthWrong, length=size, expected=256):
             system.objects.certify(object_id, signature, absent, bytes(size), sender=rich)
 
+    def test_refuses_a_vacant_place_among_the_signers(self, system, rich, data):
+        """Who lost its place has no duty and nothing to lose: it counts towards no threshold, takes no intake fee."""
+        first_id = system.store(rich, data, epochs=4)
+        index, gone = 2, system.members_of(1)[2].account
+        assert system.shards.vacantTicketsOf(1, 1) == 0
+        system.vacate(gone, system.objects.record(first_id).firstEpoch)
+        assert system.shards.vacantTicketsOf(1, 1) == 1
+
+        object_id = system.open(rich, data)
+        for absent in ([], [index - 1]):
+            with reverts_with(system.objects.SignersVacant, tickets=1):
+                system.certify(object_id, absent)
+        before = system.earned(rich)
+        system.certify(object_id, [index])
+        assert system.objects.record(object_id).nonSignersHash == hash_of([index])
+        # its rows are paid back like any other's that did not sign
+        assert system.earned(rich) - before == system.objects.record(object_id).rowFee * 3
+
+    def test_takes_a_vacancy_of_an_older_roster_for_none(self, system, rich, data):
+        """A place of the roster asked about is vacant only if it fell vacant after the roster's snapshot."""
+        gone = system.members_of(1)[2].account
+        system.vacate(gone, system.objects.record(system.store(rich, data)).firstEpoch)
+        roster = system.take_roster()
+        assert (system.shards.vacantTicketsOf(1, roster), system.shards.vacantTicketsOf(1, roster - 1)) == (0, 1)
+
     @pytest.mark.parametrize(("absent", "position"), [([3, 3], 1), ([3, 1], 1), ([0, 2, 1], 2)])
     def test_refuses_non_signers_out_of_order_or_twice(self, system, rich, data, absent, position):
         """The same key subtracted twice could make a sum that nobody's signature stands for."""

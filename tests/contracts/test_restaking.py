@@ -755,6 +755,34 @@ class TestQueueSlash:
         with reverts_with(restaking.NotSlasher, caller=owner):
             restaking.queueSlash(shard, 1, operator, 3, stranger, sender=owner)
 
+    def test_a_new_audits_reaches_no_stake_that_an_older_roster_binds(
+        self, rostered, restaking, shard, alpha, operator, operators, owner, restaker
+    ):
+        """A slash takes from all shares: whom an older roster binds gets no tickets under a newer slasher unasked."""
+        rostered.enroll(operators[1])
+        rostered.directory.set(name32("audits"), owner, sender=rostered.governor)
+        newer = rostered.next_snapshot()
+        assert list(rostered.entries(newer)) == [operators[1]]
+        assert rostered.shards.rosterHead(shard, newer).slasher == owner
+        # what the operator's restakers queued is as safe as before
+        with reverts_with(rostered.shards.OperatorNotInRoster, operator=operator):
+            restaking.queueSlash(shard, newer, operator, 99, owner, sender=owner)
+
+        restaking.acceptSlasher(owner, sender=operator)
+        assert restaking.accepted(operator, owner)
+        assert not restaking.accepted(operators[1], owner)
+        # the second operator is bound by the newest roster alone, and that one has the same slasher
+        assert set(rostered.entries(rostered.next_snapshot())) == {operator.address, operators[1].address}
+
+    def test_nobody_accepted_makes_no_roster(self, rostered, restaking, shard, operator, owner):
+        """Until the old roster's last miss can't be reported any more; then no consent is needed."""
+        rostered.directory.set(name32("audits"), owner, sender=rostered.governor)
+        with reverts_with(rostered.shards.NoTickets, shard=shard):
+            rostered.next_snapshot()
+        go_to_block(free_block(rostered) - 1)
+        rostered.snapshot()
+        assert list(rostered.entries(2)) == [operator]
+
     def test_an_accepted_stranger_is_no_slasher(self, rostered, restaking, shard, operator, stranger):
         """Consent alone makes nobody a slasher."""
         restaking.acceptSlasher(stranger, sender=operator)
@@ -1076,6 +1104,28 @@ class TestBookReward:
         """Only Rewards books."""
         with reverts_with(restaking.CallerNotModule, caller=stranger, expected=name32("rewards")):
             restaking.bookReward(operator, shard, staking.payment_token, 1, sender=stranger)
+
+    @pytest.mark.parametrize("short", [1, 700])
+    def test_refuses_what_nobody_moved_here(self, staking, restaking, alpha, operator, restaker, short):
+        """A Rewards that books more than came would promise one restaker what others have not claimed yet."""
+        staking.stake(restaker, operator, 30)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 1_000)
+        token = staking.payment_token
+        with reverts_with(restaking.RewardNotBacked, token=token, held=1_000, owed=1_000 + short):
+            restaking.bookReward(operator, staking.shard, token, short, sender=staking.rewards)
+
+    def test_what_was_claimed_backs_nothing(self, staking, restaking, alpha, operator, restaker):
+        """After a claim the account is empty, and what is booked next must come first."""
+        staking.stake(restaker, operator, 30)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.book(operator, 900)
+        token = staking.payment_token
+        restaking.claimReward(operator, alpha, token, sender=restaker)
+        with reverts_with(restaking.RewardNotBacked, token=token, held=0, owed=1):
+            restaking.bookReward(operator, staking.shard, token, 1, sender=staking.rewards)
+        staking.book(operator, 90)
+        assert restaking.claimableReward(restaker, operator, alpha, token) == 90
 
     def test_shares_by_stake(self, staking, restaking, alpha, operator, restakers):
         """Two restakers of one pool share by their shares, to the unit."""

@@ -108,6 +108,12 @@ def check_certificate(
         yield "the aggregate signature does not hold"
 
     signers = [entry.operator for number, entry in enumerate(roster.entries) if number not in certificate.non_signers]
+    for operator in signers:
+        # within one block the log says nothing of the order
+        if any(
+            roster.head.snapshot_block <= block < certificate.block for block in population.vacancies.get(operator, ())
+        ):
+            yield f"counts {operator} as a signer, whose place was vacant"
     manifest = evidence.manifest(opened.object_id, opened.manifest_root, signers)
     try:
         dual_check(manifest.commitments, opened.k, opened.n)

@@ -413,6 +413,7 @@ HINTS = {
     "PaymentAboveMaximum": "The price rose; look at it again and raise --max-payment if it suits you.",
     "RowsPerTicketExceeded": "The shard is full for now; choose another shard or try later.",
     "QuorumNotReached": "Too few operators signed; see which nodes answer with `qanat status`.",
+    "SignersVacant": "An operator lost its place meanwhile; run the command again, the others' signatures stand.",
     "NotObjectOwner": "Only the account that opened the object can do this.",
     "NotAssetOwner": "Only the asset's owner can do this.",
     "ObjectNotCertified": "Wait until the object is certified.",

@@ -541,6 +541,13 @@ class Views:
         """Block at which an operator's place fell vacant; 0: never."""
         return int(self._ask("Shards", "vacatedAt", shard, roster, operator, block=block))
 
+    def vacant_operators(self, roster: Roster, block: BlockIdentifier = "latest") -> frozenset[str]:
+        """Operators whose places in a roster fell vacant: no certificate may count on them."""
+        if not self._ask("Shards", "vacantTicketsOf", roster.shard, roster.number, block=block):
+            return frozenset()
+        names = [entry.operator for entry in roster.entries]
+        return frozenset(name for name in names if self.vacated_at(roster.shard, roster.number, name, block))
+
     def bound_until(self, operator: str, since: int, until: int, block: BlockIdentifier = "latest") -> int:
         """Block until which rosters taken in [since, until] bind an operator's stake; 0: nothing binds it."""
         return int(self._ask("Shards", "boundUntil", operator, since, until, block=block))

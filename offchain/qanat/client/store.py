@@ -395,7 +395,8 @@ class _Storing:
         if record.status is ObjectStatus.FAILED or self.views.chain.latest() >= deadline:
             self._take_back(object_id, record)
         digest = certificate_digest(job.chain_id, self.objects.address, object_id, record)
-        targets = self._targets(object_id, roster, manifest)
+        vacant = self.views.vacant_operators(roster)
+        targets = [item for item in self._targets(object_id, roster, manifest) if item.operator not in vacant]
         needed = needed_tickets(roster.tickets, record.k, record.n)
         held = {entry.operator: entry.tickets for entry in roster.entries}
         total = sum(len(item.indexes) for item in targets)
@@ -403,7 +404,7 @@ class _Storing:
         def is_enough(signers: frozenset[str]) -> bool:
             return sum(held[operator] for operator in signers) >= needed
 
-        signatures = dict(job.signatures)
+        signatures = {operator: mine for operator, mine in job.signatures.items() if operator not in vacant}
 
         def on_signature(operator: str, signature: bytes) -> None:
             signatures[operator] = signature.hex()
@@ -420,7 +421,7 @@ class _Storing:
                 digest=digest,
                 is_enough=is_enough,
                 is_possible=lambda: self.views.chain.latest() < deadline,
-                known={operator: bytes.fromhex(signature) for operator, signature in job.signatures.items()},
+                known={operator: bytes.fromhex(signature) for operator, signature in signatures.items()},
                 grace_seconds=grace_seconds,
                 seconds=seconds,
                 on_slice=lambda done, _bytes: self.progress("send", min(done, total), total),
@@ -509,9 +510,11 @@ class _Storing:
         return stored
 
     def _send_certificate(self, object_id: bytes, roster: Roster, outcome: Dispersal) -> str:
-        absent = [index for index, entry in enumerate(roster.entries) if entry.operator not in outcome.signatures]
+        # a place may have fallen vacant since it signed
+        signers = outcome.signatures.keys() - self.views.vacant_operators(roster)
+        absent = [index for index, entry in enumerate(roster.entries) if entry.operator not in signers]
         excluded = b"".join(self.views.operator(roster.entries[index].operator).key for index in absent)
-        ordered = [entry.operator for entry in roster.entries if entry.operator in outcome.signatures]
+        ordered = [entry.operator for entry in roster.entries if entry.operator in signers]
         signature = bls.aggregate([outcome.signatures[operator] for operator in ordered])
         function = self.objects.functions.certify(object_id, signature, absent, excluded)
         try:
