@@ -10,7 +10,16 @@ import click
     "\n\n\b\nExample:\n  ape run devnet --operators 6"
 )
 @click.option("--operators", type=int, default=6, show_default=True, help="Operators of a new network, 4 or more.")
-def cli(operators: int) -> None:
+@click.option(
+    "--port",
+    type=click.IntRange(1024, 65535),
+    envvar="DEVNET_PORT",
+    show_envvar=True,
+    default=8545,
+    show_default=True,
+    help="Port of the chain; each has a network of its own.",
+)
+def cli(operators: int, port: int) -> None:
     """Run it in the checkout that this script belongs to."""
     import sys
 
@@ -21,7 +30,7 @@ def cli(operators: int) -> None:
 
     root = Path(__file__).resolve().parents[1]
     try:
-        run_devnet(root, Console(highlight=False), operators=operators)
+        run_devnet(root, Console(highlight=False), operators=operators, port=port)
     except QanatError as error:
         click.echo(f"devnet: {error}", err=True)
         sys.exit(error.exit_code)

@@ -13,8 +13,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -24,6 +25,8 @@ from qanat.errors import NodeError, PortInUse
 __all__ = ["Child", "Supervisor", "assign_ports"]
 
 _STOP_SECONDS = 10.0
+#: Signals that end a run. SIGINT too: Ape puts a handler of its own there, which ends the process on the spot.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def assign_ports(count: int, host: str = "127.0.0.1") -> list[int]:
@@ -46,6 +49,20 @@ def _dying_with_parent(command: Sequence[str]) -> list[str]:
     """Wrap a command so that the kernel ends it with its parent, where util-linux has the tool for it."""
     setpriv = shutil.which("setpriv")
     return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *command]
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C, SIGTERM and SIGHUP while the body runs (signals are the main thread's)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass
@@ -105,7 +122,7 @@ class Child:
 class Supervisor:
     """Starts children and ends them all.
 
-    Use as a context manager; SIGTERM and SIGHUP become :class:`KeyboardInterrupt` inside it.
+    Use as a context manager; SIGINT, SIGTERM and SIGHUP become :class:`KeyboardInterrupt` inside it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -114,7 +131,7 @@ class Supervisor:
         self._handlers: dict[int, object] = {}
 
     def __enter__(self) -> Supervisor:  # noqa: PYI034 (typing.Self begins with Python 3.11)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in _ENDING:
             self._handlers[number] = signal.signal(number, self._interrupt)
         return self
 
@@ -159,7 +176,14 @@ class Supervisor:
         return self.start(child.name, child.command, child.environment)
 
     def stop_all(self) -> list[Child]:
-        """End every child: first ask all, then wait for each, then kill what is left. Returns them."""
+        """End every child: first ask all, then wait for each, then kill what is left. Returns them.
+
+        A second Ctrl-C is not heard meanwhile: children that were left to themselves could not save what they hold.
+        """
+        with _deaf_to_interrupts():
+            return self._stop_all()
+
+    def _stop_all(self) -> list[Child]:
         for child in self.children:
             if child.running:
                 with contextlib.suppress(ProcessLookupError):

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qanat.devnet.anvil import Clock, rpc, start_anvil
 from qanat.devnet.processes import Supervisor, assign_ports
-from qanat.errors import BadParameters, ChainUnreachable, FileUnreadable, PortInUse, ScenarioFailed
+from qanat.errors import (
+    BadParameters,
+    ChainError,
+    ChainUnreachable,
+    FileUnreadable,
+    NotDeployed,
+    PortInUse,
+    ScenarioFailed,
+    TransactionReverted,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qanat.chain.connection import Chain
     from qanat.chain.deployment import Deployment
-    from qanat.devnet.network import Network
 
-__all__ = ["FEWEST_OPERATORS", "run_demo", "run_devnet"]
+__all__ = ["DEVNET_PORT", "FEWEST_OPERATORS", "Devnet", "commands", "run_demo", "run_devnet"]
 
 FEWEST_OPERATORS = 4
 MOST_OPERATORS = 32
 DEVNET_PORT = 8545
 DEVNET_BLOCK_SECONDS = 2
 DEVNET_TICKETS = 2
+#: Anvil account for whoever tries out running a node.
+NEW_OPERATOR = 50
+#: Why a snapshot is refused where nothing is wrong.
+_NOT_DUE = frozenset({"SnapshotTooEarly", "WeightUnchanged"})
 
 
 def run_demo(root: Path, console: Console, *, file: Path | None, operators: int) -> dict[str, Any]:
@@ -75,100 +88,214 @@ def run_demo(root: Path, console: Console, *, file: Path | None, operators: int)
     return result
 
 
-def run_devnet(root: Path, console: Console, *, operators: int) -> None:
+def run_devnet(root: Path, console: Console, *, operators: int, port: int = DEVNET_PORT) -> None:
     """Run a local network until it is interrupted; the next start goes on where this one ended.
 
-    Anvil listens on port 8545 and keeps its state, the deployment is ``deployments/local.json``, nodes live in
-    ``build/devnet``. Raises :class:`PortInUse` if something listens there already.
+    On port 8545 it lives in ``build/devnet``, and ``deployments/local.json`` is its deployment; on another port it
+    lives, with its deployment, in a folder of its own, ``build/devnet-PORT``, and leaves the first alone.
+
+    :param operators: how many a new network has, 4 to 32; one that is resumed keeps its own.
+    :param port: where Anvil listens.
+
+    Raises :class:`PortInUse` if something listens there already.
     """
-    from qanat.chain.connection import Chain
-    from qanat.devnet.network import Network
-
     _check_operators(operators)
-    url = f"http://127.0.0.1:{DEVNET_PORT}"
-    with contextlib.suppress(ChainUnreachable):
-        rpc(url, "eth_chainId", timeout=1)
-        raise PortInUse(f"Something listens on port {DEVNET_PORT} already.", hint="Is a devnet running? End it first.")
-    folder = root / "build" / "devnet"
-    plan = folder / "network.json"
+    _check_port(port)
+    folder = root / "build" / ("devnet" if port == DEVNET_PORT else f"devnet-{port}")
     with Supervisor(folder / "logs") as supervisor:
-        network = Network(root, folder, supervisor, url)
-        resumed = plan.exists()
+        devnet = Devnet(root, console, folder, port, supervisor)
+        try:
+            devnet.start(operators)
+            devnet.greet()
+            devnet.stay()
+        except KeyboardInterrupt:
+            console.print("\nStopping.")
+            if not devnet.lives:
+                raise
+    console.print("Everything is stopped; the next start resumes.")
+
+
+class Devnet:
+    """A network that stays: chain, contracts, people with stake and tokens, nodes."""
+
+    def __init__(self, root: Path, console: Console, folder: Path, port: int, supervisor: Supervisor) -> None:
+        from qanat.devnet.network import Network
+
+        self.root, self.console, self.folder, self.port, self.supervisor = root, console, folder, port, supervisor
+        self.network = Network(root, folder, supervisor, f"http://127.0.0.1:{port}")
+        #: Whether everything is there, so that a later start can resume.
+        self.lives = False
+
+    @property
+    def _plan(self) -> Path:
+        """What a later start has to know; written when everything else is on chain and disk."""
+        return self.folder / "network.json"
+
+    @property
+    def _deployment(self) -> Path:
+        return self.folder / "local.json"
+
+    def start(self, operators: int) -> None:
+        """Make a network, or go on with the one in the folder; returns when files can be stored."""
+        resumed = self._plan.exists()
         if not resumed:
-            network.clear()
-        console.print("Anvil starts" + (", with the state of last time" if resumed else ""))
-        start_anvil(
-            supervisor, root, DEVNET_PORT, block_seconds=DEVNET_BLOCK_SECONDS, state=folder / "anvil-state.json"
-        )
-        with network.environment_set():
-            deployment = folder / "local.json"
-            if resumed:
-                saved = json.loads(plan.read_text())
-                network.use(_load(deployment))
-                network.chain.check_deployed()
-                network.find_hosts(saved["ports"])
-                _publish(root, deployment)
-            else:
-                console.print("All contracts are deployed")
-                network.use(_deploy(url, deployment))
-                _publish(root, deployment)
-                network.add_hosts(operators)
-                console.print(f"{operators} operators register, restakers stake")
-                network.give_tokens()
-                network.enroll(DEVNET_TICKETS)
-                network.take_roster()
-                plan.write_text(json.dumps({"ports": [host.port for host in network.hosts]}))
-            console.print("One process per node starts")
-            network.start_nodes()
-            _greet(console, network, Chain.connect(url, deployment=deployment))
-            _stay(console, network)
+            self.network.clear()
+        self.console.print("Anvil starts" + (", with the state of last time" if resumed else ""))
+        state = self.folder / "anvil-state.json"
+        start_anvil(self.supervisor, self.root, self.port, block_seconds=DEVNET_BLOCK_SECONDS, state=state)
+        with self.network.environment_set():
+            (self._resume if resumed else self._make)(operators)
+            self._publish()
+            self.lives = True
+            self.console.print("One process per node starts")
+            self.network.start_nodes()
+            self._keep_roster()
+            self._wait_for_roster()
 
+    def _make(self, operators: int) -> None:
+        network = self.network
+        # a block for each transaction, and none waited for, until people come
+        clock = Clock(network.url).start()
+        try:
+            self.console.print("All contracts are deployed")
+            network.use(_deploy(network.url, self._deployment))
+            network.add_hosts(operators)
+            self.console.print(f"{operators} operators register, restakers stake")
+            network.give_tokens()
+            network.enroll(DEVNET_TICKETS)
+            roster = network.take_roster()
+            clock.mine_to(network.views.seed_block(network.shard, roster.head.active_from_epoch))
+        finally:
+            clock.stop()
+        self._plan.write_text(json.dumps({"ports": [host.port for host in network.hosts]}))
 
-def _stay(console: Console, network: Network) -> None:
-    """Wait for Ctrl-C, and say so when a node ends by itself."""
-    told: set[str] = set()
-    try:
+    def _resume(self, operators: int) -> None:
+        network = self.network
+        network.use(_load(self._deployment))
+        try:
+            network.chain.check_deployed()
+        except NotDeployed as error:
+            raise NotDeployed(
+                f"The state of the chain of last time is lost: {error.message}",
+                hint=f"Remove {self.folder} to begin anew.",
+            ) from error
+        ports = _ports(self._plan)
+        if len(ports) != operators:
+            self.console.print(f"It keeps its {len(ports)} operators; remove {self.folder} for another network.")
+        network.find_hosts(ports)
+
+    def _publish(self) -> None:
+        """Make this deployment the one that commands find by the network's name."""
+        from qanat.chain.deployment import write_atomically
+
+        if self.port == DEVNET_PORT:
+            target = self.root / "deployments" / "local.json"
+            target.parent.mkdir(exist_ok=True)
+            write_atomically(target, self._deployment.read_text())
+
+    # ---- while it runs
+
+    def stay(self) -> None:
+        """Keep it running until it is interrupted: a new roster when one is due; says so when a process ends."""
+        told: set[str] = set()
+        rounds = 0
         while True:
             time.sleep(1)
-            for host in network.hosts:
-                if host.child is not None and not host.child.running and host.address not in told:
-                    told.add(host.address)
-                    console.print(f"The node of {host.address} ended; its log is {host.child.log}", style="red")
-    except KeyboardInterrupt:
-        console.print("\nEverything is stopped; `make devnet` resumes.")
+            rounds += 1
+            for child in self.supervisor.children:
+                if not child.running and child.name not in told:
+                    told.add(child.name)
+                    what = self._who(child.name)
+                    self.console.print(f"{what} ended; its log is {child.log}", style="red", markup=False)
+                    if child.name == "anvil":
+                        raise ChainUnreachable("Anvil ended by itself.", hint=f"Its log is {child.log}.")
+            if rounds % DEVNET_BLOCK_SECONDS == 0:
+                with contextlib.suppress(ChainError):
+                    self._keep_roster()
+
+    def _who(self, name: str) -> str:
+        for host in self.network.hosts:
+            if name == f"node-{host.folder.name}":
+                return f"Node {host.folder.name}, of {host.address},"
+        return name
+
+    def _keep_roster(self) -> None:
+        """Take a new roster when one is due: objects can't outlive the roster under which they are opened."""
+        try:
+            taken = self.network.take_roster()
+        except TransactionReverted as error:
+            if error.error_name not in _NOT_DUE:
+                raise
+        else:
+            self.console.print(
+                f"Roster {taken.number} is taken: {len(taken.entries)} operators, {taken.tickets} tickets"
+            )
+
+    def _wait_for_roster(self) -> None:
+        """Wait until files can be stored under a roster: it counts from the epoch after its snapshot on."""
+        from qanat.devnet.network import wait_until
+
+        views, shard = self.network.views, self.network.shard
+        seconds = 2.0 * DEVNET_BLOCK_SECONDS * self.network.parameters.epoch_length + 30
+        wait_until("The roster is not active", lambda: bool(views.active_roster(shard)), seconds)
+
+    # ---- what people type
+
+    def greet(self) -> None:
+        """Print where everything is, and ready commands for each person."""
+        put = partial(self.console.print, markup=False, highlight=False, soft_wrap=True)
+        there = "deployments" if self.port == DEVNET_PORT else self.folder.relative_to(self.root)
+        chain = self.network.chain
+        put(f"\nThe network runs at {chain.url}, chain {chain.chain_id}; contracts in {there}/local.json.")
+        put("Test tokens for another account: .venv/bin/qanat faucet --test-account 0 --to ADDRESS --yes")
+        put("In another terminal, in this folder:\n")
+        if self.port != DEVNET_PORT:
+            put(f"  {'first':12} export QANAT_RPC={self.network.url} QANAT_DEPLOYMENTS={there}")
+        token = next(iter(chain.deployment.tokens_with_role("collateral")))
+        for who, line in commands(self.network.hosts[0].address, token):
+            put(f"  {who:12} {line}")
+        put("\nCtrl-C stops everything.")
 
 
-def _greet(console: Console, network: Network, chain: Chain) -> None:
-    """Print a ready command for each person."""
-    token = next(iter(chain.deployment.tokens_with_role("collateral")), "")
-    operator = network.hosts[0].address
-    common = "--test-account"
-    lines = [
-        ("anyone", ".venv/bin/qanat status"),
-        ("restaker", f".venv/bin/qanat stake {common} 2 --token {token} --amount 100 --yes"),
+def commands(operator: str, token: str) -> list[tuple[str, str]]:
+    """Return ready commands: (person, or "" for the one before; command line), in an order in which they work.
+
+    :param operator: address of an operator.
+    :param token: symbol of a collateral token.
+    """
+    from qanat.devnet.actors import account_number
+
+    qanat = ".venv/bin/qanat"
+    restaker, owner, licensee = (f"--test-account {account_number(role)}" for role in ("restaker", "owner", "licensee"))
+    # beyond all operators that a network can begin with
+    runner = f"--test-account {NEW_OPERATOR}"
+    register = f"{qanat} register {runner} --endpoint http://127.0.0.1:7101 --folder build/mynode --yes"
+    return [
+        ("anyone", f"{qanat} status"),
+        ("restaker", f"{qanat} stake {restaker} --token {token} --amount 100 --yes"),
+        ("", f"{qanat} delegate {restaker} --operator {operator} --token {token} --amount 100 --yes"),
+        ("node runner", f"{qanat} faucet {runner} --yes"),
+        ("", f"QANAT_PASSPHRASE=x {register} --responder-coins 10"),
+        ("", f"{qanat} stake {restaker} --token {token} --amount 200 --yes"),
         (
             "",
-            f".venv/bin/qanat delegate {common} 2 --operator {operator} --token {token} --amount 100 --yes",
+            f"{qanat} delegate {restaker} --operator {_address(NEW_OPERATOR)} --token {token} --amount 200 --yes",
         ),
-        (
-            "node runner",
-            f"QANAT_PASSPHRASE=x .venv/bin/qanat register {common} 50 --endpoint http://127.0.0.1:7101 --yes",
-        ),
-        ("data owner", f".venv/bin/qanat store {common} 5 --file README.md --epochs 3 --out-dir build/mine --yes"),
-        (
-            "",
-            f".venv/bin/qanat mint {common} 5 --recovery build/mine/README.md.recovery.json --yes",
-        ),
-        ("", f".venv/bin/qanat offer {common} 5 --asset 1 --price 5 --purposes train --days 30 --yes"),
-        ("licensee", f".venv/bin/qanat license {common} 6 --offer 1 --yes"),
-        ("", f".venv/bin/qanat fetch {common} 6 --asset 1 --out build/licensed.md --yes"),
-        ("auditor", ".venv/bin/qanat audit"),
+        ("", f"QANAT_PASSPHRASE=x {register}"),
+        ("", "QANAT_PASSPHRASE=x .venv/bin/qanat node --config build/mynode/node.json"),
+        ("data owner", f"{qanat} store README.md {owner} --epochs 3 --out-dir build/mine --yes"),
+        ("", f"{qanat} mint {owner} --recovery build/mine/README.md.recovery.json --yes"),
+        ("", f"{qanat} offer {owner} --asset 1 --price 5 --purposes train --days 30 --yes"),
+        ("licensee", f"{qanat} license {licensee} --offer 1 --yes"),
+        ("", f"{qanat} fetch {licensee} --asset 1 --out build/licensed.md"),
+        ("auditor", f"{qanat} audit"),
     ]
-    console.print(f"\nThe network runs at {network.url}, chain {chain.chain_id}; contracts in deployments/local.json.")
-    console.print("Accounts are Anvil's; test tokens: qanat faucet --test-account 0 --to ADDRESS --yes\n")
-    for who, line in lines:
-        console.print(f"  {who:12} {line}", markup=False, highlight=False, soft_wrap=True)
-    console.print("\nCtrl-C stops everything.")
+
+
+def _address(number: int) -> str:
+    from qanat.cli.command import development_account
+
+    return development_account(number).address
 
 
 def _deploy(url: str, path: Path) -> Deployment:
@@ -201,20 +328,33 @@ def _deployment_file(root: Path) -> Path:
     return root / "build" / "demo" / "local.json"
 
 
-def _publish(root: Path, deployment: Path) -> None:
-    """Make the devnet's deployment the one that commands find by the network's name."""
-    from qanat.chain.deployment import write_atomically
-
-    target = root / "deployments" / "local.json"
-    target.parent.mkdir(exist_ok=True)
-    write_atomically(target, deployment.read_text())
-
-
 def _check_operators(operators: int) -> None:
     if not FEWEST_OPERATORS <= operators <= MOST_OPERATORS:
         raise BadParameters(
             f"OPERATORS is {FEWEST_OPERATORS} to {MOST_OPERATORS}, not {operators}.", operators=operators
         )
+
+
+def _check_port(port: int) -> None:
+    """Raise :class:`PortInUse` unless Anvil can listen on the port."""
+    hint = "Is a devnet running? End it first, or choose another port (DEVNET_PORT)."
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # as servers do: a connection that ended a moment ago is no hindrance
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUse(f"Port {port} can't be had: {error.strerror}.", hint=hint, port=port) from error
+
+
+def _ports(plan: Path) -> list[int]:
+    """Read the nodes' ports. Raises :class:`FileUnreadable`."""
+    try:
+        return [int(port) for port in json.loads(plan.read_text())["ports"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileUnreadable(
+            f"{plan} cannot be read: {error}.", hint=f"Remove {plan.parent} to begin anew.", path=str(plan)
+        ) from error
 
 
 def _readable(file: Path) -> int:
@@ -234,6 +374,7 @@ def _show(console: Console, story: list[tuple[str, str]], result: dict[str, Any]
     table = Table(title="What happened", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
     for who, what in story:
         table.add_row(who, what)
+    table.columns[1].overflow = "fold"
     table.add_row("file", f"SHA-256 {result['file']['sha256']}, restored and equal")
     table.add_row("time", f"{result['seconds']} s; details in build/demo.json")
     console.print(table)
