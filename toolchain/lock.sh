@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly locked_python=3.11 # the Python that the locks are for, and that everything is tested on
-readonly other_pythons="3.12"
+readonly other_pythons="3.10 3.12"
 uv=(.venv/bin/uv --no-config --color never)
 
 compile() { # OUTPUT INPUT [OPTION]...

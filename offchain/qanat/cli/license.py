@@ -115,7 +115,7 @@ def _refund(session: Session, number: int) -> Outcome:
 
 
 def _time(seconds: int) -> str:
-    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 COMMAND = Command(

@@ -335,7 +335,7 @@ def _owned_tables(data: dict[str, Any]) -> list[Any]:
                 item["asset"],
                 item["licensee"],
                 ", ".join(item["purposes"]),
-                dt.datetime.fromtimestamp(item["end"], tz=dt.UTC).strftime("%Y-%m-%d %H:%M"),
+                dt.datetime.fromtimestamp(item["end"], tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M"),
                 item["state"],
             )
             for item in data["licenses"][-SHOWN:]

@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
 from qanat.node.requests import TextSigner
 from qanat.objects import Manifest, wrong_slices
 from qanat.objects.decoder import WINDOW_BYTES
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Downloader", "SourceReport"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from qanat.errors import BadParameters
@@ -11,11 +12,18 @@ from qanat.kzg.protocol import CommitmentKernel
 
 @cache
 def commitment_kernel(name: str = "fast") -> CommitmentKernel[Any]:
-    """Return the kernel called ``fast`` (ckzg and arkworks) or ``reference`` (py_ecc); the same object every time."""
+    """Return the kernel called ``fast`` (ckzg and arkworks) or ``reference`` (py_ecc); the same object every time.
+
+    Where arkworks is not (Python 3.10), the fast one's group is py_ecc's: right, and slow.
+    """
     if name == "reference":
         from qanat.kzg.reference import ReferenceCommitments
 
         return ReferenceCommitments()
+    if name == "fast" and find_spec("py_arkworks_bls12381") is None:
+        from qanat.kzg.without_arkworks import CommitmentsWithoutArkworks
+
+        return CommitmentsWithoutArkworks()
     if name == "fast":
         from qanat.kzg.fast import FastCommitments
 

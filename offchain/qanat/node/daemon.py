@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -42,6 +42,9 @@ from qanat.node.server import settings
 from qanat.node.service import Service
 from qanat.node.state import NodeState
 from qanat.store import LmdbStore
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Node", "run"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,8 +56,10 @@ class Signed:
     signature: str
 
 
-class DutyState(StrEnum):
+class DutyState(str, Enum):
     """Where the node is with an epoch."""
+
+    __str__ = str.__str__  # enum.StrEnum is 3.11's
 
     WAITING = "waiting"  # not sealed yet
     OPEN = "open"  # sealed, not answered
