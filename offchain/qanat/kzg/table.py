@@ -1,0 +1,99 @@
+"""The set-up's table of multiples: made once, kept on disk, believed only if its hash is the one written here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from qanat.errors import FileUnreadable
+from qanat.kzg.basis import BITS, FixedBasis, Words, make_table, windows_of
+from qanat.kzg.points import FIELD_MODULUS, NUMBER_BYTES
+from qanat.kzg.setup import BLOB_ELEMENTS, trusted_setup
+
+TABLE_HASH = "97db289b8ae58098e799d03feac6cbf1f50927eaeef561f5ada66f6f0b31fa09"
+"""SHA-256 of the table of Ethereum's set-up for windows of 13 bits; it depends on nothing else, machine included."""
+
+TABLE_NAME = f"kzg-lagrange-{BLOB_ELEMENTS}x{windows_of(BITS)}.table"
+
+_lock = threading.Lock()
+
+
+def cache_folder() -> Path:
+    """Return where derived files are kept: ``QANAT_CACHE``, else ``$XDG_CACHE_HOME/qanat``, else ``~/.cache/qanat``."""
+    named = os.environ.get("QANAT_CACHE")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "qanat"
+
+
+def setup_basis() -> FixedBasis:
+    """Return the set-up's Lagrange points with their multiples, 8 MB; the same object every time.
+
+    A set-up whose table has another hash than it must raises ``FileUnreadable``.
+    """
+    with _lock:
+        return _setup_basis()
+
+
+@cache
+def _setup_basis() -> FixedBasis:
+    path = cache_folder() / TABLE_NAME
+    table = load_table(path)
+    if table is None:
+        table = build_table()
+        save_table(path, table)
+    return FixedBasis(table, BLOB_ELEMENTS)
+
+
+def load_table(path: Path) -> Words | None:
+    """Return the table in a file; None if there is none, or another than there must be."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(data).hexdigest() != TABLE_HASH:
+        return None
+    return np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12)
+
+
+def build_table() -> Words:
+    """Compute the table from the set-up's file, in about a second."""
+    # Neither curve nor subgroup is checked point by point: the hash leaves one set of points.
+    table = make_table([_decompress(point) for point in trusted_setup().lagrange])
+    if hashlib.sha256(table.tobytes()).hexdigest() != TABLE_HASH:
+        raise FileUnreadable(
+            "The KZG set-up is not Ethereum's: the table of its points has another hash.",
+            hint="Reinstall eth-account.",
+        )
+    return table
+
+
+def _decompress(point: bytes) -> bytes:
+    """Return the raw form of a compressed point that is taken to lie on the curve: y = (x^3 + 4)^((p+1)/4) or -y."""
+    x = int.from_bytes(point, "big") & ((1 << 381) - 1)
+    y = pow(x**3 + 4, (FIELD_MODULUS + 1) // 4, FIELD_MODULUS)
+    if bool(point[0] & 0x20) != (2 * y > FIELD_MODULUS):
+        y = FIELD_MODULUS - y
+    return x.to_bytes(NUMBER_BYTES, "big") + y.to_bytes(NUMBER_BYTES, "big")
+
+
+def save_table(path: Path, table: Words) -> None:
+    """Write a table, whole or not at all; where nothing can be written, the next process computes it again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(table.tobytes())
+            Path(partial).replace(path)
+        except OSError:
+            Path(partial).unlink(missing_ok=True)
+            raise
