@@ -1,7 +1,8 @@
 """A local chain: Anvil with the Prague rules, and the clock that makes its blocks.
 
 Every period of the protocol counts blocks. A scenario that wants to say when they pass starts Anvil without mining and
-lets :class:`Clock` mine; a chain that people use mines by itself, one block per interval (docs/decisions/0007).
+lets :class:`Clock` mine; a chain that people use makes one block per interval (docs/decisions/0007), from when its
+nodes are up until they are stopped: nobody misses what happens while they are not.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import httpx
 from qanat.devnet.processes import Child, Supervisor
 from qanat.errors import ChainUnreachable, InputError
 
-__all__ = ["MNEMONIC", "Clock", "find_anvil", "rpc", "start_anvil"]
+__all__ = ["MNEMONIC", "Clock", "find_anvil", "make_blocks", "rpc", "start_anvil"]
 
 #: Foundry's public development mnemonic. Its accounts are worth nothing anywhere else.
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -60,21 +61,19 @@ def start_anvil(
     root: Path,
     port: int,
     *,
-    block_seconds: int | None = None,
     state: Path | None = None,
 ) -> tuple[Child, str]:
     """Starts Anvil on ``port`` and waits until it answers.
 
-    With ``block_seconds`` it mines by itself, otherwise a :class:`Clock` has to. ``state``: file in which the chain
-    outlives the process.
+    It makes no block: a :class:`Clock` has to, or :func:`make_blocks`. ``state``: file in which the chain outlives
+    the process.
     Returns the child and its URL. Raises :class:`ChainUnreachable` if it does not answer within 20 s.
     """
     command = [
         find_anvil(root),
         *("--host", "127.0.0.1", "--port", str(port), "--hardfork", "prague", "--slots-in-an-epoch", "1"),
-        *("--accounts", str(ACCOUNTS), "--mnemonic", MNEMONIC, "--silent"),
+        *("--accounts", str(ACCOUNTS), "--mnemonic", MNEMONIC, "--silent", "--no-mining"),
     ]
-    command += ["--no-mining"] if block_seconds is None else ["--block-time", str(block_seconds)]
     if state is not None:
         command += ["--state", str(state), "--state-interval", "5"]
     child = supervisor.start("anvil", command)
@@ -89,6 +88,11 @@ def start_anvil(
             time.sleep(0.05)
         else:
             return child, url
+
+
+def make_blocks(url: str, seconds: int) -> None:
+    """Let Anvil make a block every ``seconds`` from now on, with or without transactions; 0: none any more."""
+    rpc(url, "evm_setIntervalMining", seconds)
 
 
 class Clock:

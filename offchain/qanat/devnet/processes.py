@@ -175,25 +175,30 @@ class Supervisor:
         self.children.remove(child)
         return self.start(child.name, child.command, child.environment)
 
-    def stop_all(self) -> list[Child]:
+    def stop_all(self, *, last: str = "") -> list[Child]:
         """End every child: first ask all, then wait for each, then kill what is left. Returns them.
+
+        ``last``: name of the child that is asked only when the others have ended.
 
         A second Ctrl-C is not heard meanwhile: children that were left to themselves could not save what they hold.
         """
         with _deaf_to_interrupts():
-            return self._stop_all()
-
-    def _stop_all(self) -> list[Child]:
-        for child in self.children:
-            if child.running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGCONT)
-                    os.kill(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for child in self.children:
-            try:
-                child.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
+            _stop([child for child in self.children if child.name != last])
+            _stop([child for child in self.children if child.name == last])
         ended, self.children = self.children, []
         return ended
+
+
+def _stop(children: Sequence[Child]) -> None:
+    """Ask all, wait for each, kill what is left."""
+    for child in children:
+        if child.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGCONT)
+                os.kill(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    for child in children:
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qanat.devnet.anvil import Clock, rpc, start_anvil
+from qanat.devnet.anvil import Clock, make_blocks, rpc, start_anvil
 from qanat.devnet.processes import Supervisor, assign_ports
 from qanat.errors import (
     BadParameters,
@@ -110,6 +110,7 @@ def run_devnet(root: Path, console: Console, *, operators: int, port: int = DEVN
             devnet.stay()
         except KeyboardInterrupt:
             console.print("\nStopping.")
+            devnet.stop()
             if not devnet.lives:
                 raise
     console.print("Everything is stopped; the next start resumes.")
@@ -142,15 +143,22 @@ class Devnet:
             self.network.clear()
         self.console.print("Anvil starts" + (", with the state of last time" if resumed else ""))
         state = self.folder / "anvil-state.json"
-        start_anvil(self.supervisor, self.root, self.port, block_seconds=DEVNET_BLOCK_SECONDS, state=state)
+        start_anvil(self.supervisor, self.root, self.port, state=state)
         with self.network.environment_set():
             (self._resume if resumed else self._make)(operators)
             self._publish()
             self.lives = True
             self.console.print("One process per node starts")
             self.network.start_nodes()
+            make_blocks(self.network.url, DEVNET_BLOCK_SECONDS)
             self._keep_roster()
             self._wait_for_roster()
+
+    def stop(self) -> None:
+        """Stop blocks first, so that no answer is missed, then nodes, then the chain, which saves its state."""
+        with contextlib.suppress(ChainUnreachable):
+            make_blocks(self.network.url, 0)
+        self.supervisor.stop_all(last="anvil")
 
     def _make(self, operators: int) -> None:
         network = self.network
@@ -181,7 +189,8 @@ class Devnet:
             ) from error
         ports = _ports(self._plan)
         if len(ports) != operators:
-            self.console.print(f"It keeps its {len(ports)} operators; remove {self.folder} for another network.")
+            kept = f"It keeps its {len(ports)} operators; remove {self.folder} for another network."
+            self.console.print(kept, markup=False, soft_wrap=True)
         network.find_hosts(ports)
 
     def _publish(self) -> None:
@@ -206,7 +215,8 @@ class Devnet:
                 if not child.running and child.name not in told:
                     told.add(child.name)
                     what = self._who(child.name)
-                    self.console.print(f"{what} ended; its log is {child.log}", style="red", markup=False)
+                    said = f"{what} ended; its log is {child.log}. A new start of the devnet starts it again."
+                    self.console.print(said, style="red", markup=False, soft_wrap=True)
                     if child.name == "anvil":
                         raise ChainUnreachable("Anvil ended by itself.", hint=f"Its log is {child.log}.")
             if rounds % DEVNET_BLOCK_SECONDS == 0:
@@ -248,6 +258,11 @@ class Devnet:
         chain = self.network.chain
         put(f"\nThe network runs at {chain.url}, chain {chain.chain_id}; contracts in {there}/local.json.")
         put("Test tokens for another account: .venv/bin/qanat faucet --test-account 0 --to ADDRESS --yes")
+        epoch = self.network.parameters.epoch_length
+        put(
+            f"An epoch is {epoch} blocks, {epoch * DEVNET_BLOCK_SECONDS} s: a file can be fetched until the last epoch "
+            "that was paid for ends."
+        )
         put("In another terminal, in this folder:\n")
         if self.port != DEVNET_PORT:
             put(f"  {'first':12} export QANAT_RPC={self.network.url} QANAT_DEPLOYMENTS={there}")
@@ -283,7 +298,7 @@ def commands(operator: str, token: str) -> list[tuple[str, str]]:
         ),
         ("", f"QANAT_PASSPHRASE=x {register}"),
         ("", "QANAT_PASSPHRASE=x .venv/bin/qanat node --config build/mynode/node.json"),
-        ("data owner", f"{qanat} store README.md {owner} --epochs 3 --out-dir build/mine --yes"),
+        ("data owner", f"{qanat} store README.md {owner} --epochs 5 --out-dir build/mine --yes"),
         ("", f"{qanat} mint {owner} --recovery build/mine/README.md.recovery.json --yes"),
         ("", f"{qanat} offer {owner} --asset 1 --price 5 --purposes train --days 30 --yes"),
         ("licensee", f"{qanat} license {licensee} --offer 1 --yes"),
