@@ -142,6 +142,9 @@ class FakeChain:
     def finalized_block(self) -> int:
         return self.final
 
+    def follow_modules(self, latest: int) -> None:
+        assert latest == self.head
+
     def timestamp(self, _block: Any = "latest") -> int:
         return self.now
 

@@ -13,6 +13,7 @@ import pytest
 from qanat.chain.connection import Chain
 from qanat.chain.deployment import DeployedContract, Deployment, Token, write_atomically
 from qanat.chain.probe import check_precompiles, probe_precompiles
+from qanat.chain.sender import Sender
 from qanat.errors import (
     BadParameters,
     ChainError,
@@ -22,7 +23,7 @@ from qanat.errors import (
     NotDeployed,
     WrongChain,
 )
-from tests.unit.local_chain import anvil, free_port
+from tests.unit.local_chain import anvil, deploy, free_port, key_signer
 
 NOWHERE = "0x" + "11" * 20
 
@@ -222,6 +223,82 @@ class TestDeployment:
             write_atomically(path, None)  # type: ignore[arg-type]
         assert path.read_text() == "old"
         assert [item.name for item in tmp_path.iterdir()] == ["file.json"]
+
+
+# ---- modules that change while a process runs
+
+DIRECTORY = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+import {IDirectory} from "contracts/interfaces/IDirectory.sol";
+
+contract Signpost {
+    mapping(bytes32 => address) public module;
+    function set(bytes32 name, address to) external { module[name] = to; emit IDirectory.ModuleSet(name, to); }
+}
+"""
+
+
+class TestFollowModules:
+    @pytest.fixture
+    def post(self, local):
+        """Return (a connection that knows a directory, a function that swaps Objects)."""
+        chain = local.connect()
+        sender = Sender(chain, key_signer())
+        directory = deploy(sender, "Signpost", source=DIRECTORY)
+        chain.use(
+            deployment(
+                contracts={
+                    "Directory": DeployedContract(directory.address, 1),
+                    "Objects": DeployedContract(NOWHERE, 3),
+                }
+            )
+        )
+
+        def swap(address: str) -> int:
+            receipt = sender.send(directory.functions.set(b"objects".ljust(32, b"\0"), address))
+            return int(receipt["blockNumber"])
+
+        return chain, swap
+
+    def test_a_swap_is_seen_at_the_next_look(self, post):
+        chain, swap = post
+        first, second = "0x" + "22" * 20, "0x" + "33" * 20
+        chain.follow_modules(swap(first))
+        assert chain.contract("Objects").address == first
+        block = swap(second)
+        assert chain.contract("Objects").address == first
+        chain.follow_modules(block)
+        assert chain.contract("Objects").address == second
+
+    def test_blocks_without_a_swap_cost_no_question(self, post):
+        chain, swap = post
+        block = swap("0x" + "22" * 20)
+        chain.follow_modules(block)
+        known = chain.contract("Objects")
+        chain.web3.provider.make_request("anvil_mine", ["0x3"])
+        chain.follow_modules(block + 3)
+        assert chain.contract("Objects") is known
+
+    def test_a_reorg_asks_anew(self, post):
+        chain, swap = post
+        block = swap("0x" + "22" * 20)
+        chain.follow_modules(block)
+        known = chain.contract("Objects")
+        chain.follow_modules(block - 1)
+        assert chain.contract("Objects") is not known
+
+    def test_an_endpoint_that_fails_is_asked_for_the_same_blocks_again(self, post, monkeypatch):
+        chain, swap = post
+        chain.follow_modules(swap("0x" + "22" * 20))
+        assert chain.contract("Objects").address == "0x" + "22" * 20
+        block = swap("0x" + "33" * 20)
+        with monkeypatch.context() as patched:
+            patched.setattr(chain, "rpc", lambda *_: (_ for _ in ()).throw(ChainUnreachable("gone")))
+            with pytest.raises(ChainUnreachable):
+                chain.follow_modules(block)
+        chain.follow_modules(block)
+        assert chain.contract("Objects").address == "0x" + "33" * 20
 
 
 # ---- an endpoint that answers as a test says

@@ -102,6 +102,7 @@ class Chain:
         self.chain_id = int(web3.eth.chain_id)
         self._deployment = deployment
         self._contracts: dict[str, Contract] = {}
+        self._modules_as_of = 0
         self._lock = threading.Lock()
         self._safe_tag: bool | None = None
         if deployment is not None and deployment.chain_id != self.chain_id:
@@ -220,6 +221,37 @@ class Chain:
         """Ask the Directory anew at the next use of each contract."""
         with self._lock:
             self._contracts.clear()
+
+    def follow_modules(self, latest: int) -> None:
+        """Forget the modules if the Directory changed since the last call: for processes that run for long.
+
+        Args:
+            latest: number of the newest block that is known; a lower one than before tells of a reorg.
+
+        Raises:
+            ChainError: the logs can't be had.
+        """
+        if self._deployment is None or "Directory" not in self._deployment.contracts:
+            return
+        since, self._modules_as_of = self._modules_as_of, latest
+        if latest == since:
+            return
+        changed = since == 0 or latest < since
+        if not changed:
+            wanted = {
+                "address": self._deployment.address("Directory"),
+                "fromBlock": hex(since + 1),
+                "toBlock": hex(latest),
+            }
+            try:
+                changed = bool(self.rpc("eth_getLogs", wanted))
+            except ChainUnreachable:
+                self._modules_as_of = since
+                raise
+            except ChainError:
+                changed = True  # more blocks than the endpoint looks through at once
+        if changed:
+            self.forget_modules()
 
     def contract_at(self, abi_name: str, address: str) -> Contract:
         """Return the contract at an address, seen through a known ABI."""

@@ -93,6 +93,7 @@ class Follower:
             self._heads = replace(self._heads, seen=seen)
             return self._heads
         heads = Heads(latest, min(latest, chain.safe_block()), min(latest, chain.finalized_block()), seen, hash_)
+        chain.follow_modules(latest)
         epochs = {epoch: self._look(epoch) for epoch in self.epochs_of_interest(latest)}
         with self._lock:
             self._heads, self._epochs = heads, epochs
