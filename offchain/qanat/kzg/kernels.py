@@ -12,7 +12,7 @@ from qanat.kzg.protocol import CommitmentKernel
 
 @cache
 def commitment_kernel(name: str = "fast") -> CommitmentKernel[Any]:
-    """Return the kernel called ``fast`` (ckzg and arkworks) or ``reference`` (py_ecc); the same object every time.
+    """Return the kernel called ``fast`` (compiled loops, arkworks) or ``reference`` (py_ecc); the same object always.
 
     Where arkworks is not (Python 3.10), the fast one's group is py_ecc's: right, and slow.
     """

@@ -1,24 +1,26 @@
-"""Commitments, openings and their verification by ``ckzg``: the part of a kernel that needs no group of its own."""
+"""Commitments, openings and their verification: the part of a kernel that needs no group of its own."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import ckzg
-
-from qanat.errors import InvalidPoint, NonCanonicalElement
-from qanat.field import ELEMENT_BYTES, MODULUS, kernel
+from qanat.errors import InvalidPoint
 from qanat.kzg.setup import trusted_setup_path
 
 
 @cache
 def _setup() -> Any:
+    import ckzg
+
     return ckzg.load_trusted_setup(str(trusted_setup_path()), 0)
 
 
-class CkzgPolynomials:
-    """Blobs as Ethereum's clients commit to them, open and check them."""
+class Polynomials:
+    """Blobs as Ethereum's clients commit to them, open and check them.
+
+    Compiled loops and their table come with the first blob (:mod:`qanat.kzg.engine`); the GIL is free meanwhile.
+    """
 
     if TYPE_CHECKING:
 
@@ -27,32 +29,23 @@ class CkzgPolynomials:
 
     def commit(self, blob: bytes) -> bytes:
         """Return the commitment of a whole blob."""
-        try:
-            return bytes(ckzg.blob_to_kzg_commitment(blob, _setup()))
-        except RuntimeError as error:
-            raise _bad_blob(blob) from error
+        from qanat.kzg.engine import commit
+
+        return commit(blob)
 
     def open_at(self, blob: bytes, z: bytes) -> tuple[bytes, bytes]:
         """Return (proof, y) of a whole blob at z."""
-        try:
-            proof, y = ckzg.compute_kzg_proof(blob, z, _setup())
-        except RuntimeError as error:
-            raise _bad_blob(blob) from error
-        return bytes(proof), bytes(y)
+        from qanat.kzg.engine import open_at
+
+        return open_at(blob, z)
 
     def verify(self, commitment: bytes, z: bytes, y: bytes, proof: bytes) -> bool:
-        """Say whether the committed polynomial takes the value y at z."""
+        """Say whether the committed polynomial takes the value y at z, by ``ckzg``: it has a pairing everywhere."""
+        import ckzg
+
         try:
             return bool(ckzg.verify_kzg_proof(commitment, z, y, proof, _setup()))
         except RuntimeError as error:
             self.decompress(commitment)
             self.decompress(proof)
             raise InvalidPoint("The verifier refuses these bytes as malformed.") from error
-
-
-def _bad_blob(blob: bytes) -> Exception:
-    try:
-        kernel("fast").from_bytes(blob, (len(blob) // ELEMENT_BYTES,))
-    except NonCanonicalElement as error:
-        return error
-    return NonCanonicalElement(f"The blob or the point is not made of elements below {MODULUS}.")

@@ -6,7 +6,8 @@ import hashlib
 import os
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -46,11 +47,35 @@ def setup_basis() -> FixedBasis:
 @cache
 def _setup_basis() -> FixedBasis:
     path = cache_folder() / TABLE_NAME
-    table = load_table(path)
-    if table is None:
-        table = build_table()
-        save_table(path, table)
-    return FixedBasis(table, BLOB_ELEMENTS)
+    with _one_process(path.with_suffix(".lock")):
+        table = load_table(path)
+        if table is None:
+            table = build_table()
+            save_table(path, table)
+        basis = FixedBasis(table, BLOB_ELEMENTS)
+        with basis.workspace() as space:  # compiles what no process has compiled yet
+            space.elements[:1] = 1
+            basis.combine(space.elements[:1], space)
+    return basis
+
+
+@contextmanager
+def _one_process(path: Path) -> Iterator[None]:
+    """Let one process at a time compute and compile, where files can be locked: the others find it done."""
+    try:
+        import fcntl
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def load_table(path: Path) -> Words | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qanat.kzg.polynomials import CkzgPolynomials
+from qanat.kzg.polynomials import Polynomials
 from qanat.kzg.reference import ReferenceCommitments
 
 
-class CommitmentsWithoutArkworks(CkzgPolynomials, ReferenceCommitments):
-    """``ckzg`` for commitments and openings, py_ecc for the group."""
+class CommitmentsWithoutArkworks(Polynomials, ReferenceCommitments):
+    """Compiled loops for commitments and openings, py_ecc for the group, ``ckzg`` for verification."""
 
     name = "fast"
