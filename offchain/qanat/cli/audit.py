@@ -68,7 +68,7 @@ COMMAND = Command(
     details=(
         "Ends with exit code 71 if anything does not hold. Needs an endpoint that keeps the logs since the deployment."
     ),
-    example="--rpc http://127.0.0.1:8545 --deployment local",
+    example="",
     account="maybe",
     parameters=(
         click.option(

@@ -162,5 +162,5 @@ COMMAND = Command(
         "Storage and intake fees of an operator, rewards of a restaker, "
         "license earnings of an asset's owner, refunds of a payer."
     ),
-    example="--keyfile operator.json",
+    example="",
 )

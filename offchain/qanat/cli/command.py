@@ -47,7 +47,7 @@ class Command:
         name: as typed.
         run: takes a session and the options by name.
         summary: one sentence.
-        example: what follows the name in the example that ``--help`` shows.
+        example: what follows name, network and account in the example that ``--help`` shows: own options only.
         parameters: click's decorators for its own options and arguments.
         account: whether it needs an account ("yes"), may use one ("maybe"), or never does ("no").
         chain: whether it needs a chain.
@@ -68,12 +68,12 @@ class Command:
     @property
     def help(self) -> str:
         """Text of ``--help``, with an example for `qanat`."""
-        return self.help_with("qanat " + self.name)
+        return self.help_with(f"qanat {self.name}" + (" --keyfile alice.json" if self.account == "yes" else ""))
 
     def help_with(self, how: str) -> str:
         """Text of ``--help``, with an example that begins with ``how``."""
         details = f"\n\n{self.details}" if self.details else ""
-        return f"{self.summary}{details}\n\n\b\nExample:\n  {how} {self.example}"
+        return f"{self.summary}{details}\n\n\b\nExample:\n  {how} {self.example}".rstrip()
 
     def for_click(self) -> click.Command:
         """Make the `qanat` command."""

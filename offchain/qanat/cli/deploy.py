@@ -62,7 +62,7 @@ COMMAND = Command(
         "Run again, it continues where it stopped, or does nothing. Needs the compiled contracts of a checkout "
         "(`make compile`). The chain is probed for the Prague rules first."
     ),
-    example="--network local",
+    example="",
     deployed=False,
     parameters=(
         click.option("--parameters", help="Parameter file, or a name in networks/.  [default: the network's]"),

@@ -62,7 +62,7 @@ COMMAND = Command(
     name="faucet",
     run=faucet,
     summary="Give test tokens, on local and test networks only.",
-    example="--test-account 0 --to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --amount 1000 --yes",
+    example="--to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --amount 1000 --yes",
     parameters=(
         click.option("--to", help="Who gets them.  [default: the account itself]"),
         click.option(

@@ -128,6 +128,6 @@ COMMAND = Command(
         "Restakers queue with `qanat undelegate`, operators with `qanat "
         "leave`. What still has to wait is listed with its date."
     ),
-    example="--keyfile restaker.json",
+    example="",
     parameters=(click.option("--keep", is_flag=True, help="Complete only; leave the free balance deposited."),),
 )

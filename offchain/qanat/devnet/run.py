@@ -24,6 +24,8 @@ from qanat.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from qanat.chain.deployment import Deployment
@@ -35,8 +37,6 @@ MOST_OPERATORS = 32
 DEVNET_PORT = 8545
 DEVNET_BLOCK_SECONDS = 2
 DEVNET_TICKETS = 2
-#: Anvil account for whoever tries out running a node.
-NEW_OPERATOR = 50
 #: Why a snapshot is refused where nothing is wrong.
 _NOT_DUE = frozenset({"SnapshotTooEarly", "WeightUnchanged"})
 
@@ -267,35 +267,33 @@ class Devnet:
         if self.port != DEVNET_PORT:
             put(f"  {'first':12} export QANAT_RPC={self.network.url} QANAT_DEPLOYMENTS={there}")
         token = next(iter(chain.deployment.tokens_with_role("collateral")))
-        for who, line in commands(self.network.hosts[0].address, token):
+        for who, line in commands([host.address for host in self.network.hosts], token):
             put(f"  {who:12} {line}")
         put("\nCtrl-C stops everything.")
 
 
-def commands(operator: str, token: str) -> list[tuple[str, str]]:
+def commands(operators: Sequence[str], token: str) -> list[tuple[str, str]]:
     """Return ready commands: (person, or "" for the one before; command line), in an order in which they work.
 
-    :param operator: address of an operator.
+    :param operators: the operators' addresses; who tries out running a node gets the account after theirs.
     :param token: symbol of a collateral token.
     """
+    from qanat.cli.command import development_account
     from qanat.devnet.actors import account_number
 
     qanat = ".venv/bin/qanat"
     restaker, owner, licensee = (f"--test-account {account_number(role)}" for role in ("restaker", "owner", "licensee"))
-    # beyond all operators that a network can begin with
-    runner = f"--test-account {NEW_OPERATOR}"
+    number = account_number("operator", len(operators))
+    runner, new = f"--test-account {number}", development_account(number).address
     register = f"{qanat} register {runner} --endpoint http://127.0.0.1:7101 --folder build/mynode --yes"
     return [
         ("anyone", f"{qanat} status"),
         ("restaker", f"{qanat} stake {restaker} --token {token} --amount 100 --yes"),
-        ("", f"{qanat} delegate {restaker} --operator {operator} --token {token} --amount 100 --yes"),
+        ("", f"{qanat} delegate {restaker} --operator {operators[0]} --token {token} --amount 100 --yes"),
         ("node runner", f"{qanat} faucet {runner} --yes"),
         ("", f"QANAT_PASSPHRASE=x {register} --responder-coins 10"),
         ("", f"{qanat} stake {restaker} --token {token} --amount 200 --yes"),
-        (
-            "",
-            f"{qanat} delegate {restaker} --operator {_address(NEW_OPERATOR)} --token {token} --amount 200 --yes",
-        ),
+        ("", f"{qanat} delegate {restaker} --operator {new} --token {token} --amount 200 --yes"),
         ("", f"QANAT_PASSPHRASE=x {register}"),
         ("", "QANAT_PASSPHRASE=x .venv/bin/qanat node --config build/mynode/node.json"),
         ("data owner", f"{qanat} store README.md {owner} --epochs 5 --out-dir build/mine --yes"),
@@ -305,12 +303,6 @@ def commands(operator: str, token: str) -> list[tuple[str, str]]:
         ("", f"{qanat} fetch {licensee} --asset 1 --out build/licensed.md"),
         ("auditor", f"{qanat} audit"),
     ]
-
-
-def _address(number: int) -> str:
-    from qanat.cli.command import development_account
-
-    return development_account(number).address
 
 
 def _deploy(url: str, path: Path) -> Deployment:
