@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from qanat.errors import BadParameters, FormatError, NonCanonicalElement
 from qanat.field import ELEMENT_BYTES, MODULUS, limbs, root_of_unity
+from qanat.field.threads import MOST, processors
 
 Limbs = NDArray[np.uint64]
 """Shape (..., 4), C-contiguous, least significant limb first, canonical."""
@@ -21,19 +21,18 @@ MONTGOMERY = (1 << 256) % MODULUS
 """R = 2^256: factors are kept times R."""
 
 _SQUARE = MONTGOMERY * MONTGOMERY % MODULUS
-_THREADS = min(8, os.cpu_count() or 1)
 _SMALL_WORK = 1 << 14
 """Products below which a second thread costs more than it saves."""
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="qanat-field")
+    return ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="qanat-field")
 
 
 def by_columns(run: Callable[[int, int], None], width: int, work: int) -> None:
     """Run ``run(low, high)`` over all columns, in several threads when there is enough work (in products)."""
-    parts = min(_THREADS, width // limbs.BLOCK) if work > _SMALL_WORK else 1
+    parts = min(processors(), width // limbs.BLOCK) if work > _SMALL_WORK else 1
     if parts <= 1:
         run(0, width)
         return

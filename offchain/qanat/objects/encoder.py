@@ -16,6 +16,7 @@ import numpy as np
 from qanat.coding import code
 from qanat.errors import BadParameters, FileChanged, FileUnreadable
 from qanat.field import ELEMENT_BYTES, PAYLOAD_BYTES
+from qanat.field.threads import processors
 from qanat.kzg import commit, parity_commitments
 from qanat.kzg.points import COMPRESSED_IDENTITY
 from qanat.objects.manifest import MAX_HEADER_BYTES, Manifest
@@ -76,7 +77,8 @@ def encode_stream(
     :param chunks: pieces of any length, ``size`` bytes in all; more or fewer raise ``FileChanged``.
     :param sink: receives every slice once; what it raises ends the encoding.
 
-    The parity rows of a matrix are computed while its data rows are committed.
+    The rows of a matrix are committed on all processors, and its parity rows computed meanwhile; one matrix is in
+    memory at a time.
     """
     count = shape.matrices(size)
     if len(header) > MAX_HEADER_BYTES:
@@ -84,13 +86,13 @@ def encode_stream(
     digest = hashlib.sha256()
     commitments: list[bytes] = []
     done = 0
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="qanat-parity") as worker:
+    with ThreadPoolExecutor(max_workers=processors(), thread_name_prefix="qanat-encode") as workers:
         for matrix, payload in enumerate(_matrices(chunks, size, shape.matrix_payload, count)):
             digest.update(payload)
             done += len(payload)
             rows = data_rows(payload, shape)
-            parity: Future[list[bytes]] = worker.submit(_parity_rows, rows, shape)
-            made = [COMPRESSED_IDENTITY if not any(row) else commit(row) for row in rows]
+            parity: Future[list[bytes]] = workers.submit(_parity_rows, rows, shape)
+            made = list(workers.map(_commit_row, rows))
             commitments += made
             commitments += parity_commitments(made, shape.k, shape.n)
             for row, part in enumerate([*rows, *parity.result()]):
@@ -165,6 +167,10 @@ def row_payloads(rows: Iterable[bytes]) -> bytes:
     """Return the payload bytes of data rows: every element without its leading zero byte."""
     joined = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, ELEMENT_BYTES)
     return joined[:, 1:].tobytes()
+
+
+def _commit_row(row: bytes) -> bytes:
+    return commit(row) if any(row) else COMPRESSED_IDENTITY
 
 
 def _parity_rows(rows: list[bytes], shape: Shape) -> list[bytes]:
