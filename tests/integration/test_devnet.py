@@ -75,7 +75,10 @@ class Devnet:
     def _children(self):
         """Process id → command line."""
         found = subprocess.run(
-            ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+            ["ps", "--ppid", str(self.process.pid), "-ww", "-o", "pid=,args="],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return {int(line.split()[0]): line for line in found.stdout.splitlines()}
 

@@ -68,7 +68,7 @@ COMMAND = Command(
     details=(
         "Ends with exit code 71 if anything does not hold. Needs an endpoint that keeps the logs since the deployment."
     ),
-    example="",
+    example="--json",
     account="maybe",
     parameters=(
         click.option(
