@@ -488,6 +488,32 @@ class TestOwnersAndLicensees:
         before = world.chain.latest()
         run("store", tmp_path / "file", "--epochs", "2", "--out-dir", tmp_path, account=STRANGER, code=35)
         assert world.chain.latest() == before
+        assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+    def test_store_into_what_is_no_folder(self, world, tmp_path):
+        (tmp_path / "file").write_bytes(b"some bytes")
+        words = ("--epochs", "2", "--out-dir", tmp_path / "file" / "folder")
+        run("store", tmp_path / "file", *words, account=OWNER, code=11)
+        assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+    def test_a_store_that_objects_refuses_leaves_no_allowance(self, world, tmp_path, monkeypatch):
+        """The price rises between the quote and the opening: nothing is sent, the approval neither."""
+        (tmp_path / "file").write_bytes(b"some bytes")
+        quote = Views.quote
+
+        def too_low(*arguments):
+            storage, intake, token = quote(*arguments)
+            return storage - 1, intake, token
+
+        monkeypatch.setattr(Views, "quote", too_low)
+        before = world.chain.latest()
+        words = ("--epochs", "2", "--out-dir", tmp_path / "out")
+        error = run("store", tmp_path / "file", *words, account=OWNER, code=34)
+        assert error["data"]["error_name"] == "PaymentAboveMaximum"
+        assert world.chain.latest() == before
+        payments = world.chain.contract("Payments").address
+        token = world.chain.token(world.chain.deployment.token("QUSD").address)
+        assert token.functions.allowance(world.address(OWNER), payments).call() == 0
 
 
 class TestViews:

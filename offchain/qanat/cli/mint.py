@@ -116,6 +116,8 @@ def _objects(session: Session, opened: RecoveryFile | None, named: tuple[str, ..
         raise BadParameters("Name what the asset consists of: --recovery FILE or --object ID.")
     for item in ids:
         record = session.views.object(item)
+        if record.status == ObjectStatus.NONE:
+            raise BadParameters(f"There is no object 0x{item.hex()}.", object=item)
         if record.status != ObjectStatus.CERTIFIED or record.owner != session.address:
             raise BadParameters(
                 f"Object 0x{item.hex()} is {record.status.name.lower()} and of {record.owner}; "

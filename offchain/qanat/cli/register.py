@@ -41,7 +41,7 @@ def register(
     joining, since stake can be delegated to a registered operator only.
     """
     from qanat.chain.deployment import write_atomically
-    from qanat.cli.amounts import parse_amount
+    from qanat.cli.amounts import format_amount, parse_amount
     from qanat.errors import BadParameters, InsufficientStake
     from qanat.node.config import passphrase
 
@@ -68,7 +68,8 @@ def register(
     weight = views.weight(me, number) if registered else 0
     if join and not member and weight < terms.ticket_price and not (registered and to_allocate):
         raise InsufficientStake(
-            f"{me} has weight {weight} in shard {number}; one ticket takes {terms.ticket_price}.",
+            f"{me} has weight {format_amount(weight, 18)} in shard {number}; "
+            f"one ticket takes {format_amount(terms.ticket_price, 18)}.",
             hint="Let stake be delegated to it first (`qanat delegate`), then run this again.",
             weight=weight,
             ticket_price=terms.ticket_price,

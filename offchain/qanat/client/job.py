@@ -102,7 +102,7 @@ class JobFolder:
             if version != _VERSION:
                 raise BadParameters(f"{path} was written by another version ({version}).", path=str(path))
             return Job(**{**raw, "source": Source(**raw["source"]), "explanation": tuple(raw["explanation"])})
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BadParameters(
@@ -123,7 +123,7 @@ class JobFolder:
 
     def clear(self) -> None:
         """Remove the folder."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             shutil.rmtree(self.path)
 
     @contextlib.contextmanager

@@ -36,7 +36,7 @@ from qanat.errors import (
 from qanat.keys import FileEncryption, generate_data_key
 from qanat.keys.recovery import RecoveryFile
 from qanat.node.certificate import certificate_digest, object_id_of
-from qanat.objects import Manifest, encode_file, plan, slices_of_operator
+from qanat.objects import Manifest, Plan, encode_file, plan, slices_of_operator
 
 __all__ = ["Quote", "StoredObject", "needed_tickets", "store_file"]
 
@@ -265,6 +265,7 @@ class _Storing:
             target=target,
             profile=profile,
         )
+        self._check_affordable(chosen, roster)
         if self.recovery is not None and self.recovery.exists():
             raise FileUnreadable(
                 f"{self.recovery} is there already; it may be the only way to another object's data.",
@@ -302,6 +303,25 @@ class _Storing:
             object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce)
             self._write_recovery(data_key, object_id, job)
         return self.job_folder.save(job)
+
+    def _check_affordable(self, chosen: Plan, roster: Roster) -> None:
+        """Refuse what the account can't pay before anything is written: the price follows from the shape alone."""
+        request = OpenRequest(
+            shard=self.shard,
+            roster=roster.number,
+            width=chosen.width,
+            k=chosen.k,
+            n=chosen.n,
+            matrices=chosen.count,
+            size=chosen.size,
+            epochs=self.epochs,
+            tree_root=bytes(32),
+            content_hash=bytes(32),
+            header_hash=bytes(32),
+            max_payment=0,
+        )
+        storage, intake, token = self.views.quote(request)
+        self.sender.check_tokens(token, storage + intake)
 
     # ---- paying
 
@@ -347,8 +367,9 @@ class _Storing:
         if self.confirm is not None and not self.confirm(quote):
             raise Refused("Not stored: nothing was paid.", hint="The encoded file is kept for the next time.")
         request = OpenRequest(**{**_fields(request), "max_payment": quote.total})
-        self.sender.approve_if_needed(token, self.views.chain.contract("Payments").address, quote.total)
         function = self.objects.functions.open(request.as_tuple())
+        self._check_refusal(function)
+        self.sender.approve_if_needed(token, self.views.chain.contract("Payments").address, quote.total)
         self.sender.estimate(function)
         nonce = self.views.nonce(job.owner)
         object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce)
@@ -365,6 +386,18 @@ class _Storing:
         return self.job_folder.change(
             job, opened=True, payment=int(opened[0]["args"]["payment"]), open_transaction=transaction
         )
+
+    def _check_refusal(self, function: Any) -> None:
+        """Raise what ``Objects`` itself refuses, before an allowance is given that would stay.
+
+        It takes the payment last, so a refusal for want of the allowance says that it found nothing wrong.
+        """
+        own = {item["name"] for item in self.objects.abi if item["type"] == "error"}
+        try:
+            self.sender.estimate(function)
+        except TransactionReverted as error:
+            if error.error_name in own:
+                raise
 
     def _wait_for_pending(self, job: Job) -> None:
         """If an earlier run may have sent the payment, wait until no transaction of the account is on its way."""
