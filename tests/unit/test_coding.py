@@ -122,6 +122,18 @@ def test_fast_equals_reference(case: tuple[int, int, list[int]], seed: int) -> N
         assert fast.field.to_bytes(recovered) == clear.field.to_bytes(expected)
 
 
+def test_rows_that_are_not_in_order_in_memory_are_read_right() -> None:
+    """A view of a wider array encodes and restores as its copy does."""
+    coder = code(16, 48)
+    view = make_matrix(coder, 24, 5)[:, ::3]
+    rows = coder.field.stack([view.copy(), coder.encode(view)])
+    assert coder.field.to_bytes(rows[16:]) == coder.field.to_bytes(coder.encode(view.copy()))
+    spaced = coder.field.zeros((48, 16))
+    spaced[:, ::2] = rows
+    survivors = list(range(32, 48))
+    assert coder.field.to_bytes(coder.restore(survivors, spaced[32:, ::2])) == coder.field.to_bytes(view.copy())
+
+
 def test_one_data_row_is_plain_replication() -> None:
     """With k=1 every row equals the data row."""
     coder = code(1, 8)

@@ -131,6 +131,24 @@ def test_fast_equals_reference_on_wide_arrays() -> None:
     assert fast.to_bytes(fast.combine(weights, quick)) == clear.to_bytes(clear.combine(weights, slow))
 
 
+def test_arrays_that_are_not_in_order_give_the_same() -> None:
+    """Every other column of a wider array, whose elements do not lie one after the other."""
+    fast = kernel("fast")
+    draw = random.Random(10)
+    wide: Any = fast.from_ints([draw.randrange(MODULUS) for _ in range(8 * 40)], (8, 40))
+    view = wide[:, ::2]
+    copied = view.copy()
+    assert not view.flags.c_contiguous
+    weights = [draw.randrange(MODULUS) for _ in range(8)]
+    for call in (
+        fast.transform,
+        lambda elements: fast.combine([weights], elements),
+        lambda elements: fast.scale_rows(elements, weights),
+        lambda elements: fast.multiply(elements, elements),
+    ):
+        assert fast.to_bytes(call(view)) == fast.to_bytes(call(copied))
+
+
 def test_single_values() -> None:
     """Inverses invert, zero has none, roots of unity have exactly their order."""
     assert inverse(7) * 7 % MODULUS == 1

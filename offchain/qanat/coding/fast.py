@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qanat.coding.points import Points, points
 from qanat.errors import BadParameters
 from qanat.field import MODULUS, limbs
-from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, factors, twiddles
+from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, factors, in_order, twiddles
 
 
 class FastCode:
@@ -41,6 +41,7 @@ class FastCode:
         rows, width = self.field.shape(data)
         if rows != self.k:
             raise BadParameters(f"{rows} data rows for k={self.k}.")
+        data = in_order(data)
         out = np.empty((self.n - self.k, width, 4), dtype=np.uint64)
         if self.n > self.k:
             size = self.points.size
@@ -79,6 +80,7 @@ class FastCode:
 
     def _recover(self, indices: tuple[int, ...], rows: Limbs, missing: tuple[int, ...]) -> Limbs:
         positions, inward, outward = self._patterns(indices, missing)
+        rows = in_order(rows)
         width = self.field.shape(rows)[1]
         out = np.empty((len(missing), width, 4), dtype=np.uint64)
         domain, size = self.points.domain, self.points.size

@@ -17,7 +17,15 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SOURCES = ("field/compiled.py", "field/emit.py", "field/base.py", "field/scalar.py", "kzg/msm.py", "kzg/openings.py")
+_SOURCES = (
+    "field/compiled.py",
+    "field/emit.py",
+    "field/base.py",
+    "field/scalar.py",
+    "field/limbs.py",
+    "kzg/msm.py",
+    "kzg/openings.py",
+)
 
 
 @cache

@@ -6,7 +6,8 @@ b the running sum is at most (2p - 1) + carry of a word, which count + 1 words h
 conditional subtraction makes it canonical.
 
 Each operation is one function that is not inlined (a loop of twenty products compiles in a second, not in a minute),
-and takes addresses: whoever calls keeps the arrays alive. Two ways of emitting the product, the same words out:
+and takes addresses: whoever calls keeps the arrays alive. Some work on a run of numbers that lie one after the other.
+Two ways of emitting the product, the same words out:
 
 - ``i128``: LLVM's 64x64 -> 128-bit products, for every processor;
 - ``mulx``: the same products as x86-64 assembly with two carry chains (MULX, ADCX, ADOX), half as slow again without,
@@ -15,9 +16,11 @@ and takes addresses: whoever calls keeps the arrays alive. Two ways of emitting 
 
 # Numba's and llvmlite's objects are untyped; this module speaks to their code generators only.
 # mypy: ignore-errors
-# ruff: noqa: ANN001, ANN201, ANN202, ARG001
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ARG001
 
 from __future__ import annotations
+
+from contextlib import contextmanager
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -62,6 +65,7 @@ class Arithmetic:
         """R^2 mod p: a product with it brings a number into Montgomery form."""
         self._words = words_of(modulus, count)
         self._negative_inverse = -pow(modulus, -1, 1 << WORD) & _MASK
+        self._mulx = False
 
     # ---- functions ---------------------------------------------------------------------------------------------------
 
@@ -70,21 +74,33 @@ class Arithmetic:
         name = f"qanat_{self.name}_{operation}"
         function = module.globals.get(name)
         if function is None:
-            arity = {"product": 3, "sum": 3, "difference": 3, "opposite": 2}[operation]
-            arguments = [_POINTER] * arity + ([_I64] if operation == "opposite" else [])
+            emit, arity, counted = {
+                "product": (self._product, 3, False),
+                "sum": (self._sum, 3, False),
+                "difference": (self._difference, 3, False),
+                "opposite": (self._opposite, 2, True),
+                "multiples": (self._multiples, 3, True),
+                "add_multiples": (self._add_multiples, 3, True),
+                "sums_and_differences": (self._sums_and_differences, 2, True),
+                "butterflies_in_time": (self._butterflies_in_time, 3, True),
+                "butterflies_in_frequency": (self._butterflies_in_frequency, 3, True),
+            }[operation]
+            arguments = [_POINTER] * arity + ([_I64] if counted else [])
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name=name)
             function.linkage = "internal"
             function.attributes.add("noinline")
             function.attributes.add("nounwind")
             builder = ir.IRBuilder(function.append_basic_block("entry"))
-            if operation == "product":
-                (self._product_mulx if mulx and self.count <= _MULX_WORDS else self._product)(builder, *function.args)
-            else:
-                getattr(self, f"_{operation}")(builder, *function.args)
+            self._mulx = mulx and self.count <= _MULX_WORDS
+            emit(builder, *function.args)
             builder.ret_void()
         return function
 
     def _product(self, builder, out, left, right) -> None:
+        """Write left*right/R mod p; out may be either."""
+        (self._product_mulx if self._mulx else self._product_i128)(builder, out, left, right)
+
+    def _product_i128(self, builder, out, left, right) -> None:
         high = ir.Constant(_I128, WORD)
         wide = [builder.zext(word, _I128) for word in self._load(builder, left)]
         modulus = [ir.Constant(_I128, word) for word in self._words]
@@ -169,6 +185,64 @@ class Arithmetic:
         number = self._read(builder, value)
         opposite = self._subtract(builder, ir.Constant(number.type, 0), number)
         self._store(builder, builder.select(builder.trunc(sign, _I1), opposite, number), out)
+
+    # ---- runs of numbers ---------------------------------------------------------------------------------------------
+
+    def _multiples(self, builder, out, values, factor, count) -> None:
+        """Write values[i] * factor."""
+        with self._each(builder, count, out, values) as (to, value):
+            self._product(builder, to, value, factor)
+
+    def _add_multiples(self, builder, out, values, factor, count) -> None:
+        """Add values[i] * factor to out[i]."""
+        room = self._room(builder)
+        with self._each(builder, count, out, values) as (to, value):
+            self._product(builder, room, value, factor)
+            self._sum(builder, to, to, room)
+
+    def _sums_and_differences(self, builder, top, bottom, count) -> None:
+        """Replace (a, b) by (a + b, a - b)."""
+        with self._each(builder, count, top, bottom) as (a, b):
+            left, right = self._read(builder, a), self._read(builder, b)
+            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
+            self._store(builder, self._subtract(builder, left, right), b)
+
+    def _butterflies_in_time(self, builder, top, bottom, factor, count) -> None:
+        """Replace (a, b) by (a + b*factor, a - b*factor)."""
+        room = self._room(builder)
+        with self._each(builder, count, top, bottom) as (a, b):
+            self._product(builder, room, b, factor)
+            left, right = self._read(builder, a), self._read(builder, room)
+            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
+            self._store(builder, self._subtract(builder, left, right), b)
+
+    def _butterflies_in_frequency(self, builder, top, bottom, factor, count) -> None:
+        """Replace (a, b) by (a + b, (a - b)*factor)."""
+        room = self._room(builder)
+        with self._each(builder, count, top, bottom) as (a, b):
+            left, right = self._read(builder, a), self._read(builder, b)
+            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
+            self._store(builder, self._subtract(builder, left, right), room)
+            self._product(builder, b, room, factor)
+
+    def _room(self, builder):
+        return builder.bitcast(builder.alloca(ir.ArrayType(_I64, self.count)), _POINTER)
+
+    @contextmanager
+    def _each(self, builder, count, *runs):
+        """Emit a loop over at least one number of each run."""
+        before = builder.block
+        loop = builder.append_basic_block("each")
+        after = builder.append_basic_block("after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        index = builder.phi(_I64)
+        index.add_incoming(ir.Constant(_I64, 0), before)
+        yield tuple(builder.gep(run, [builder.mul(index, ir.Constant(_I64, self.count))]) for run in runs)
+        following = builder.add(index, ir.Constant(_I64, 1))
+        index.add_incoming(following, builder.block)
+        builder.cbranch(builder.icmp_unsigned("<", following, count), loop, after)
+        builder.position_at_end(after)
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,11 @@ def bit_reversal(size: int) -> NDArray[np.int64]:
     return order
 
 
+def in_order(elements: Limbs) -> Limbs:
+    """Return the array itself if it is C-contiguous, as compiled loops need it, or a copy that is."""
+    return np.ascontiguousarray(elements)
+
+
 class FastField:
     """Field arithmetic on numpy arrays of limbs; see :mod:`qanat.field.limbs` for the representation."""
 
@@ -145,6 +150,7 @@ class FastField:
         """Return row i times ``factors_[i]``."""
         if len(factors_) != elements.shape[0]:
             raise BadParameters(f"{len(factors_)} factors for {elements.shape[0]} rows.")
+        elements = in_order(elements)
         out = np.empty_like(elements)
         table = factors(factors_)
         rows, width, _ = elements.shape
@@ -153,6 +159,7 @@ class FastField:
 
     def combine(self, weights: Sequence[Sequence[int]], elements: Limbs) -> Limbs:
         """Return the matrix product of weights and elements."""
+        elements = in_order(elements)
         rows, width, _ = elements.shape
         for line in weights:
             if len(line) != rows:
@@ -169,6 +176,7 @@ class FastField:
         table = twiddles(size, inverse)
         reversal = bit_reversal(size)
         scale = factors([pow(size, -1, MODULUS) if inverse else 1])[0]
+        elements = in_order(elements)
         out = np.empty_like(elements)
         work = size * width * size.bit_length()
         by_columns(lambda low, high: limbs.transform(elements, table, reversal, scale, out, low, high), width, work)
@@ -185,7 +193,7 @@ class FastField:
     def _each(self, operation: int, left: Limbs, right: Limbs) -> Limbs:
         if left.shape != right.shape:
             raise BadParameters(f"Shapes {left.shape[:-1]} and {right.shape[:-1]} differ.")
-        flat_left, flat_right = left.reshape(-1, 4), right.reshape(-1, 4)
+        flat_left, flat_right = in_order(left).reshape(-1, 4), in_order(right).reshape(-1, 4)
         out = np.empty_like(flat_left)
         count = len(flat_left)
         by_columns(lambda low, high: limbs.elementwise(operation, flat_left, flat_right, out, low, high), count, count)
