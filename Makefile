@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE ?=
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# Tests on a chain wait for it half of their time, so one more at once than there are processors; each has a chain of its own.
+# Tests wait half of their time, for a chain or a process: one more at once than there are processors. Each worker has its own chain.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL = -n $(WORKERS) --dist worksteal
 FORGE = $$(ls node_modules/@foundry-rs/forge-*/bin/forge)
@@ -81,7 +81,7 @@ test: ## everything that must pass
 	@if compgen -G 'tests/properties/test_*.py' >/dev/null; then $(MAKE) properties; else echo "tests/properties: none yet"; fi
 	@if compgen -G 'tests/integration/test_*.py' >/dev/null; then $(MAKE) integration; else echo "tests/integration: none yet"; fi
 unit: setup ## pure Python, no Ape plugin, in seconds
-	@$(PYTEST) -q -p no:ape_test tests/unit $(ARGS)
+	@$(PYTEST) $(PARALLEL) -q -p no:ape_test tests/unit $(ARGS)
 contracts: compile ## one module per contract, on Anvil
 	@$(call need,tests/contracts/test_*.py)
 	@$(PYTEST) $(PARALLEL) -q tests/contracts $(ARGS)

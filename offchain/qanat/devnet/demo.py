@@ -22,7 +22,7 @@ from qanat.devnet.accounts import Accounts
 from qanat.devnet.actors import Actor
 from qanat.devnet.anvil import Clock
 from qanat.devnet.corruption import flip_byte
-from qanat.devnet.network import Network, OperatorHost, wait_until
+from qanat.devnet.network import Network, OperatorHost, together, wait_until
 from qanat.errors import KeyUnavailable, LicenseError, NodeRefused, NodeUnreachable, NotLicensed, ScenarioFailed
 from qanat.index import Index
 from qanat.node.duty import non_signers_of
@@ -362,10 +362,8 @@ class Demo:
         """Undelegate, leave, wait for what binds, and pay out everybody; then compare every unit."""
         network = self.network
         with self.clock.settling():
-            for person in network.restakers:
-                self._undelegate(person)
-            for host in self.hosts:
-                host.actor.run("leave")
+            together(self._undelegate, network.restakers)
+            together(lambda host: host.actor.run("leave"), self.hosts)
         self.clock.mine_to(self._free_block())
         people = [
             *network.restakers,
@@ -374,12 +372,10 @@ class Demo:
             network.actor("auditor"),
         ]
         with self.clock.settling():
-            for person in people:
-                person.run("claim")
-            for person in people:
-                left = person.run("withdraw", keep=False)["waiting"]
-                if left:
-                    raise ScenarioFailed(f"{person.role} {person.address} cannot withdraw: {left}")
+            # what operators settle here is their restakers' too
+            together(lambda host: host.actor.run("claim"), self.hosts)
+            together(lambda person: person.run("claim"), people)
+            together(self._withdraw, people)
         accounts = Accounts(network, [*people, network.actor("licensee"), network.actor("governor")])
         self.result["paid"] = accounts.paid()
         self.result["unaccounted"] = accounts.unaccounted()
@@ -388,6 +384,11 @@ class Demo:
             raise ScenarioFailed(f"The books do not close: {wrong}")
         for line in accounts.lines():
             self._note(*line)
+
+    def _withdraw(self, person: Actor) -> None:
+        left = person.run("withdraw", keep=False)["waiting"]
+        if left:
+            raise ScenarioFailed(f"{person.role} {person.address} cannot withdraw: {left}")
 
     def _undelegate(self, person: Actor) -> None:
         views, shard = self.network.views, self.network.shard

@@ -25,7 +25,7 @@ from qanat.devnet.anvil import Clock
 from qanat.devnet.processes import Child, Supervisor, assign_ports
 from qanat.errors import NodeUnreachable, ScenarioFailed
 
-__all__ = ["Network", "OperatorHost", "wait_until"]
+__all__ = ["Network", "OperatorHost", "together", "wait_until"]
 
 RESTAKERS = 3
 _LIGHT_SCRYPT = 1 << 12
@@ -168,7 +168,7 @@ class Network:
     def give_tokens(self, amount: int = 1_000_000) -> None:
         """Mint test tokens for everybody who pays or stakes."""
         people = [*self.restakers, self.actor("owner"), self.actor("licensee"), *[host.actor for host in self.hosts]]
-        _together(lambda person: person.run("faucet", amount=str(amount)), people)
+        together(lambda person: person.run("faucet", amount=str(amount)), people)
 
     def add_hosts(self, count: int) -> None:
         """Give each operator a folder and a port."""
@@ -227,7 +227,7 @@ class Network:
                 for host in self.hosts:
                     person.run("delegate", operator=host.address, token=item.token, amount=str(whole))
 
-        _together(invest, self.restakers)
+        together(invest, self.restakers)
 
     def enroll(self, tickets: int, *, ape_index: int | None = None) -> None:
         """Register all operators, stake behind them, let them join; one of them by Ape's command line."""
@@ -236,9 +236,9 @@ class Network:
             through_ape = ape_index is not None and host is self.hosts[ape_index]
             (self.register_through_ape if through_ape else self.register)(host, tickets=tickets, join=join)
 
-        _together(lambda host: do(host, join=False), self.hosts)
+        together(lambda host: do(host, join=False), self.hosts)
         self.stake(tickets)
-        _together(lambda host: do(host, join=True), self.hosts)
+        together(lambda host: do(host, join=True), self.hosts)
 
     def take_roster(self) -> Roster:
         """Take a roster of the shard."""
@@ -296,7 +296,7 @@ class Network:
         self.folder.mkdir(parents=True)
 
 
-def _together(do: Callable[[Any], None], items: Sequence[Any]) -> None:
+def together(do: Callable[[Any], None], items: Sequence[Any]) -> None:
     """Do something for all items at once, and raise the first error."""
     with ThreadPoolExecutor(max_workers=max(1, min(8, len(items)))) as pool:
         for result in [pool.submit(do, item) for item in items]:
