@@ -178,15 +178,26 @@ class Devnet:
         self._plan.write_text(json.dumps({"ports": [host.port for host in network.hosts]}))
 
     def _resume(self, operators: int) -> None:
-        network = self.network
+        from qanat.chain.artifacts import load_artifacts
+        from qanat.chain.deploy import check_deployment
+        from qanat.chain.parameters import load_parameters
+
+        network, anew = self.network, f"Remove {self.folder} to begin anew."
         network.use(_load(self._deployment))
         try:
             network.chain.check_deployed()
         except NotDeployed as error:
-            raise NotDeployed(
-                f"The state of the chain of last time is lost: {error.message}",
-                hint=f"Remove {self.folder} to begin anew.",
-            ) from error
+            raise NotDeployed(f"The chain of last time is lost: {error.message}", hint=anew) from error
+        try:
+            notes = check_deployment(
+                network.chain, network.chain.deployment, load_parameters("local"), load_artifacts()
+            )
+        except ChainError as error:
+            notes = [error.message]
+        for note in notes:
+            # a pull may have brought other contracts: commands made for those can meet odd refusals
+            said = f"The contracts of last time are not those of now: {note}. {anew}"
+            self.console.print(said, style="yellow", markup=False, soft_wrap=True)
         ports = _ports(self._plan)
         if len(ports) != operators:
             kept = f"It keeps its {len(ports)} operators; remove {self.folder} for another network."
