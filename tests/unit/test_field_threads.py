@@ -1,10 +1,11 @@
-"""How many threads heavy work takes."""
+"""How many threads heavy work takes, and which kernels."""
 
 from __future__ import annotations
 
 import pytest
 
 from qanat.errors import BadParameters
+from qanat.field.path import kernel_path
 from qanat.field.threads import MOST, processors
 
 
@@ -19,3 +20,14 @@ def test_the_number_of_threads_can_be_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("QANAT_THREADS", bad)
         with pytest.raises(BadParameters):
             processors()
+
+
+def test_kernels_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one path, by itself and by name; another is refused before anything is compiled for it."""
+    for named in ("", "portable"):
+        monkeypatch.setenv("QANAT_KERNELS", named)
+        assert kernel_path() == "portable"
+    for bad in ("ifma", "Portable", " "):
+        monkeypatch.setenv("QANAT_KERNELS", bad)
+        with pytest.raises(BadParameters):
+            kernel_path()

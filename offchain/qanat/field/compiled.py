@@ -16,6 +16,11 @@ from pathlib import Path
 from numba import njit
 from numba.core.caching import FunctionCache
 
+from qanat.field.path import kernel_path
+
+PATH = kernel_path()
+"""Decided before any loop is compiled."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = (
     "field/compiled.py",
