@@ -7,7 +7,7 @@ import os
 from qanat.errors import BadParameters
 
 PATHS = ("portable",)
-"""``portable``: products of 64-bit words, for every processor. Vectors of 52-bit products (``ifma``) would be another."""
+"""``portable``: products of 64-bit words, on any processor. Vectors of 52-bit products (``ifma``) would be another."""
 
 
 def kernel_path() -> str:
