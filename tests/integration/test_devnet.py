@@ -119,7 +119,7 @@ def status():
 
 
 def test_people_s_commands_then_a_stop_then_the_next_start(devnet, tmp_path, monkeypatch):
-    """Restaker, owner, licensee and auditor type what is printed; after a restart the licensee can fetch again."""
+    """Owner, licensee and auditor type what is printed; after a restart the licensee can fetch again."""
     devnet.start()
     printed = devnet.printed()
     for assignment in shlex.split(printed["first"][0])[1:]:
@@ -130,7 +130,7 @@ def test_people_s_commands_then_a_stop_then_the_next_start(devnet, tmp_path, mon
     shutil.copy(ROOT / "README.md", tmp_path)
     text = (tmp_path / "README.md").read_bytes()
 
-    for person in ("anyone", "restaker", "data owner", "licensee"):
+    for person in ("anyone", "data owner", "licensee"):
         for line in printed[person]:
             run(line)
     assert (tmp_path / "build" / "licensed.md").read_bytes() == text
