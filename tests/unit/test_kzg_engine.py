@@ -359,7 +359,28 @@ def test_a_damaged_table_is_never_used(tmp_path: Path, monkeypatch: pytest.Monke
     path.mkdir()
     assert table.load_table(path) is None
     table.save_table(path, good)  # nothing can be written there, which costs only time
-    assert {file.suffix for file in path.parent.iterdir()} == {".table", ".lock"}  # nothing partial is left
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_where_nothing_can_be_locked_work_goes_on(tmp_path: Path) -> None:
+    """A lock file is made with its folder, held by one, and done without where it can't be made."""
+    path = tmp_path / "new" / "kzg.lock"
+    order: list[str] = []
+
+    def second() -> None:
+        with table.one_process(path):
+            order.append("second")
+
+    with table.one_process(path):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    with table.one_process(path / "below a file" / "kzg.lock"):
+        order.append("unlocked")
+    assert order[-1] == "unlocked"
 
 
 def test_a_set_up_that_is_not_ethereums_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

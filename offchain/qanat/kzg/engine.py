@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 import numpy as np
@@ -10,24 +11,45 @@ from qanat.errors import NonCanonicalElement
 from qanat.field import ELEMENT_BYTES, MODULUS, inverse, root_of_unity
 from qanat.field.fast import Limbs, bit_reversal, factors, pack
 from qanat.kzg import msm, openings
-from qanat.kzg.basis import Workspace
-from qanat.kzg.setup import BLOB_ELEMENTS
-from qanat.kzg.table import setup_basis
+from qanat.kzg.basis import FixedBasis, Workspace
+from qanat.kzg.setup import BLOB_BYTES, BLOB_ELEMENTS
+from qanat.kzg.table import cache_folder, one_process, setup_basis
+
+_lock = threading.Lock()
 
 
 def commit(blob: bytes) -> bytes:
     """Return the commitment of up to 4,096 elements, the rest being zero; one not below r raises."""
-    basis = setup_basis()
+    basis = ready_basis()
     with basis.workspace() as space:
         return basis.combine(_read(blob, space), space)
 
 
 def open_at(blob: bytes, z: bytes) -> tuple[bytes, bytes]:
     """Return (proof, y) of a whole blob at z; an element not below r raises ``NonCanonicalElement``."""
-    basis = setup_basis()
+    basis = ready_basis()
     with basis.workspace() as space:
         y, quotient = divide(_read(blob, space), int.from_bytes(z, "big"))
         return basis.combine(quotient, space), y.to_bytes(ELEMENT_BYTES, "big")
+
+
+def ready_basis() -> FixedBasis:
+    """Return the set-up's points, with all loops compiled.
+
+    One process at a time computes and compiles what none has yet; the others wait, and find it done.
+    """
+    with _lock:
+        return _ready_basis()
+
+
+@cache
+def _ready_basis() -> FixedBasis:
+    with one_process(cache_folder() / "kzg.lock"):
+        basis = setup_basis()
+        with basis.workspace() as space:
+            _, quotient = divide(_read(bytes(31) + b"\1" + bytes(BLOB_BYTES - 32), space), 2)
+            basis.combine(quotient, space)
+    return basis
 
 
 def divide(elements: Limbs, z: int) -> tuple[int, Limbs]:

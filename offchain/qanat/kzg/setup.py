@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from qanat.errors import FileUnreadable
@@ -27,7 +27,9 @@ class TrustedSetup:
 
 def trusted_setup_path() -> Path:
     """Return the set-up's text file: two counts, then G1 Lagrange, G2 monomial, G1 monomial points in hex."""
-    path = Path(str(files("eth_account"))) / "typed_transactions" / "blob_transactions" / "kzg_trusted_setup.txt"
+    package = find_spec("eth_account")  # found without importing it, which takes longer than a hundred openings' checks
+    folder = Path(package.origin).parent if package and package.origin else Path("eth_account")
+    path = folder / "typed_transactions" / "blob_transactions" / "kzg_trusted_setup.txt"
     if not path.is_file():
         raise FileUnreadable(f"The KZG set-up is missing: {path}.", hint="Reinstall eth-account.", path=str(path))
     return path

@@ -47,21 +47,16 @@ def setup_basis() -> FixedBasis:
 @cache
 def _setup_basis() -> FixedBasis:
     path = cache_folder() / TABLE_NAME
-    with _one_process(path.with_suffix(".lock")):
-        table = load_table(path)
-        if table is None:
-            table = build_table()
-            save_table(path, table)
-        basis = FixedBasis(table, BLOB_ELEMENTS)
-        with basis.workspace() as space:  # compiles what no process has compiled yet
-            space.elements[:1] = 1
-            basis.combine(space.elements[:1], space)
-    return basis
+    table = load_table(path)
+    if table is None:
+        table = build_table()
+        save_table(path, table)
+    return FixedBasis(table, BLOB_ELEMENTS)
 
 
 @contextmanager
-def _one_process(path: Path) -> Iterator[None]:
-    """Let one process at a time compute and compile, where files can be locked: the others find it done."""
+def one_process(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that one process at a time computes and compiles; do without where none can be had."""
     try:
         import fcntl
 
