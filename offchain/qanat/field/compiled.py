@@ -30,6 +30,7 @@ _SOURCES = (
     "field/limbs.py",
     "kzg/msm.py",
     "kzg/openings.py",
+    "kzg/ladders.py",
 )
 
 

@@ -15,8 +15,11 @@ from qanat.errors import BadParameters, FormatError, SliceMismatch
 from qanat.field import ELEMENT_BYTES, MODULUS, kernel, root_of_unity
 from qanat.kzg.blobs import commit
 from qanat.kzg.kernels import commitment_kernel
-from qanat.kzg.points import COMPRESSED_IDENTITY
+from qanat.kzg.points import COMPRESSED_IDENTITY, compress_raw
 from qanat.kzg.setup import BLOB_ELEMENTS
+
+COMPILED_FROM = 64
+"""K from which loops over many points at once are faster: with few points, inversions are most of their work."""
 
 _BATCH_DOMAIN = b"QANAT_SLICE_BATCH_V1"
 
@@ -133,7 +136,8 @@ def parity_commitments(data_commitments: Sequence[bytes], k: int, n: int, kernel
 
     :param data_commitments: k compressed points; a bad one raises ``InvalidPoint``.
 
-    Two transforms over the group, O(K log K) scalar products per coset.
+    Two transforms over the group, O(K log K) scalar products per coset; from K = 64 on in compiled loops, all of a
+    layer's in step.
     """
     layout = code_points(k, n)
     if len(data_commitments) != k:
@@ -144,6 +148,11 @@ def parity_commitments(data_commitments: Sequence[bytes], k: int, n: int, kernel
         return [COMPRESSED_IDENTITY] * (n - k)
     group = commitment_kernel(kernel_name)
     size = layout.size
+    if kernel_name == "fast" and size >= COMPILED_FROM:
+        from qanat.kzg.points_in_words import extend
+
+        raw = [group.to_raw(group.decompress(commitment)) for commitment in data_commitments]
+        return [compress_raw(point) for point in extend(raw, k, n)]
     values = [group.decompress(commitment) for commitment in data_commitments]
     values += [group.identity()] * (size - k)
     omega = root_of_unity(size)

@@ -1,0 +1,110 @@
+"""Points as arrays of words, and the row code over them: transforms whose butterflies are additions of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.coding.points import points as code_points
+from qanat.field import MODULUS, base, root_of_unity
+from qanat.field.emit import words_of
+from qanat.field.fast import bit_reversal
+from qanat.kzg import ladders, msm
+from qanat.kzg.basis import Words, batch_workspace
+from qanat.kzg.points import NUMBER_BYTES, RAW_BYTES
+
+PARAMETER = 0xD201000000010000
+"""|X|, the curve's parameter: r = X^4 - X^2 + 1."""
+
+BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFFFFFFEFFFE
+"""The cube root of one for which (BETA*x, y) is -X^2 times (x, y)."""
+
+_BETA = np.array([words_of(BETA * base.MONTGOMERY % base.MODULUS, base.WORDS)], dtype=np.uint64)
+
+
+def to_words(raw: Sequence[bytes]) -> Words:
+    """Return raw points (96 bytes each) in Montgomery form, shape (count, 12)."""
+    numbers = np.frombuffer(b"".join(raw), dtype=">u8").reshape(2 * len(raw), NUMBER_BYTES // 8)[:, ::-1]
+    out = np.empty((2 * len(raw), base.WORDS), dtype=np.uint64)
+    msm.scale(np.ascontiguousarray(numbers.astype(np.uint64)), _number(base.SQUARE), out)
+    return out.reshape(len(raw), 12)
+
+
+def to_raw(points: Words) -> list[bytes]:
+    """Return the raw bytes of points in Montgomery form."""
+    out = np.empty((2 * len(points), base.WORDS), dtype=np.uint64)
+    msm.scale(points.reshape(-1, base.WORDS), _number(1), out)
+    joined = out[:, ::-1].astype(">u8").tobytes()
+    return [joined[at : at + RAW_BYTES] for at in range(0, len(joined), RAW_BYTES)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _digits(scalar: int) -> bytes:
+    """Return the signed digits of both halves of a scalar, lowest first, each in (-8, 8] as a byte."""
+    line = bytearray()
+    for part in reversed(divmod(scalar, PARAMETER**2)):
+        half, carry = part, 0
+        for _ in range(ladders.DIGITS):
+            digit = (half & 15) + carry
+            carry = int(digit > ladders.ENTRIES)
+            line.append((digit - 16 * carry) & 255)
+            half >>= ladders.DIGIT_BITS
+    return bytes(line)
+
+
+def multiply(points: Words, scalars: Sequence[int]) -> Words:
+    """Return each point times its scalar in [0, r); points of the r-order subgroup, shape (count, 12)."""
+    digits = np.frombuffer(b"".join(_digits(scalar) for scalar in scalars), dtype=np.int8)
+    lines = digits.reshape(len(points), 2, ladders.DIGITS)
+    pairs, work, kept = batch_workspace()
+    tables = np.empty((ladders.ENTRIES, msm.BATCH, 12), dtype=np.uint64)
+    out = points.copy()
+    for start in range(0, len(out), msm.BATCH):
+        part = slice(start, start + msm.BATCH)
+        ladders.multiply_all(out[part], lines[part], _BETA.ctypes.data, tables, pairs, work)
+    del kept
+    return out
+
+
+def transform(points: Words, root: int) -> Words:
+    """Return sum over j of root^(i*j) * points[j] for every i, column by column; shape (size, columns, 12)."""
+    size, columns, _ = points.shape
+    values = points[bit_reversal(size)]
+    pairs, work, kept = batch_workspace()
+    half = 1
+    while half < size:
+        layer = values.reshape(size // (2 * half), 2, half, columns, 12)
+        top, bottom = (np.ascontiguousarray(layer[:, side]) for side in range(2))
+        if half > 1:
+            powers = [pow(root, j * (size // (2 * half)), MODULUS) for j in range(1, half)]
+            factors = [power for _ in range(len(layer)) for power in powers for _ in range(columns)]
+            turned = multiply(np.ascontiguousarray(bottom[:, 1:]).reshape(-1, 12), factors)
+            bottom[:, 1:] = turned.reshape(bottom[:, 1:].shape)
+        ladders.sums_and_differences(top.reshape(-1, 12), bottom.reshape(-1, 12), pairs, work)
+        layer[:, 0], layer[:, 1] = top, bottom
+        half *= 2
+    del kept
+    return values
+
+
+def extend(raw: Sequence[bytes], k: int, n: int) -> list[bytes]:
+    """Return the raw parity points of k raw data points: the row code of :mod:`qanat.coding` over points."""
+    layout = code_points(k, n)
+    size, cosets = layout.size, -(-(n - k) // layout.size)
+    omega = root_of_unity(size)
+    data = np.zeros((size, 1, 12), dtype=np.uint64)
+    data[:k, 0] = to_words(raw)
+    coefficients = transform(data, pow(omega, -1, MODULUS))
+    share = pow(size, -1, MODULUS)
+    shifts = [layout.at((1 + coset) * i) * share % MODULUS for i in range(size) for coset in range(cosets)]
+    spread: NDArray[np.uint64] = np.repeat(coefficients, cosets, axis=1)
+    shifted = multiply(spread.reshape(-1, 12), shifts).reshape(size, cosets, 12)
+    rows = transform(shifted, omega)
+    return to_raw(np.ascontiguousarray(rows.transpose(1, 0, 2)).reshape(-1, 12)[: n - k])
+
+
+def _number(value: int) -> Words:
+    return np.array(words_of(value, base.WORDS), dtype=np.uint64)

@@ -1,0 +1,93 @@
+"""Many points at once: scalar products in step, transforms over points; arkworks and the group's own code judge."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+import pytest
+
+from qanat import kzg
+from qanat.coding.dual import dual_check
+from qanat.errors import InvalidPoint
+from qanat.field import MODULUS, base, root_of_unity
+from qanat.kzg import commitment_kernel, folding, msm, points_in_words
+from qanat.kzg.points import COMPRESSED_IDENTITY, RAW_IDENTITY
+
+GENERATOR = bytes.fromhex(
+    "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
+)
+SQUARE = points_in_words.PARAMETER**2
+
+
+@cache
+def some_points(count: int) -> list[Any]:
+    """Return arkworks points of nothing in particular, the identity second."""
+    group = commitment_kernel()
+    draw = random.Random(count)
+    made = [group.multiply(group.decompress(GENERATOR), draw.randrange(MODULUS)) for _ in range(count)]
+    return [*made[:1], group.identity(), *made[2:]][:count]
+
+
+def test_the_endomorphism_is_the_multiplication_that_it_stands_for() -> None:
+    """(beta*x, y) is -X^2 times (x, y), and r is what makes the halves of a scalar short."""
+    group = commitment_kernel()
+    raw = group.to_raw(group.decompress(GENERATOR))
+    x = int.from_bytes(raw[:48], "big") * points_in_words.BETA % base.MODULUS
+    turned = group.multiply(group.decompress(GENERATOR), -SQUARE % MODULUS)
+    assert group.to_raw(turned) == x.to_bytes(48, "big") + raw[48:]
+    assert MODULUS == SQUARE**2 - SQUARE + 1
+    assert (MODULUS - 1) // SQUARE < 1 << 128
+    assert SQUARE < 1 << 128
+
+
+def test_points_are_multiplied_each_by_its_scalar() -> None:
+    """Scalars at every border: of digits, of halves, of the field; also of the identity, and more than one batch."""
+    group = commitment_kernel()
+    draw = random.Random(2)
+    edges = [0, 1, 2, 8, 9, 15, 16, 17, 24, MODULUS - 1, MODULUS - 8, SQUARE, SQUARE - 1, SQUARE + 1, 8 * SQUARE]
+    edges += [(1 << 128) - 1, 9 * SQUARE + 9, SQUARE * (SQUARE - 1), int("8" * 31, 16), int("9" * 31, 16)]
+    scalars = [edge % MODULUS for edge in edges] + [draw.randrange(MODULUS) for _ in range(30)]
+    points = some_points(len(scalars) + 1)
+    made = points_in_words.multiply(points_in_words.to_words([group.to_raw(point) for point in points[1:]]), scalars)
+    expected = [group.to_raw(group.multiply(point, s)) for point, s in zip(points[1:], scalars, strict=True)]
+    assert points_in_words.to_raw(made) == expected
+    one = points_in_words.to_words([group.to_raw(points[0])])
+    many = points_in_words.multiply(one.repeat(msm.BATCH + 2, axis=0), [7] * (msm.BATCH + 1) + [5])
+    assert set(points_in_words.to_raw(many[:-1])) == {group.to_raw(group.multiply(points[0], 7))}
+    assert points_in_words.to_raw(many[-1:]) == [group.to_raw(group.multiply(points[0], 5))]
+
+
+def test_a_transform_of_points_is_that_of_their_logarithms() -> None:
+    """Known multiples of the generator, equal and opposite ones too, against the transform of the numbers."""
+    group = commitment_kernel()
+    generator = group.decompress(GENERATOR)
+    numbers = [3, 3, MODULUS - 3, 0, 5, 1, 1, 1]
+    root = root_of_unity(8)
+    raw = [group.to_raw(group.multiply(generator, value)) for value in numbers]
+    out = points_in_words.transform(points_in_words.to_words(raw).reshape(8, 1, 12), root)
+    expected = [sum(value * pow(root, i * j, MODULUS) for j, value in enumerate(numbers)) % MODULUS for i in range(8)]
+    assert points_in_words.to_raw(out.reshape(8, 12)) == [
+        group.to_raw(group.multiply(generator, value)) for value in expected
+    ]
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 3), (2, 3), (3, 9), (5, 11), (7, 9), (16, 48)])
+def test_both_ways_to_parity_commitments_agree(monkeypatch: pytest.MonkeyPatch, k: int, n: int) -> None:
+    """Compiled loops and the group's own additions give the same bytes, the identity among the data."""
+    group = commitment_kernel()
+    data = [group.compress(point) for point in some_points(k)]
+    one_by_one = kzg.parity_commitments(data, k, n)
+    monkeypatch.setattr(folding, "COMPILED_FROM", 1)
+    assert kzg.parity_commitments(data, k, n) == one_by_one
+    with pytest.raises(InvalidPoint):
+        kzg.parity_commitments([*data[:-1], b"\x80" + bytes(47)], k, n)
+
+
+def test_parity_commitments_of_a_large_matrix_are_an_encoding() -> None:
+    """As many rows as take the compiled way by themselves, few of them not zero."""
+    data = [COMPRESSED_IDENTITY] * 70
+    data[3], data[69] = GENERATOR, GENERATOR
+    assert kzg.commitment_kernel().to_raw(kzg.commitment_kernel().identity()) == RAW_IDENTITY
+    dual_check(data + kzg.parity_commitments(data, 70, 150), 70, 150)
