@@ -347,8 +347,8 @@ class TestOperators:
         """A port in use, a wrong passphrase, a missing file: each with its exit code, from a process of its own."""
         config = world.folder / "node0" / "node.json"
 
-        def node(path, **environment):
-            command = [Path(sys.executable).with_name("qanat"), "node", "--config", path, "--json"]
+        def node(path, *words, **environment):
+            command = [Path(sys.executable).with_name("qanat"), "node", "--config", path, "--json", *words]
             done = subprocess.run(
                 command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
             )
@@ -356,6 +356,8 @@ class TestOperators:
 
         assert node(world.folder / "none.json") == 11
         assert node(config, QANAT_PASSPHRASE="other") == 63
+        assert node(config, "--account", world.address(OPERATORS[1])) == 14
+        assert node(config, "--network", "sepolia", SEPOLIA_RPC_URL="") == 14
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", 7201))

@@ -153,7 +153,7 @@ class TestCommands:
         own = {text for item in load(name).for_click().params for text in item.opts}
         of_qanat_alone = {"--network", "--rpc", "--timeout", "--keyfile", "--passphrase-file", "--test-account"}
         assert own - of_qanat_alone <= {text for item in module.cli.params for text in item.opts}
-        assert ("--network" in done.output) == load(name).chain
+        assert "--network" in done.output
 
     def test_scripts_do_not_load_what_is_heavy(self):
         """Ape imports every script for every run: they may load no web3, numba or crypto beyond what Ape itself has."""

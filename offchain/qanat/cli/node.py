@@ -12,11 +12,21 @@ from qanat.cli.session import Outcome, Session
 __all__ = ["COMMAND", "node"]
 
 
-def node(_session: Session, *, config: Path) -> Outcome:
+def node(
+    _session: Session,
+    *,
+    config: Path,
+    network_name: str | None = None,
+    endpoint: str | None = None,
+    operator: str | None = None,
+) -> Outcome:
     """Run the node until it is stopped (SIGTERM or Ctrl-C)."""
+    from qanat.cli.command import endpoint_of
     from qanat.node.daemon import run
 
-    run(config)
+    if endpoint is None and network_name is not None:
+        endpoint = endpoint_of(network_name)
+    run(config, rpc=endpoint, operator=operator)
     return Outcome({"config": str(config), "stopped": True}, ["The node has stopped."])
 
 
@@ -38,5 +48,12 @@ COMMAND = Command(
             show_default=True,
             help="The node's settings, as `qanat register` wrote them.",
         ),
+        click.option(
+            "--network",
+            "network_name",
+            help="Network whose endpoint (NETWORK_RPC_URL) to use.  [default: the settings' endpoint]",
+        ),
+        click.option("--rpc", "endpoint", help="Endpoint to use instead of the settings'."),
+        click.option("--account", "operator", help="Address that the settings' operator must have."),
     ),
 )

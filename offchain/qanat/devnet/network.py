@@ -105,6 +105,8 @@ class Network:
     clock: Clock | None = None
     chain: Chain = field(init=False)
     hosts: list[OperatorHost] = field(default_factory=list)
+    #: Number of the data owner's account, where it is not the usual one.
+    owner: int | None = None
     _people: dict[tuple[str, int], Actor] = field(default_factory=dict)
 
     # ---- people
@@ -118,7 +120,8 @@ class Network:
         """Return a person by role; restakers and operators are numbered."""
         key = (role, index)
         if key not in self._people:
-            self._people[key] = Actor(role, account_number(role, index), self.chain)
+            number = self.owner if role == "owner" and self.owner is not None else account_number(role, index)
+            self._people[key] = Actor(role, number, self.chain)
         return self._people[key]
 
     @property

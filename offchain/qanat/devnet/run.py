@@ -41,11 +41,14 @@ DEVNET_TICKETS = 2
 _NOT_DUE = frozenset({"SnapshotTooEarly", "WeightUnchanged"})
 
 
-def run_demo(root: Path, console: Console, *, file: Path | None, operators: int) -> dict[str, Any]:
+def run_demo(
+    root: Path, console: Console, *, file: Path | None, operators: int, owner: int | None = None
+) -> dict[str, Any]:
     """Run the demo in a checkout and write ``build/demo.json``.
 
     :param file: what is stored; by default a data set that set-up brought.
     :param operators: how many, 4 to 32.
+    :param owner: number of the data owner's test account, by default one that no other role has.
 
     Raises what went wrong; no process is left behind either way.
     """
@@ -54,6 +57,7 @@ def run_demo(root: Path, console: Console, *, file: Path | None, operators: int)
     from qanat.devnet.network import Network
 
     _check_operators(operators)
+    _check_owner(owner, operators)
     chosen = default_file(root) if file is None else file
     size = _readable(chosen)
     report = root / "build" / "demo.json"
@@ -66,7 +70,7 @@ def run_demo(root: Path, console: Console, *, file: Path | None, operators: int)
     named = f"{DEFAULT.title}; {DEFAULT.license}" if file is None else str(chosen)
     console.print(f"A file's whole life on a local chain: {size:,} bytes ({named})", highlight=False)
     with Supervisor(root / "build" / "demo" / "logs") as supervisor:
-        network = Network(root, root / "build" / "demo", supervisor, "")
+        network = Network(root, root / "build" / "demo", supervisor, "", owner=owner)
         network.clear()
         tell("Anvil starts, all contracts are deployed")
         _, network.url = start_anvil(supervisor, root, assign_ports(1)[0])
@@ -344,6 +348,19 @@ def _deployment_file(root: Path) -> Path:
     except ChainUnreachable:
         return root / "deployments" / "local.json"
     return root / "build" / "demo" / "local.json"
+
+
+def _check_owner(owner: int | None, operators: int) -> None:
+    from qanat.devnet.actors import account_number
+    from qanat.devnet.anvil import ACCOUNTS
+
+    usual = account_number("owner")
+    taken = range(account_number("operator") + operators)
+    if owner is not None and owner != usual and (owner in taken or not 0 <= owner < ACCOUNTS):
+        raise BadParameters(
+            f"The owner can't be test account {owner}.",
+            hint=f"Take {usual}, or one from {len(taken)} to {ACCOUNTS - 1}: the others are other people's.",
+        )
 
 
 def _check_operators(operators: int) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -53,13 +54,23 @@ _GRACE_SECONDS = 8
 log = structlog.get_logger("qanat.node")
 
 
-def run(config_path: str | Path) -> None:
+def run(config_path: str | Path, *, rpc: str | None = None, operator: str | None = None) -> None:
     """Run a node until SIGTERM or SIGINT.
+
+    ``rpc``: endpoint to use instead of the settings'. ``operator``: whose node this must be.
 
     Raises :class:`PortInUse`, :class:`WrongKeyFile`, :class:`BadParameters`, :class:`ChainUnreachable`,
     :class:`StoreError` before it serves anything.
     """
     config = load_config(config_path)
+    if operator is not None and operator.lower() != config.operator.lower():
+        raise BadParameters(
+            f"{config_path} is the node of {config.operator}, not of {operator}.",
+            hint="Name the operator's own node.json with --config.",
+            operator=config.operator,
+        )
+    if rpc is not None:
+        config = replace(config, rpc=rpc)
     _log_to_stderr(config.log_level)
     with Node(config) as node:
         node.serve()
