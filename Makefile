@@ -90,7 +90,7 @@ properties: compile ## state machines against a ghost model, on Anvil
 	@$(PYTEST) $(PARALLEL) -q tests/properties $(ARGS)
 integration: compile ## people's journeys with real processes, with faults
 	@$(call need,tests/integration/test_*.py)
-	@$(PYTEST) -q tests/integration $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -q tests/integration $(ARGS)
 
 .PHONY: bench gas fuzz mutants chaos
 bench: setup ## speed against other implementations, into build/bench.json
