@@ -223,6 +223,7 @@ def verify_intake() -> list[Row]:
 def manifests() -> list[Row]:
     """Parity commitments of 256 rows, and the check of a manifest of 3,072 commitments, subgroup checks included."""
     data = [kzg.commit(b"".join(data_rows(1, 64))) for _ in range(256)]
+    kzg.parity_commitments(data, 256, 768)
     times = [cost(lambda: kzg.parity_commitments(data, 256, 768)) for _ in range(3)]
     data = (data * 4)[:1024]
     wide = data + kzg.parity_commitments(data, 1024, 3072)

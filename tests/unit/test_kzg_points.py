@@ -14,6 +14,7 @@ from qanat.errors import InvalidPoint
 from qanat.field import MODULUS, base, root_of_unity
 from qanat.kzg import commitment_kernel, folding, msm, points_in_words
 from qanat.kzg.points import COMPRESSED_IDENTITY, RAW_IDENTITY
+from qanat.kzg.reference import unchecked_point
 
 GENERATOR = bytes.fromhex(
     "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
@@ -57,6 +58,62 @@ def test_points_are_multiplied_each_by_its_scalar() -> None:
     many = points_in_words.multiply(one.repeat(msm.BATCH + 2, axis=0), [7] * (msm.BATCH + 1) + [5])
     assert set(points_in_words.to_raw(many[:-1])) == {group.to_raw(group.multiply(points[0], 7))}
     assert points_in_words.to_raw(many[-1:]) == [group.to_raw(group.multiply(points[0], 5))]
+
+
+def curve_point(x: int) -> bytes:
+    """Return a compressed point of the curve, with the first x from this one on that has one."""
+    while True:
+        y = pow(x**3 + 4, (base.MODULUS + 1) // 4, base.MODULUS)
+        if (y * y - x**3 - 4) % base.MODULUS == 0:
+            return bytes([(x >> 376) | 0x80]) + x.to_bytes(48, "big")[1:]
+        x += 1
+
+
+def test_many_points_are_read_as_one_by_one() -> None:
+    """Both signs of y, the identity, more than a batch; the bad one is named wherever it stands."""
+    group = commitment_kernel()
+    points = [*some_points(40), *(group.negate(point) for point in some_points(40))] * 14
+    data = [group.compress(point) for point in points]
+    assert len(data) > msm.BATCH
+    assert points_in_words.decompress(data) == [group.to_raw(point) for point in points]
+    assert [group.compress(point) for point in group.decompress_all(data)] == data
+    assert points_in_words.decompress([]) == []
+    assert points_in_words.decompress([COMPRESSED_IDENTITY] * 2) == [RAW_IDENTITY] * 2
+    off_the_curve = b"\x80" + bytes(46) + b"\x01"
+    for bad in (curve_point(7), curve_point(1 << 370), off_the_curve, b"\x80" + bytes(47), GENERATOR[:-1]):
+        with pytest.raises(InvalidPoint):
+            group.decompress(bad)
+        for position in (0, 2, len(data) - 1):
+            with pytest.raises(InvalidPoint) as caught:
+                group.decompress_all([*data[:position], bad, *data[position + 1 :]])
+            assert len(bad) < 48 or caught.value.data["point"] == bad
+
+
+@pytest.mark.parametrize("order", [3, 11, 10177, 859267, 52437899])
+def test_points_of_small_order_are_outside_the_subgroup(order: int) -> None:
+    """Every prime of the cofactor: alone, and added to a point of the subgroup."""
+    from py_ecc.optimized_bls12_381 import add, is_inf, multiply
+
+    reference: Any = commitment_kernel("reference")
+    exponent = (
+        3 * 11 * 10177 * 859267 * 52437899 * MODULUS
+    )  # of the curve's group: each but 3 and r divides its order twice
+    x = 5
+    for _ in range(8):  # a random point lacks the part of this order with probability below 1/3
+        data = curve_point(x)
+        x = int.from_bytes(data, "big") & ((1 << 381) - 1)
+        y = pow(x**3 + 4, (base.MODULUS + 1) // 4, base.MODULUS)
+        raw = x.to_bytes(48, "big") + y.to_bytes(48, "big")
+        small = multiply(unchecked_point(raw), exponent // order)
+        if not is_inf(small):
+            break
+        x += 1
+    assert not is_inf(small)
+    assert is_inf(multiply(small, order))
+    mixed = add(small, reference.decompress(GENERATOR))
+    for point in (small, mixed):
+        with pytest.raises(InvalidPoint):
+            points_in_words.decompress([GENERATOR, reference.compress(point)])
 
 
 def test_a_transform_of_points_is_that_of_their_logarithms() -> None:

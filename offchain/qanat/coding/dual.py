@@ -82,7 +82,7 @@ def dual_check(
     if rest or not matrices:
         raise BadParameters(f"{len(commitments)} commitments are no multiple of n={n}.")
     group = commitment_kernel(kernel_name)
-    decoded = [group.decompress(commitment) for commitment in commitments]
+    decoded = group.decompress_all(commitments)
     dual_check_points(decoded, k, n, rng, kernel_name=kernel_name)
 
 

@@ -367,6 +367,23 @@ def all_equal(typingctx, addresses, count):
 
 
 @intrinsic
+def greater(typingctx, addresses, count):
+    """Say whether the number of a constant number of words at the first address is greater than at the second."""
+
+    def emit(context, builder, signature, arguments):
+        whole = ir.IntType(WORD * count.literal_value)
+        numbers = [
+            builder.load(builder.inttoptr(value, whole.as_pointer()), align=8)
+            for value in cgutils.unpack_tuple(builder, arguments[0])
+        ]
+        return builder.icmp_unsigned(">", *numbers)
+
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    return types.boolean(addresses, count), emit
+
+
+@intrinsic
 def prefetch(typingctx, address):
     """Ask for the cache line of an address."""
 

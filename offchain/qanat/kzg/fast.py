@@ -12,6 +12,9 @@ from qanat.kzg.points import check_compressed, check_raw
 from qanat.kzg.polynomials import Polynomials
 from qanat.kzg.setup import trusted_setup
 
+COMPILED_FROM = 64
+"""Points from which compiled loops are faster: with few, inversions are most of their work."""
+
 
 class FastCommitments(Polynomials):
     """Commitments as Ethereum's clients make and check them."""
@@ -31,6 +34,14 @@ class FastCommitments(Polynomials):
             raise InvalidPoint(
                 "A compressed G1 point is not on the curve or not in the subgroup.", point=data
             ) from error
+
+    def decompress_all(self, data: Sequence[bytes]) -> list[G1Point]:
+        """Read many: from so many on in compiled loops, all subgroup checks in step."""
+        if len(data) < COMPILED_FROM:
+            return [self.decompress(point) for point in data]
+        from qanat.kzg.points_in_words import decompress
+
+        return [G1Point.from_xy_bytes_unchecked_be(raw) for raw in decompress(data)]
 
     def compress(self, point: G1Point) -> bytes:
         """Write 48 bytes."""

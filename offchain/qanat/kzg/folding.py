@@ -49,7 +49,7 @@ def fold_commitments(commitments: Sequence[bytes], gammas: Sequence[int], kernel
     group = commitment_kernel(kernel_name)
     if len(commitments) != len(gammas):
         raise BadParameters(f"{len(commitments)} commitments and {len(gammas)} weights.")
-    points = [group.decompress(commitment) for commitment in commitments]
+    points = group.decompress_all(commitments)
     return group.compress(group.combine(points, [gamma % MODULUS for gamma in gammas]))
 
 
@@ -108,7 +108,7 @@ def bad_slices(slices: Sequence[bytes | memoryview], commitments: Sequence[bytes
             good.append(position)
         except FormatError:  # another length than the rest, or an element that is not canonical
             bad.append(position)
-    points = [commitment_kernel().decompress(commitment) for commitment in commitments]
+    points = commitment_kernel().decompress_all(commitments)
 
     def search(positions: list[int]) -> list[int]:
         if not positions or _batch_holds(
@@ -149,11 +149,10 @@ def parity_commitments(data_commitments: Sequence[bytes], k: int, n: int, kernel
     group = commitment_kernel(kernel_name)
     size = layout.size
     if kernel_name == "fast" and size >= COMPILED_FROM:
-        from qanat.kzg.points_in_words import extend
+        from qanat.kzg.points_in_words import decompress, extend
 
-        raw = [group.to_raw(group.decompress(commitment)) for commitment in data_commitments]
-        return [compress_raw(point) for point in extend(raw, k, n)]
-    values = [group.decompress(commitment) for commitment in data_commitments]
+        return [compress_raw(point) for point in extend(decompress(data_commitments), k, n)]
+    values = group.decompress_all(data_commitments)
     values += [group.identity()] * (size - k)
     omega = root_of_unity(size)
     coefficients = _group_transform(group, values, pow(omega, -1, MODULUS))

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanat.field.base import opposite, product
+from qanat.field.base import opposite, product, square_root, total
 from qanat.field.compiled import compiled
-from qanat.field.emit import copy_words
-from qanat.kzg.msm import BATCH, NUMBER, POINT, add_pairs
+from qanat.field.emit import all_equal, copy_words, greater
+from qanat.kzg.msm import BATCH, NUMBER, PLAIN_ONE, POINT, add_pairs
 
 DIGIT_BITS = 4
 DIGITS = 33
@@ -90,3 +90,59 @@ def sums_and_differences(top, bottom, pairs, work):
             opposite((to + POINT + NUMBER, right + NUMBER, np.int64(i & 1)))
             sources[i], targets[i] = to, right if i & 1 else left
         add_pairs(2 * count, sources, targets, slopes, prefixes, kinds, constants, scratch)
+
+
+@compiled
+def find_points(abscissas, larger, square, four, points, good, work):
+    """Write the point with each x (count, 6), out of Montgomery form, and the larger y or the smaller one.
+
+    square is R^2, four 4R, both addresses. good (count) becomes 0 where no point of the curve has that x.
+    """
+    constants, scratch = work[5], work[6]
+    plain = constants + NUMBER * PLAIN_ONE
+    t, one_way, other_way, room = scratch, scratch + NUMBER, scratch + 2 * NUMBER, scratch + 3 * NUMBER
+    for i in range(points.shape[0]):
+        x = points.ctypes.data + POINT * i
+        y = x + NUMBER
+        product((x, abscissas.ctypes.data + NUMBER * i, square))
+        product((t, x, x))
+        product((t, t, x))
+        total((t, t, four))
+        square_root(y, t, constants, room)
+        product((room, y, y))
+        good[i] = all_equal((room, t), 6)
+        product((one_way, y, plain))
+        opposite((other_way, one_way, 1))
+        opposite((y, y, np.int64(greater((one_way, other_way), 6) != (larger[i] != 0))))
+
+
+@compiled
+def check_subgroup(points, bits, beta, room, good, pairs, work):
+    """Clear good (count) where a point (count <= BATCH, 12) of the curve is not of order r: phi(P) is not -X^2 P.
+
+    That is Scott's test (2021/1130). bits are those of |X|, highest first; room (2*BATCH, 12) is overwritten.
+    """
+    sources, targets, slopes, prefixes, kinds, constants, scratch = work
+    count = points.shape[0]
+    gathered, base = pairs.ctypes.data, np.int64(room.ctypes.data)
+    running = base + POINT * BATCH
+    for i in range(count):
+        copy_words((running + POINT * i, points.ctypes.data + POINT * i), 12)
+    for _ in range(2):
+        for i in range(count):
+            copy_words((base + POINT * i, running + POINT * i), 12)
+        for position in range(1, bits.shape[0]):
+            for adding in range(1 + bits[position]):
+                other = base if adding else running
+                for i in range(count):
+                    to = gathered + 2 * POINT * i
+                    copy_words((to, running + POINT * i), 12)
+                    copy_words((to + POINT, other + POINT * i), 12)
+                    sources[i], targets[i] = to, running + POINT * i
+                add_pairs(count, sources, targets, slopes, prefixes, kinds, constants, scratch)
+    for i in range(count):
+        point, multiple = points.ctypes.data + POINT * i, running + POINT * i
+        product((scratch, point, beta))
+        opposite((scratch + NUMBER, point + NUMBER, 1))
+        if not all_equal((scratch, multiple), 12):
+            good[i] = 0

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.coding.points import points as code_points
+from qanat.errors import InvalidPoint
 from qanat.field import MODULUS, base, root_of_unity
 from qanat.field.emit import words_of
 from qanat.field.fast import bit_reversal
 from qanat.kzg import ladders, msm
 from qanat.kzg.basis import Words, batch_workspace
-from qanat.kzg.points import NUMBER_BYTES, RAW_BYTES
+from qanat.kzg.points import COMPRESSED_IDENTITY, NUMBER_BYTES, RAW_BYTES, RAW_IDENTITY, check_compressed
 
 PARAMETER = 0xD201000000010000
 """|X|, the curve's parameter: r = X^4 - X^2 + 1."""
@@ -23,6 +24,7 @@ BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFF
 """The cube root of one for which (BETA*x, y) is -X^2 times (x, y)."""
 
 _BETA = np.array([words_of(BETA * base.MONTGOMERY % base.MODULUS, base.WORDS)], dtype=np.uint64)
+_PARAMETER_BITS = np.array([int(bit) for bit in f"{PARAMETER:b}"], dtype=np.int64)
 
 
 def to_words(raw: Sequence[bytes]) -> Words:
@@ -66,6 +68,37 @@ def multiply(points: Words, scalars: Sequence[int]) -> Words:
         part = slice(start, start + msm.BATCH)
         ladders.multiply_all(out[part], lines[part], _BETA.ctypes.data, tables, pairs, work)
     del kept
+    return out
+
+
+def decompress(data: Sequence[bytes]) -> list[bytes]:
+    """Return the raw forms of compressed points; one that is malformed or outside the subgroup raises ``InvalidPoint``.
+
+    One square root each, and the subgroup checks of up to 1,024 points in step.
+    """
+    for point in data:
+        check_compressed(point)
+    chosen = [i for i, point in enumerate(data) if point != COMPRESSED_IDENTITY]
+    joined = np.frombuffer(b"".join(data[i] for i in chosen), dtype=np.uint8).reshape(-1, NUMBER_BYTES).copy()
+    larger = joined[:, 0] >> 5 & 1
+    joined[:, 0] &= 31
+    abscissas = np.ascontiguousarray(joined.view(">u8")[:, ::-1].astype(np.uint64))
+    points = np.empty((len(chosen), 12), dtype=np.uint64)
+    good = np.empty(len(chosen), dtype=np.uint8)
+    pairs, work, kept = batch_workspace()
+    square, four = _number(base.SQUARE), _number(4 * base.MONTGOMERY % base.MODULUS)
+    ladders.find_points(abscissas, larger, square.ctypes.data, four.ctypes.data, points, good, work)
+    room = np.empty((2 * msm.BATCH, 12), dtype=np.uint64)
+    for start in range(0, len(chosen), msm.BATCH):
+        part = slice(start, start + msm.BATCH)
+        ladders.check_subgroup(points[part], _PARAMETER_BITS, _BETA.ctypes.data, room, good[part], pairs, work)
+    del kept
+    if not good.all():
+        bad = data[chosen[int(np.argmin(good))]]
+        raise InvalidPoint("A compressed G1 point is not on the curve or not in the subgroup.", point=bad)
+    out = [RAW_IDENTITY] * len(data)
+    for i, raw in zip(chosen, to_raw(points), strict=True):
+        out[i] = raw
     return out
 
 

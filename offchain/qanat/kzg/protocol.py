@@ -30,6 +30,10 @@ class CommitmentKernel(Protocol[Point]):
         """Read 48 bytes; anything but the one encoding of a subgroup point raises ``InvalidPoint``."""
         ...
 
+    def decompress_all(self, data: Sequence[bytes]) -> list[Point]:
+        """Read many points of 48 bytes, as :meth:`decompress` does; the first bad one raises ``InvalidPoint``."""
+        ...
+
     def compress(self, point: Point) -> bytes:
         """Write 48 bytes."""
         ...

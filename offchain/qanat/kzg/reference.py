@@ -52,6 +52,10 @@ class ReferenceCommitments:
             raise InvalidPoint("A compressed G1 point is not on the curve.", point=data) from error
         return _in_subgroup(point, data)
 
+    def decompress_all(self, data: Sequence[bytes]) -> list[ReferencePoint]:
+        """Read many, one by one."""
+        return [self.decompress(point) for point in data]
+
     def compress(self, point: ReferencePoint) -> bytes:
         """Write 48 bytes."""
         return int(compress_G1(point)).to_bytes(NUMBER_BYTES, "big")
@@ -59,10 +63,7 @@ class ReferenceCommitments:
     def from_raw(self, data: bytes) -> ReferencePoint:
         """Read 96 bytes, with curve and subgroup checks."""
         check_raw(data)
-        if data == RAW_IDENTITY:
-            return Z1
-        x, y = os2ip(data[:NUMBER_BYTES]), os2ip(data[NUMBER_BYTES:])
-        point = (Fp(x), Fp(y), Fp(1))
+        point = unchecked_point(data)
         if not is_on_curve(point, b):
             raise InvalidPoint("A raw G1 point is not on the curve.", point=data)
         return _in_subgroup(point, data)
@@ -143,6 +144,13 @@ class ReferenceCommitments:
     def _commit(self, values: Sequence[int]) -> ReferencePoint:
         used = [i for i, value in enumerate(values) if value]
         return self.combine([_lagrange(i) for i in used], [values[i] for i in used])
+
+
+def unchecked_point(raw: bytes) -> ReferencePoint:
+    """Return the point of 96 raw bytes, whatever they say."""
+    if raw == RAW_IDENTITY:
+        return Z1
+    return Fp(os2ip(raw[:NUMBER_BYTES])), Fp(os2ip(raw[NUMBER_BYTES:])), Fp(1)
 
 
 @cache

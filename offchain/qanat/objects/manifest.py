@@ -140,7 +140,7 @@ class Manifest:
     def decoded(self) -> tuple[Any, ...]:
         """The commitments as points of the fast kernel, each checked to be in the subgroup (else ``InvalidPoint``)."""
         group = commitment_kernel()
-        return tuple(group.decompress(commitment) for commitment in self.commitments)
+        return tuple(group.decompress_all(self.commitments))
 
     @cached_property
     def points(self) -> tuple[bytes, ...]:
