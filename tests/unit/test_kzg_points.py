@@ -6,13 +6,15 @@ import random
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qanat import kzg
 from qanat.coding.dual import dual_check
 from qanat.errors import InvalidPoint
-from qanat.field import MODULUS, base, root_of_unity
-from qanat.kzg import commitment_kernel, folding, msm, points_in_words
+from qanat.field import MODULUS, base, emit, root_of_unity
+from qanat.kzg import commitment_kernel, folding, ladders, msm, points_in_words
+from qanat.kzg.basis import batch_workspace
 from qanat.kzg.points import COMPRESSED_IDENTITY, RAW_IDENTITY
 from qanat.kzg.reference import unchecked_point
 
@@ -87,6 +89,21 @@ def test_many_points_are_read_as_one_by_one() -> None:
             with pytest.raises(InvalidPoint) as caught:
                 group.decompress_all([*data[:position], bad, *data[position + 1 :]])
             assert len(bad) < 48 or caught.value.data["point"] == bad
+
+
+def test_an_x_without_a_point_is_seen_before_any_other_check() -> None:
+    """x^3 + 4 is a square for x = 0 and 4, none for 1: the subgroup check, which would refuse it too, isn't asked."""
+    points, good = np.empty((3, 12), dtype=np.uint64), np.empty(3, dtype=np.uint8)
+    abscissas = np.array([emit.words_of(x, 6) for x in (0, 1, 4)], dtype=np.uint64)
+    square = np.array(emit.words_of(base.SQUARE, 6), dtype=np.uint64)
+    four = np.array(emit.words_of(4 * base.MONTGOMERY % base.MODULUS, 6), dtype=np.uint64)
+    _, work, kept = batch_workspace()
+    larger = np.array([1, 0, 0], dtype=np.uint8)
+    ladders.find_points(abscissas, larger, square.ctypes.data, four.ctypes.data, points, good, work)
+    assert kept
+    squares = [pow(x**3 + 4, (base.MODULUS - 1) // 2, base.MODULUS) == 1 for x in (0, 1, 4)]
+    assert good.tolist() == squares == [1, 0, 1]
+    assert points_in_words.to_raw(points)[0] == bytes(48) + (base.MODULUS - 2).to_bytes(48, "big")
 
 
 @pytest.mark.parametrize("order", [3, 11, 10177, 859267, 52437899])
