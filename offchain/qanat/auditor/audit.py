@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
 from qanat.auditor.checks import check_answer, check_certificate, check_roster, check_seed, check_slash
 from qanat.auditor.evidence import Evidence
@@ -13,7 +14,7 @@ from qanat.chain.sender import Sender
 from qanat.chain.views import Views
 from qanat.errors import AuditFailed, BadParameters, FormatError, TransactionReverted
 from qanat.index import Index
-from qanat.index.records import Miss, SealedEpoch, SlashRecord
+from qanat.index.records import Answer, Miss, SealedEpoch, SlashRecord
 
 __all__ = ["audit"]
 
@@ -85,11 +86,17 @@ class _Shard:
             self.report.seeds += self._holds("seed", f"{self.shard}/{epoch}", found)
         answers = self.index.answers(self.shard)
         for done, answer in enumerate(answers, 1):
-            found = check_answer(answer, sealed[answer.epoch], self.population, self.evidence)
+            found = self._answered(answer, sealed.get(answer.epoch))
             self.report.responses += self._holds("response", _duty(answer.epoch, answer.operator), found)
             self.progress("responses", done, len(answers))
         self._misses(sealed, until)
         self._settlements()
+
+    def _answered(self, answer: Answer, seal: SealedEpoch | None) -> Iterator[str]:
+        if seal is None:
+            yield "answers an epoch that was never sealed"
+        else:
+            yield from check_answer(answer, seal, self.population, self.evidence)
 
     def _holds(self, kind: str, subject: str, found: Iterable[str]) -> bool:
         """Note what was found; tell whether nothing was."""
@@ -114,6 +121,12 @@ class _Shard:
                 self._missed(item, operator, reported.get((epoch, operator)), slashes.get((epoch, operator)), until)
         for (epoch, operator), miss in reported.items():
             self._justified(epoch, operator, miss, sealed.get(epoch), (epoch, operator) in answered)
+        queued = Counter((item.epoch, item.operator) for item in self.index.slashes() if item.shard == self.shard)
+        for duty, times in queued.items():
+            if duty not in reported:
+                self.report.add("slash", _duty(*duty), "slashed, but no miss was reported")
+            elif times > 1:
+                self.report.add("slash", _duty(*duty), f"slashed {times} times")
 
     def _missed(
         self, item: SealedEpoch, operator: str, miss: Miss | None, slash: SlashRecord | None, until: int
@@ -145,8 +158,12 @@ class _Shard:
 
     def _settlements(self) -> None:
         answered = {(item.epoch, item.operator) for item in self.index.answers(self.shard)}
+        paid: set[tuple[int, str]] = set()
         for item in self.index.settlements(self.shard):
             found = []
+            if (item.epoch, item.operator) in paid:
+                found.append("paid twice")
+            paid.add((item.epoch, item.operator))
             if (item.epoch, item.operator) not in answered:
                 found.append("paid for an epoch without an answer")
             due = self.population.earned(item.epoch, item.operator)

@@ -27,7 +27,9 @@ def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
     """Check ticket ranges, key hashes and the aggregate key. ``keys``: registered keys by their hash, from events."""
     first = 0
     for entry in roster.entries:
-        if entry.first_ticket != first or entry.tickets == 0:
+        if entry.tickets == 0:
+            yield f"{entry.operator} holds no tickets"
+        if entry.first_ticket != first:
             yield f"tickets of {entry.operator} begin at {entry.first_ticket}, not {first}"
         first = entry.first_ticket + entry.tickets
     if first != roster.tickets:
@@ -37,6 +39,10 @@ def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
         if capped and 3 * entry.tickets > roster.tickets:
             yield f"{entry.operator} holds more than a third of the tickets"
     missing = [entry.operator for entry in roster.entries if entry.key_hash not in keys]
+    registered = [entry for entry in roster.entries if entry.key_hash in keys]
+    others = [entry.operator for entry in registered if keccak(keys[entry.key_hash]) != entry.key_hash]
+    if others:
+        yield f"keys of {', '.join(others)} do not hash to their hashes"
     if missing:
         yield f"keys of {', '.join(missing)} were never registered"
     elif bls.aggregate_keys([keys[entry.key_hash] for entry in roster.entries]) != roster.aggregate_key:
@@ -84,7 +90,6 @@ def check_certificate(
     """Check one certificate: who signed, what, in time, enough; and that what was certified is an encoding."""
     opened, certificate = item.opened, item.certificate
     roster = population.rosters[opened.roster]
-    tickets = roster.tickets
     if manifest_root(item) != opened.manifest_root:
         yield "the manifest root is not that of the opening's parameters"
     if certificate.block > opened.block + population.parameters.epoch_length:
@@ -93,11 +98,11 @@ def check_certificate(
     if (certificate.first_epoch, certificate.end_epoch) != (first, first + opened.epochs):
         yield f"lives in epochs {certificate.first_epoch} to {certificate.end_epoch}, should begin with {first}"
 
-    absent = sum(roster.entries[index].tickets for index in certificate.non_signers)
-    signed, each = tickets - absent, opened.n // tickets
-    needed = max(-(-2 * tickets // 3), -(-(opened.k + tickets // 3 * each) // each))
-    if opened.n % tickets or signed < needed:
-        yield f"signed by {signed} of {tickets} tickets, needs {needed}"
+    strangers = [str(index) for index in certificate.non_signers if index >= len(roster.entries)]
+    if strangers:
+        yield f"leaves out place {', '.join(strangers)}, the roster has {len(roster.entries)}"
+        return
+    yield from _check_quorum(item, roster)
 
     call = evidence.call_of(certificate.transaction, "Objects", "certify")
     if tuple(call["nonSigners"]) != certificate.non_signers or call["objectId"] != opened.object_id:
@@ -108,17 +113,35 @@ def check_certificate(
         yield "the aggregate signature does not hold"
 
     signers = [entry.operator for number, entry in enumerate(roster.entries) if number not in certificate.non_signers]
-    for operator in signers:
-        # within one block the log says nothing of the order
-        if any(
-            roster.head.snapshot_block <= block < certificate.block for block in population.vacancies.get(operator, ())
-        ):
-            yield f"counts {operator} as a signer, whose place was vacant"
+    yield from _check_vacancies(signers, roster, certificate.block, population)
     manifest = evidence.manifest(opened.object_id, opened.manifest_root, signers)
     try:
         dual_check(manifest.commitments, opened.k, opened.n)
     except FormatError as error:
         yield f"the commitments are no encoding: {error}"
+
+
+def _check_quorum(item: CertifiedObject, roster: Roster) -> Iterator[str]:
+    opened, tickets = item.opened, roster.tickets
+    if not tickets or not opened.n or opened.n % tickets:
+        yield f"{opened.n} rows of a matrix cannot be dealt evenly to {tickets} tickets"
+        return
+    signed = tickets - sum(roster.entries[index].tickets for index in item.certificate.non_signers)
+    each = opened.n // tickets
+    needed = max(-(-2 * tickets // 3), -(-(opened.k + tickets // 3 * each) // each))
+    if signed < needed:
+        yield f"signed by {signed} of {tickets} tickets, needs {needed}"
+
+
+def _check_vacancies(
+    signers: Sequence[str], roster: Roster, certified_block: int, population: Population
+) -> Iterator[str]:
+    for operator in signers:
+        # within one block the log says nothing of the order
+        if any(
+            roster.head.snapshot_block <= block < certified_block for block in population.vacancies.get(operator, ())
+        ):
+            yield f"counts {operator} as a signer, whose place was vacant"
 
 
 def check_seed(sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
@@ -140,14 +163,18 @@ def draw_of(population: Population, evidence: Evidence, sealed: SealedEpoch, ope
 
 
 def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
-    """Check one response: in time, for the operator's own draw, every commitment the manifest's, the opening true."""
-    if not sealed.sealed_block < answer.block <= sealed.deadline:
-        yield f"answered in block {answer.block}, outside {sealed.sealed_block + 1} to {sealed.deadline}"
+    """Check one response: in time, for a duty and its own draw, every commitment the manifest's, the opening true."""
+    # the chain takes an answer that follows the sealing in the same block
+    if not sealed.sealed_block <= answer.block <= sealed.deadline:
+        yield f"answered in block {answer.block}, outside {sealed.sealed_block} to {sealed.deadline}"
     call = evidence.call_of(answer.transaction, "Audits", "respond")["response"]
     if (call["shard"], call["epoch"], call["operator"]) != (answer.shard, answer.epoch, answer.operator):
         yield "the transaction's data is for another duty"
         return
     draw = draw_of(population, evidence, sealed, answer.operator)
+    if draw.snapshot.held == 0:
+        yield "answered although it held nothing"
+        return
     absent = {item.opened.object_id: item.certificate.non_signers for item in population.objects}
     reads = follow(draw, answer.epoch, lambda listed: absent[listed.object_id])
     live = [read for read in reads if read.void is None]
@@ -190,7 +217,11 @@ def _manifest_of(read: Read, population: Population, evidence: Evidence) -> Mani
 
 
 def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) -> Iterator[str]:
-    """Check that a carried-out slash took no more than its roster fixed, and paid the reporter no more than its due."""
+    """Check that a carried-out slash was due, took no more than its roster fixed, and paid the reporter its part.
+
+    The roster is the one with most of the operator's tickets among those in which it held live rows, the lowest of
+    equals.
+    """
     bond, fee, stake = evidence.views.slash_terms(slash.shard, slash.roster, slash.operator)
     if slash.bond_taken > bond:
         yield f"took {slash.bond_taken} of the bond, the roster fixed {bond}"
@@ -199,5 +230,12 @@ def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) 
     for token, taken in slash.stake_taken.items():
         if taken > stake.get(token, 0):
             yield f"took {taken} of {token}, the roster fixed {stake.get(token, 0)}"
-    if population.snapshot(slash.epoch, slash.operator).held == 0:
+    if slash.executed_block is not None and slash.executed_block < slash.ready_block:
+        yield f"carried out in block {slash.executed_block}, before {slash.ready_block}"
+    held = [place for place in population.snapshot(slash.epoch, slash.operator).places if place.held]
+    if not held:
         yield "slashed although it held nothing"
+        return
+    roster = max(held, key=lambda place: place.tickets).roster
+    if slash.roster != roster:
+        yield f"slashed by roster {slash.roster}, its duty was in {roster}"
