@@ -533,6 +533,7 @@ class TestCertificate:
         ("absent", "k", "n", "found"),
         [
             ((0, 3), 2, 6, "signed by 3 of 6 tickets, needs 4"),
+            ((0, 3), 1, 6, "signed by 3 of 6 tickets, needs 4"),
             ((3,), 4, 6, "signed by 5 of 6 tickets, needs 6"),
             ((3,), 2, 7, "7 rows of a matrix cannot be dealt evenly to 6 tickets"),
             ((3,), 2, 5, "5 rows of a matrix cannot be dealt evenly to 6 tickets"),
