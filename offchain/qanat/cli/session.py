@@ -74,6 +74,8 @@ class Session:
         self.deployment = deployment
         self.as_json = as_json
         self.yes = yes
+        #: Shows progress bars for somebody who watches a command that prints JSON.
+        self.watcher: Console | None = None
 
     # ---- chain and account
 
@@ -187,10 +189,17 @@ class Session:
         if not click.confirm("Go on?", default=False, err=True):
             raise Refused("Nothing was sent: you declined.")
 
+    @property
+    def bars(self) -> Console | None:
+        """Where progress bars go; None where nobody would see them."""
+        console = self.watcher if self.as_json else self.screen
+        return console if console is not None and console.is_terminal else None
+
     @contextmanager
     def progress(self, description: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar while something runs; yields a function that takes (done, of)."""
-        if self.as_json or not self.screen.is_terminal:
+        console = self.bars
+        if console is None:
             yield lambda _done, _of: None
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -200,7 +209,7 @@ class Session:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=self.screen,
+            console=console,
             transient=True,
         ) as bar:
             task = bar.add_task(description, total=None)

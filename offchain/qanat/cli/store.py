@@ -115,13 +115,14 @@ def _check_term(session: Session, shard: int, epochs: int) -> None:
 @contextmanager
 def stages(session: Session) -> Iterator[Callable[[str, int, int], None]]:
     """Show one bar for each stage that the client tells of; yields a function that takes (stage, done, of)."""
-    if session.as_json or not session.screen.is_terminal:
+    console = session.bars
+    if console is None:
         yield lambda _stage, _done, _of: None
         return
     from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=session.screen, transient=True) as shown:
+    with Progress(*columns, console=console, transient=True) as shown:
         tasks: dict[str, TaskID] = {}
 
         def update(stage: str, done: int, of: int) -> None:

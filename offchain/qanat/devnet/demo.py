@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qanat.chain.draws import follow
 from qanat.chain.snapshots import SnapshotReader
@@ -26,6 +26,9 @@ from qanat.devnet.network import Network, OperatorHost, together, wait_until
 from qanat.errors import KeyUnavailable, LicenseError, NodeRefused, NodeUnreachable, NotLicensed, ScenarioFailed
 from qanat.index import Index
 from qanat.node.duty import non_signers_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["HONEST_EPOCHS", "Demo"]
 
@@ -49,6 +52,8 @@ class Demo:
     file: Path
     operators: int
     tell: Tell
+    #: Where bars show how far storing and fetching are.
+    watcher: Console | None = None
     result: dict[str, Any] = field(default_factory=dict)
     #: (who, what) for the table at the end.
     story: list[tuple[str, str]] = field(default_factory=list)
@@ -94,6 +99,16 @@ class Demo:
         return self.result
 
     @contextmanager
+    def _watched(self, role: str) -> Iterator[Actor]:
+        """Show how far a person's command is."""
+        actor = self.network.actor(role)
+        actor.session.watcher = self.watcher
+        try:
+            yield actor
+        finally:
+            actor.session.watcher = None
+
+    @contextmanager
     def _step(self, what: str) -> Iterator[None]:
         self.tell(what)
         yield
@@ -133,8 +148,8 @@ class Demo:
         self._wait_for_room()
         folder = self.network.folder / "owner"
         folder.mkdir(parents=True, exist_ok=True)
-        with self.clock.settling():
-            stored = self.network.actor("owner").run(
+        with self.clock.settling(), self._watched("owner") as owner:
+            stored = owner.run(
                 "store", file=self.file, epochs=HONEST_EPOCHS + 1, out_dir=folder, tolerate_down=DOWN, name="file"
             )
         self._object_id = bytes.fromhex(stored["objectId"][2:])
@@ -188,7 +203,8 @@ class Demo:
             host.process.kill()
         gone = [host.address for host in down if not host.is_healthy()]
         restored = self.network.folder / "licensee.restored"
-        done = self.network.actor("licensee").run("fetch", asset=self._asset, out=restored, force=True)
+        with self._watched("licensee") as licensee:
+            done = licensee.run("fetch", asset=self._asset, out=restored, force=True)
         sha256 = hashlib.sha256(restored.read_bytes()).hexdigest()
         if sha256 != self.result["file"]["sha256"] or done["sha256"].removeprefix("0x") != sha256:
             raise ScenarioFailed(f"The restored file has SHA-256 {sha256}.")

@@ -233,15 +233,15 @@ class Network:
         together(invest, self.restakers)
 
     def enroll(self, tickets: int, *, ape_index: int | None = None) -> None:
-        """Register all operators, stake behind them, let them join; one of them by Ape's command line."""
+        """Register all operators, one of them by Ape's command line; stake behind them, let them join."""
 
-        def do(host: OperatorHost, *, join: bool) -> None:
+        def begin(host: OperatorHost) -> None:
             through_ape = ape_index is not None and host is self.hosts[ape_index]
-            (self.register_through_ape if through_ape else self.register)(host, tickets=tickets, join=join)
+            (self.register_through_ape if through_ape else self.register)(host, tickets=tickets, join=False)
 
-        together(lambda host: do(host, join=False), self.hosts)
+        together(begin, self.hosts)
         self.stake(tickets)
-        together(lambda host: do(host, join=True), self.hosts)
+        together(lambda host: self.register(host, tickets=tickets, join=True), self.hosts)
 
     def take_roster(self) -> Roster:
         """Take a roster of the shard."""

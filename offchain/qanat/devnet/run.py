@@ -78,7 +78,7 @@ def run_demo(
         try:
             with network.environment_set():
                 network.use(_deploy(network.url, _deployment_file(root)))
-                demo = Demo(network, clock, chosen, operators, tell)
+                demo = Demo(network, clock, chosen, operators, tell, console)
                 result = demo.run()
         except BaseException:
             console.print(f"Logs of all processes: {supervisor.folder}", markup=False)
