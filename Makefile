@@ -77,9 +77,8 @@ test: ## everything that must pass
 	@$(MAKE) compile
 	@$(BIN)/python toolchain/export_abi.py --check
 	@$(MAKE) unit
-	@$(MAKE) contracts
-	@if compgen -G 'tests/properties/test_*.py' >/dev/null; then $(MAKE) properties; else echo "tests/properties: none yet"; fi
-	@if compgen -G 'tests/integration/test_*.py' >/dev/null; then $(MAKE) integration; else echo "tests/integration: none yet"; fi
+	@$(PYTEST) $(PARALLEL) -q tests/properties tests/contracts # together, the long ones first
+	@$(MAKE) integration
 unit: setup ## pure Python, no Ape plugin, in seconds
 	@$(PYTEST) $(PARALLEL) -q -p no:ape_test tests/unit $(ARGS)
 contracts: compile ## one module per contract, on Anvil
@@ -90,7 +89,7 @@ properties: compile ## state machines against a ghost model, on Anvil
 	@$(PYTEST) $(PARALLEL) -q tests/properties $(ARGS)
 integration: compile ## people's journeys with real processes, with faults
 	@$(call need,tests/integration/test_*.py)
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -q tests/integration $(ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadscope -q tests/integration $(ARGS)
 
 .PHONY: bench gas fuzz mutants chaos
 bench: setup ## speed against other implementations, into build/bench.json
