@@ -64,7 +64,7 @@ def _quicken_ape() -> None:
 def own_chain(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let what a test and its fixtures do to the chain end with it.
 
-    What fixtures of a module or a class deployed stays, and nothing ever lands at an address that was in use before.
+    What fixtures of a module or a class deployed stays to the end of the run.
     """
     if not request.config.pluginmanager.hasplugin("ape_test"):
         yield
@@ -80,9 +80,3 @@ def own_chain(request: pytest.FixtureRequest) -> Iterator[None]:
 def checkout() -> Path:
     """Return the checkout's root folder."""
     return Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="session")
-def vectors(checkout: Path) -> Path:
-    """Return the folder of committed test vectors."""
-    return checkout / "tests" / "vectors"
