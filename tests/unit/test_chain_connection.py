@@ -274,11 +274,20 @@ class TestFollowModules:
     def test_blocks_without_a_swap_cost_no_question(self, post):
         chain, swap = post
         block = swap("0x" + "22" * 20)
-        chain.follow_modules(block)
+        chain.web3.provider.make_request("anvil_mine", ["0x43"])
+        chain.follow_modules(block + 64)
         known = chain.contract("Objects")
-        chain.web3.provider.make_request("anvil_mine", ["0x3"])
-        chain.follow_modules(block + 3)
+        chain.follow_modules(block + 67)
         assert chain.contract("Objects") is known
+
+    def test_a_swap_that_a_reorg_brings_into_a_block_seen_before_is_found(self, post):
+        chain, swap = post
+        chain.follow_modules(swap("0x" + "22" * 20) + 2)  # looked two blocks further, on another branch
+        assert chain.contract("Objects").address == "0x" + "22" * 20
+        block = swap("0x" + "33" * 20)
+        chain.web3.provider.make_request("anvil_mine", ["0x2"])
+        chain.follow_modules(block + 2)
+        assert chain.contract("Objects").address == "0x" + "33" * 20
 
     def test_a_reorg_asks_anew(self, post):
         chain, swap = post

@@ -29,6 +29,8 @@ from qanat.errors import BadParameters, ChainError, ChainUnreachable, NotDeploye
 
 __all__ = ["MODULES", "Chain", "call_name", "events_in", "raise_reverted"]
 
+#: Reorgs deeper than two epochs of Ethereum's slots are not followed without a restart.
+_REORG_BLOCKS = 64
 #: Contract → name under which the Directory keeps the one in force.
 MODULES = {
     "Restaking": "restaking",
@@ -223,7 +225,7 @@ class Chain:
             self._contracts.clear()
 
     def follow_modules(self, latest: int) -> None:
-        """Forget the modules if the Directory changed since the last call: for processes that run for long.
+        """Forget the modules if the Directory changed since the last call or shortly before: for what runs for long.
 
         Args:
             latest: number of the newest block that is known; a lower one than before tells of a reorg.
@@ -234,13 +236,12 @@ class Chain:
         if self._deployment is None or "Directory" not in self._deployment.contracts:
             return
         since, self._modules_as_of = self._modules_as_of, latest
-        if latest == since:
-            return
         changed = since == 0 or latest < since
         if not changed:
             wanted = {
                 "address": self._deployment.address("Directory"),
-                "fromBlock": hex(since + 1),
+                # a reorg may have brought a change into blocks that were looked at before
+                "fromBlock": hex(max(0, since + 1 - _REORG_BLOCKS)),
                 "toBlock": hex(latest),
             }
             try:
