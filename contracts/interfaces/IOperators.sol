@@ -41,6 +41,8 @@ interface IOperators {
 
     function isRegistered(address operator) external view returns (bool);
     function keyOf(address operator) external view returns (bytes memory);
+    /// @notice Account whose code holds the key, behind a STOP.
+    function keyAccountOf(address operator) external view returns (address);
     function keyHashOf(address operator) external view returns (bytes32);
     function operatorOfKey(bytes32 keyHash) external view returns (address);
     function sealingKeyOf(address operator) external view returns (bytes32);

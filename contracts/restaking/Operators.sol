@@ -116,6 +116,10 @@ contract Operators is IOperators {
         return CodeBlob.read(_registered(operator).key, 0, KEY_BYTES);
     }
 
+    function keyAccountOf(address operator) external view returns (address) {
+        return _registered(operator).key;
+    }
+
     function keyHashOf(address operator) external view returns (bytes32) {
         return _registered(operator).keyHash;
     }

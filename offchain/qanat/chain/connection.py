@@ -47,6 +47,8 @@ MODULES = {
     "Rewards": "rewards",
     "Payments": "payments",
 }
+#: Contract → (the one that made it, the view that names it).
+MADE_BY = {"Members": ("Shards", "members")}
 
 
 class _Provider(HTTPProvider):
@@ -201,6 +203,12 @@ class Chain:
             cached = self._contracts.get(name)
         if cached is not None:
             return cached
+        if name in MADE_BY:
+            maker, view = MADE_BY[name]
+            made = self.contract_at(name, str(self.contract(maker).functions[view]().call()))
+            with self._lock:
+                self._contracts[name] = made
+            return made
         recorded = self.deployment.contract(name)
         address = recorded.address
         module = MODULES.get(name)

@@ -35,7 +35,7 @@ def leave(session: Session, *, shard: str | None) -> Outcome:
     )
     restaking = chain.contract("Restaking")
     if member:
-        session.sender.send(chain.contract("Shards").functions.leave(number))
+        session.sender.send(chain.contract("Members").functions.exit(number))
     for token, magnitude in removable.items():
         session.sender.send(restaking.functions.deallocate(number, token, magnitude))
     if bond:
