@@ -149,6 +149,7 @@ class Staking:
             account,
             sender=account,
         )
+        self.operators.publishKey(key, sender=account)
 
     def possession(self, account: Any, named: Any = None) -> bytes:
         """Return an operator's proof of possession, which names `named`, the operator itself if None."""

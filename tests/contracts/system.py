@@ -311,6 +311,7 @@ class System:
         self.operators.register(
             operator.key, possession, keccak(text=account.address), endpoint, commission_bps, account, sender=account
         )
+        self.operators.publishKey(operator.key, sender=account)
         return operator
 
     def take_roster(self) -> int:
