@@ -61,6 +61,7 @@ CONTRACTS = (
     "RandaoBeacon",
     "FlatPricing",
     "Payments",
+    "RestakerRewards",
     "Objects",
     "Audits",
     "Rewards",
@@ -329,6 +330,7 @@ class _Run:
             special: dict[str, tuple[Any, ...]] = {
                 "Directory": (self.deployer, self.parameters.guardian or self.deployer, delays.timelock),
                 "Restaking": (directory, delays.withdrawal, delays.resolution, delays.guardian),
+                "RestakerRewards": (directory, self._address("Restaking"), self._address("Payments")),
                 "Licenses": (directory, self._address("Assets"), self._address("Payments")),
                 "BlsCertificateVerifier": (),
                 "KzgOpeningVerifier": (),
