@@ -648,6 +648,8 @@ def _check_constants(view: _Reader, parameters: NetworkParameters) -> None:
         ("Restaking", "withdrawalDelay", delays.withdrawal),
         ("Restaking", "resolutionDelay", delays.resolution),
         ("Restaking", "guardianDelay", delays.guardian),
+        ("RestakerRewards", "restaking", deployment.address("Restaking")),
+        ("RestakerRewards", "payments", deployment.address("Payments")),
         ("Licenses", "ASSETS", deployment.address("Assets")),
         ("Licenses", "PAYMENTS", deployment.address("Payments")),
     ]
