@@ -240,6 +240,7 @@ class System:
         self.operators, self.shards = contracts["operators"], contracts["shards"]
         self.objects, self.audits = contracts["objects"], contracts["audits"]
         self.rewards, self.payments = contracts["rewards"], contracts["payments"]
+        self.restaker_rewards = contracts["restakerRewards"]
         self.assets, self.licenses = contracts["assets"], contracts["licenses"]
         self.beacon = contracts["randomness"]
         self.payment_token, self.bond_token = tokens["payment"], tokens["bond"]
@@ -582,6 +583,7 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
         contracts[name] = governor.deploy(getattr(project, kind), directory)
     for name, kind in STATELESS.items():
         contracts[name] = governor.deploy(getattr(project, kind))
+    contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     contracts["licenses"] = governor.deploy(project.Licenses, directory, contracts["assets"], contracts["payments"])
     for name, contract in contracts.items():
         if name != "directory":

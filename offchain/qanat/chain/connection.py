@@ -46,6 +46,7 @@ MODULES = {
     "Licenses": "licenses",
     "Rewards": "rewards",
     "Payments": "payments",
+    "RestakerRewards": "restakerRewards",
 }
 
 
