@@ -5,22 +5,24 @@ pragma solidity 0.8.37;
 /// @notice Registration is permissionless and costs nothing but gas; what counts is bond and stake (Restaking) and a place in a shard (Shards).
 /// The possession digest is keccak256(abi.encode(Tags.POSSESSION, chainid, this contract, operator, keccak256(key))), signed under the POP tag.
 interface IOperators {
-    event OperatorRegistered(
-        address indexed operator, bytes32 indexed keyHash, bytes key, bytes32 sealingKey, address responder
-    );
+    event OperatorRegistered(address indexed operator, bytes32 indexed keyHash, bytes32 sealingKey, address responder);
+    /// @notice The key lies in contract code, and is the operator's current one: its first, or one that replaces it.
+    event KeyPublished(address indexed operator, bytes32 indexed keyHash, bytes key);
     event EndpointChanged(address indexed operator, string endpoint);
     event ResponderChanged(address indexed operator, address responder);
     event CommissionChanged(address indexed operator, uint16 commissionBps, uint256 fromBlock);
 
     error AlreadyRegistered(address operator);
     error NotRegistered(address operator);
+    error KeyUnknown(bytes32 keyHash);
+    error KeyNotPublished(address operator);
+    error AlreadyPublished(address operator);
     error KeyTaken(bytes32 keyHash, address operator);
     error KeyLengthWrong(uint256 length, uint256 expected);
     error PossessionInvalid(address operator);
     error CommissionTooHigh(uint256 commissionBps, uint256 limit);
     error EndpointTooLong(uint256 length, uint256 limit);
     error ZeroResponder();
-    error IndexOutOfRange(uint256 index, uint256 count);
 
     /// @notice Registers the caller.
     /// @param key 256-byte EIP-2537 G2 point @param possession 128-byte EIP-2537 G1 signature of the possession digest
@@ -34,22 +36,30 @@ interface IOperators {
         uint16 commissionBps,
         address responder
     ) external;
+    /// @notice Writes an operator's first key into contract code, where shards read it. Anyone who has the key.
+    /// It is no part of `register`: it costs a third of that again, and only an operator that joins a shard needs it.
+    function publishKey(bytes calldata key) external;
+    /// @notice Replaces the caller's key. Rosters taken from now on count the new one; those that there are keep the old one, with which their
+    /// objects' certificates have to be signed. No key comes back: not the old one, nor another's.
+    function rotateKey(bytes calldata key, bytes calldata possession) external;
+    /// @notice Acts at once: an operator whose node has moved must be found.
     function setEndpoint(string calldata endpoint) external;
     function setResponder(address responder) external;
     /// @notice Takes effect after Restaking's withdrawal delay, so that restakers can leave before it does.
     function setCommission(uint16 commissionBps) external;
 
     function isRegistered(address operator) external view returns (bool);
+    /// @notice The current key. This and the next two: reverts as long as none was published.
     function keyOf(address operator) external view returns (bytes memory);
-    /// @notice Account whose code holds the key, behind a STOP.
-    function keyAccountOf(address operator) external view returns (address);
     function keyHashOf(address operator) external view returns (bytes32);
+    /// @notice Account whose code holds the current key, after a STOP. Once there is one, there always will be, and its code stays: who keeps it,
+    /// keeps the key. So `Members.join` calls it, and later calls can't fail.
+    function keyAccountOf(address operator) external view returns (address);
+    /// @notice Whose key it is or was: the zero address for nobody's.
     function operatorOfKey(bytes32 keyHash) external view returns (address);
     function sealingKeyOf(address operator) external view returns (bytes32);
     function endpointOf(address operator) external view returns (string memory);
     function responderOf(address operator) external view returns (address);
     function commissionOf(address operator) external view returns (uint16);
     function possessionDigest(address operator, bytes calldata key) external view returns (bytes32);
-    function count() external view returns (uint256);
-    function operatorAt(uint256 index) external view returns (address);
 }

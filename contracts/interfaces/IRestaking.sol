@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRestakerRewards} from "./IRestakerRewards.sol";
+import {IShards} from "./IShards.sol";
 import {IStakeSource} from "./IStakeSource.sol";
 
-/// @title Stake: deposits, delegation, allocation, own bonds, queued withdrawals, slashing, restakers' rewards
+/// @title Stake: deposits, delegation, allocation, own bonds, queued withdrawals, slashing
 /// @notice One of the two contracts that hold tokens. A pool is (operator, collateral): shares of `assets`; slashing lowers what a share is worth.
 ///
 /// Safety:
@@ -67,12 +69,10 @@ interface IRestaking is IStakeSource {
     event StakeSlashed(bytes32 indexed id, address indexed operator, address indexed collateral, uint256 amount);
     event SlasherAccepted(address indexed operator, address indexed slasher);
     event Burned(address indexed token, uint256 amount);
-    event RewardBooked(address indexed operator, uint32 indexed shard, address indexed token, uint256 amount);
     event GenerationEnded(address indexed operator, address indexed collateral, uint256 generation, uint256 assetsLeft);
     event ShardsPinned(address indexed shards);
-    event RewardClaimed(address indexed restaker, address indexed operator, address indexed token, uint256 amount);
+    event RestakerRewardsPinned(address indexed rewards);
 
-    error CallerNotModule(address caller, bytes32 expected);
     error NotGovernor(address caller);
     error NotGuardian(address caller);
     error CollateralUnknown(address token);
@@ -82,6 +82,8 @@ interface IRestaking is IStakeSource {
     error ShardUnknown(uint32 shard);
     error ZeroAmount();
     error AmountTooLarge(uint256 amount, uint256 limit);
+    /// @notice Less of a token is here than is owed: its balances shrink by themselves.
+    error BalanceShort(address token, uint256 held, uint256 owed);
     error FreeBalanceTooLow(address collateral, uint256 balance, uint256 asked);
     error SharesTooLow(uint256 shares, uint256 asked);
     error NothingToMature(address restaker, address operator, address collateral);
@@ -101,8 +103,6 @@ interface IRestaking is IStakeSource {
     error SlashAlreadyDelayed(bytes32 id);
     error SlashAlreadyExecuted(bytes32 id);
     error NothingToBurn(address token);
-    error RewardNotBacked(address token, uint256 held, uint256 owed);
-    error NothingToClaim(address restaker, address operator, address collateral, address token);
     error WithdrawalAlreadyCompleted(uint256 id);
 
     // ---- set-up
@@ -228,21 +228,18 @@ interface IRestaking is IStakeSource {
     function burn(address token) external returns (uint256 amount);
     function burnable(address token) external view returns (uint256);
 
-    // ---- rewards of restakers (the tokens stay in Payments)
+    // ---- what the books of restakers' rewards ask
 
-    /// @notice Shares `amount` among the matured, unqueued shares of the operator's pools, by the weight that each has behind the shard (allocated
-    /// magnitude queued for removal included: it still can be slashed). Only Rewards, which has already moved `amount` to this contract's account
-    /// `REWARDS_KEY` in Payments. Returns what could not be shared (nothing there, more than MAX_REWARD_TOKENS tokens, remainders), which this
-    /// contract moves on to the operator's own account.
-    function bookReward(address operator, uint32 shard, address token, uint256 amount)
-        external
-        returns (uint256 unshared);
-    /// @notice Moves the caller's rewards to its account in Payments, where it claims them.
-    function claimReward(address operator, address collateral, address token) external returns (uint256 amount);
-    function claimableReward(address restaker, address operator, address collateral, address token)
+    /// @notice What of a pool earns for a shard: units behind it (unqueued shares, allocated magnitude queued for removal included: it still can
+    /// be slashed), the pool's unqueued shares, and their generation.
+    function earningOf(address operator, uint32 shard, address collateral)
         external
         view
-        returns (uint256);
+        returns (uint256 units, uint256 shares, uint256 generation);
+    /// @notice Who keeps the books of what shares earn: once there is a share, the same for ever.
+    function restakerRewards() external view returns (IRestakerRewards);
+    /// @notice The Shards whose rosters bind the stake here: once there is something to bind, the same for ever.
+    function bindingShards() external view returns (IShards);
     /// @notice All that this contract owes in `token`: free balances, pools, pending delegations, bonds, burnable.
     function recorded(address token) external view returns (uint256);
 }

@@ -17,9 +17,10 @@ library ModuleNames {
     bytes32 internal constant LICENSES = "licenses";
     bytes32 internal constant REWARDS = "rewards";
     bytes32 internal constant PAYMENTS = "payments";
+    bytes32 internal constant RESTAKER_REWARDS = "restakerRewards";
 
     /// @notice Number of names; `at(i)` lists them (the Directory's seal checks that each is set).
-    uint256 internal constant COUNT = 14;
+    uint256 internal constant COUNT = 15;
 
     function at(uint256 index) internal pure returns (bytes32) {
         bytes32[COUNT] memory names = [
@@ -36,7 +37,8 @@ library ModuleNames {
             ASSETS,
             LICENSES,
             REWARDS,
-            PAYMENTS
+            PAYMENTS,
+            RESTAKER_REWARDS
         ];
         return names[index];
     }

@@ -37,7 +37,7 @@ library RewardBooks {
         return amount;
     }
 
-    /// @notice Brings a restaker up to date before its shares change. `next` is the generation that its shares will be of.
+    /// @notice Brings a restaker up to date in every token before its shares change. `next` is the generation that its shares will be of.
     function checkpoint(Book storage self, address restaker, uint256 shares, uint256 generation, uint256 next)
         internal
     {
@@ -46,16 +46,25 @@ library RewardBooks {
             address token = self.tokens[i];
             Account storage account = self.accounts[restaker][token];
             uint256 perShare = self.perShare[token][generation];
-            if (shares != 0) account.owed += shares * (perShare - account.paid);
+            if (shares != 0 && perShare != account.paid) account.owed += shares * (perShare - account.paid);
             account.paid = next == generation ? perShare : self.perShare[token][next];
         }
     }
 
-    /// @notice Takes the whole units that a restaker is owed.
-    function take(Book storage self, address restaker, address token) internal returns (uint256 amount) {
+    /// @notice Brings a restaker up to date in one token, and takes the whole units that it is owed.
+    function take(Book storage self, address restaker, address token, uint256 shares, uint256 generation)
+        internal
+        returns (uint256 amount)
+    {
         Account storage account = self.accounts[restaker][token];
-        amount = account.owed / SCALE;
-        account.owed %= SCALE;
+        uint256 owed = account.owed;
+        if (shares != 0) {
+            uint256 perShare = self.perShare[token][generation];
+            owed += shares * (perShare - account.paid);
+            account.paid = perShare;
+        }
+        amount = owed / SCALE;
+        account.owed = owed % SCALE;
     }
 
     function claimable(Book storage self, address restaker, address token, uint256 shares, uint256 generation)

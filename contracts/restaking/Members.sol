@@ -155,9 +155,10 @@ contract Members is IMembers {
 
     function join(uint32 shard) external {
         Shard storage s = _shard(shard);
-        if (!IOperators(directory.module(ModuleNames.OPERATORS)).isRegistered(msg.sender)) {
-            revert NotRegistered(msg.sender);
-        }
+        IOperators operators = IOperators(directory.module(ModuleNames.OPERATORS));
+        if (!operators.isRegistered(msg.sender)) revert NotRegistered(msg.sender);
+        // reverts for a key that isn't published, which no snapshot could count
+        operators.keyAccountOf(msg.sender);
         Member storage member = s.members[msg.sender];
         if (member.place != 0) revert AlreadyJoined(shard, msg.sender);
         if (_epoch(s) < member.jailedUntil) revert Jailed(shard, msg.sender, member.jailedUntil);

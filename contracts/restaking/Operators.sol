@@ -5,29 +5,31 @@ import {ICertificateVerifier} from "../interfaces/ICertificateVerifier.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
+import {IShards} from "../interfaces/IShards.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Tags} from "../libraries/Tags.sol";
 
 /// @title Operators
-/// @notice Holds: operator → BLS key (in contract code), sealing key, endpoint, responder, commission.
+/// @notice Holds: operator → BLS keys (the current one in contract code), sealing key, endpoint, responder, commission.
 ///
-/// Typical flow: 1 `register` with a proof of possession; 2 endpoint and responder may change at once; 3 a commission changes after
-/// Restaking's withdrawal delay.
+/// Typical flow: 1 `register` with a proof of possession; 2 `publishKey` writes the key into contract code, where shards read it; 3 endpoint and
+/// responder may change at once, a commission after Restaking's withdrawal delay; 4 `rotateKey`: the next rosters count the new key.
 ///
 /// Invariants:
-/// - I-N1  operatorOfKey(keyHashOf(o)) = o for every registered operator: a key belongs to one operator, for ever;
-/// - I-N2  every key stored passed a proof of possession that named its operator: it is in the subgroup and not the identity;
-/// - I-N3  commissionOf(o) ≤ MAX_COMMISSION_BPS, and it never rises sooner than one withdrawal delay after it was announced.
+/// - I-N1  operatorOfKey(h), once set, never changes, and operatorOfKey(keyHashOf(o)) = o: a key belongs to one operator, for ever, also after
+///         it was replaced;
+/// - I-N2  every key that belongs to an operator passed a proof of possession that named it: it is in the subgroup and not the identity;
+/// - I-N3  commissionOf(o) ≤ MAX_COMMISSION_BPS, and it never rises sooner than one withdrawal delay after it was announced;
+/// - I-N4  keyAccountOf(o), once there, is never gone; the code of an account that it ever was never changes: rosters keep pointing at it.
 contract Operators is IOperators {
     struct Operator {
-        // account whose code holds the key
-        address key;
+        address responder;
         uint16 commissionBps;
         uint16 nextCommissionBps;
         uint48 nextFromBlock;
-        address responder;
-        bytes32 keyHash;
+        // account whose code holds the current key; zero before the first was published
+        address keyAccount;
         bytes32 sealingKey;
         string endpoint;
     }
@@ -42,7 +44,6 @@ contract Operators is IOperators {
 
     mapping(address operator => Operator record) private _operators;
     mapping(bytes32 keyHash => address operator) private _operatorOfKey;
-    address[] private _all;
 
     constructor(IDirectory directory_) {
         directory = directory_;
@@ -57,28 +58,38 @@ contract Operators is IOperators {
         address responder
     ) external {
         Operator storage record = _operators[msg.sender];
-        if (record.key != address(0)) revert AlreadyRegistered(msg.sender);
-        if (key.length != KEY_BYTES) revert KeyLengthWrong(key.length, KEY_BYTES);
+        if (record.responder != address(0)) revert AlreadyRegistered(msg.sender);
         _checkCommission(commissionBps);
         _checkEndpoint(endpoint);
         if (responder == address(0)) revert ZeroResponder();
-        bytes32 keyHash = keccak256(key);
-        if (_operatorOfKey[keyHash] != address(0)) revert KeyTaken(keyHash, _operatorOfKey[keyHash]);
-        _checkPossession(key, possession);
+        bytes32 keyHash = _claim(key, possession);
 
-        record.key = CodeBlob.write(key);
+        record.responder = responder;
         record.commissionBps = commissionBps;
         record.nextCommissionBps = commissionBps;
-        record.responder = responder;
-        record.keyHash = keyHash;
         record.sealingKey = sealingKey;
         record.endpoint = endpoint;
-        _operatorOfKey[keyHash] = msg.sender;
-        _all.push(msg.sender);
-
-        emit OperatorRegistered(msg.sender, keyHash, key, sealingKey, responder);
+        emit OperatorRegistered(msg.sender, keyHash, sealingKey, responder);
         emit EndpointChanged(msg.sender, endpoint);
         emit CommissionChanged(msg.sender, commissionBps, block.number);
+    }
+
+    function publishKey(bytes calldata key) external {
+        bytes32 keyHash = keccak256(key);
+        address operator = _operatorOfKey[keyHash];
+        if (operator == address(0)) revert KeyUnknown(keyHash);
+        Operator storage record = _operators[operator];
+        if (record.keyAccount != address(0)) revert AlreadyPublished(operator);
+
+        _publish(record, operator, key, keyHash);
+    }
+
+    function rotateKey(bytes calldata key, bytes calldata possession) external {
+        Operator storage record = _registered(msg.sender);
+        bytes32 keyHash = _claim(key, possession);
+
+        _publish(record, msg.sender, key, keyHash);
+        IShards(directory.module(ModuleNames.SHARDS)).members().noteChange(msg.sender);
     }
 
     function setEndpoint(string calldata endpoint) external {
@@ -109,19 +120,19 @@ contract Operators is IOperators {
     }
 
     function isRegistered(address operator) external view returns (bool) {
-        return _operators[operator].key != address(0);
+        return _operators[operator].responder != address(0);
     }
 
     function keyOf(address operator) external view returns (bytes memory) {
-        return CodeBlob.read(_registered(operator).key, 0, KEY_BYTES);
-    }
-
-    function keyAccountOf(address operator) external view returns (address) {
-        return _registered(operator).key;
+        return _keyOf(operator);
     }
 
     function keyHashOf(address operator) external view returns (bytes32) {
-        return _registered(operator).keyHash;
+        return keccak256(_keyOf(operator));
+    }
+
+    function keyAccountOf(address operator) external view returns (address) {
+        return _keyAccountOf(operator);
     }
 
     function operatorOfKey(bytes32 keyHash) external view returns (address) {
@@ -145,21 +156,37 @@ contract Operators is IOperators {
     }
 
     function possessionDigest(address operator, bytes calldata key) external view returns (bytes32) {
-        return _possessionDigest(operator, key);
-    }
-
-    function count() external view returns (uint256) {
-        return _all.length;
-    }
-
-    function operatorAt(uint256 index) external view returns (address) {
-        if (index >= _all.length) revert IndexOutOfRange(index, _all.length);
-        return _all[index];
+        return _possessionDigest(operator, keccak256(key));
     }
 
     function _registered(address operator) internal view returns (Operator storage record) {
         record = _operators[operator];
-        if (record.key == address(0)) revert NotRegistered(operator);
+        if (record.responder == address(0)) revert NotRegistered(operator);
+    }
+
+    function _keyAccountOf(address operator) internal view returns (address keyAccount) {
+        keyAccount = _registered(operator).keyAccount;
+        if (keyAccount == address(0)) revert KeyNotPublished(operator);
+    }
+
+    function _keyOf(address operator) internal view returns (bytes memory) {
+        return CodeBlob.read(_keyAccountOf(operator), 0, KEY_BYTES);
+    }
+
+    /// Makes a key the caller's, once it is shown to be, and nobody's yet.
+    function _claim(bytes calldata key, bytes calldata possession) internal returns (bytes32 keyHash) {
+        if (key.length != KEY_BYTES) revert KeyLengthWrong(key.length, KEY_BYTES);
+        keyHash = keccak256(key);
+        address holder = _operatorOfKey[keyHash];
+        if (holder != address(0)) revert KeyTaken(keyHash, holder);
+        _checkPossession(key, keyHash, possession);
+
+        _operatorOfKey[keyHash] = msg.sender;
+    }
+
+    function _publish(Operator storage record, address operator, bytes calldata key, bytes32 keyHash) internal {
+        record.keyAccount = CodeBlob.write(key);
+        emit KeyPublished(operator, keyHash, key);
     }
 
     function _commissionOf(Operator storage record) internal view returns (uint16) {
@@ -175,14 +202,14 @@ contract Operators is IOperators {
         if (length > MAX_ENDPOINT_BYTES) revert EndpointTooLong(length, MAX_ENDPOINT_BYTES);
     }
 
-    function _checkPossession(bytes calldata key, bytes calldata possession) internal view {
+    function _checkPossession(bytes calldata key, bytes32 keyHash, bytes calldata possession) internal view {
         ICertificateVerifier verifier = ICertificateVerifier(directory.module(ModuleNames.CERTIFICATE_VERIFIER));
-        if (!verifier.verifyPossession(_possessionDigest(msg.sender, key), key, possession)) {
+        if (!verifier.verifyPossession(_possessionDigest(msg.sender, keyHash), key, possession)) {
             revert PossessionInvalid(msg.sender);
         }
     }
 
-    function _possessionDigest(address operator, bytes calldata key) internal view returns (bytes32) {
-        return keccak256(abi.encode(Tags.POSSESSION, block.chainid, address(this), operator, keccak256(key)));
+    function _possessionDigest(address operator, bytes32 keyHash) internal view returns (bytes32) {
+        return keccak256(abi.encode(Tags.POSSESSION, block.chainid, address(this), operator, keyHash));
     }
 }

@@ -8,22 +8,20 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
-import {IPayments} from "../interfaces/IPayments.sol";
+import {IRestakerRewards} from "../interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {IStakeSource} from "../interfaces/IStakeSource.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
-import {RewardBooks} from "../libraries/RewardBooks.sol";
 import {StakePools} from "../libraries/StakePools.sol";
 import {Tags} from "../libraries/Tags.sol";
-import {CollateralWeight, RosterHead} from "../types/Types.sol";
 
 /// @title Restaking
 /// @notice Holds: collateral and bond tokens; per token and person a free balance; per (operator, collateral) a pool; per (operator, shard) a bond;
-/// slashes; what restakers have earned (the tokens of that lie in Payments).
+/// slashes. What restakers earn stands in RestakerRewards, which is told of every change of shares.
 ///
-/// Typical flow: 1 deposit; 2 delegate; 3 the operator allocates to shards, posts a bond, joins; 4 a roster counts the stake; 5 rewards are booked
-/// and claimed, misses are queued and slashed; 6 undelegate; 7 once released, complete; 8 withdraw.
+/// Typical flow: 1 the operator allocates to shards, posts a bond; 2 restakers deposit and delegate; 3 the operator joins; 4 a roster counts the stake;
+/// 5 misses are queued and slashed; 6 undelegate; 7 once released, complete; 8 withdraw.
 ///
 /// Invariants:
 /// - I-R1  recorded(t) = Σ free balances + Σ pools' assets, ended generations' too + Σ pending delegations + Σ bonds + burnable, for every token t;
@@ -32,13 +30,26 @@ import {CollateralWeight, RosterHead} from "../types/Types.sol";
 /// - I-R4  a slash for shard s takes at most what stands behind s, and lowers what stands behind no other shard;
 /// - I-R5  Σ shares of positions and of uncompleted withdrawals = shares, of them Σ uncompleted withdrawals = queued, for each generation;
 /// - I-R6  a delegation made after an epoch's frozen block is worth as much after that epoch's slash as before;
-/// - I-R7  account REWARDS_KEY in Payments ≥ owed ≥ Σ claimable rewards, for every token, whatever Rewards says;
 /// - I-R8  of a bond's slash the reporter gets at most half; of delegated stake's, nobody gets anything.
 contract Restaking is IRestaking, ReentrancyGuardTransient {
     using Math for uint256;
-    using RewardBooks for RewardBooks.Book;
     using SafeERC20 for IERC20;
     using StakePools for StakePools.Pool;
+
+    struct Token {
+        bool isCollateral;
+        // of all that is held, what is owed to somebody or to be burned
+        uint120 recorded;
+        uint120 burnable;
+    }
+
+    struct OperatorState {
+        // was registered when somebody first put something behind it; registrations have no end
+        bool known;
+        uint32 pendingSlashes;
+        // until this block a roster bound it when that was last asked
+        uint48 boundUntil;
+    }
 
     struct Position {
         uint128 shares;
@@ -82,9 +93,6 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     }
 
     uint256 public constant MAX_COLLATERALS = 32;
-    uint256 public constant MAX_REWARD_TOKENS = RewardBooks.MAX_TOKENS;
-    /// Account in Payments that holds what restakers have earned.
-    bytes32 public constant REWARDS_KEY = "rewards";
     /// Nobody has its key; 0x…dEaD, where many tokens refuse address zero.
     address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
 
@@ -93,14 +101,14 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     uint256 public immutable resolutionDelay;
     uint256 public immutable guardianDelay;
 
-    mapping(address token => bool) public isCollateral;
     uint256 public collateralCount;
-    mapping(address token => uint256) public recorded;
-    mapping(address token => uint256) public burnable;
-    mapping(address operator => uint256) public pendingSlashes;
 
     /// Shards whose rosters bind the stake here; zero until there is something to bind.
     IShards private _pinnedShards;
+    /// Who keeps the books of what the shares here earn; zero until there is a share.
+    IRestakerRewards private _pinnedRewards;
+    mapping(address token => Token) private _tokens;
+    mapping(address operator => OperatorState) private _states;
     uint256 private _withdrawalCount;
     mapping(address person => mapping(address token => uint256)) private _free;
     mapping(address operator => mapping(address collateral => StakePools.Pool)) private _pools;
@@ -108,7 +116,6 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _ended;
     mapping(address operator => mapping(address collateral => mapping(uint32 shard => StakePools.Allocation))) private
         _allocations;
-    mapping(address operator => mapping(address collateral => RewardBooks.Book)) private _books;
     mapping(address restaker => mapping(address operator => mapping(address collateral => Position))) private
         _positions;
     mapping(address restaker => mapping(address operator => mapping(address collateral => Pending))) private _pending;
@@ -116,8 +123,6 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     mapping(address operator => mapping(uint32 shard => Bond)) private _bonds;
     mapping(bytes32 id => Slash) private _slashes;
     mapping(address operator => mapping(address slasher => bool)) public accepted;
-    /// Rewards booked and not claimed, what is lost to rounding included.
-    mapping(address token => uint256) private _owed;
 
     constructor(IDirectory directory_, uint256 withdrawalDelay_, uint256 resolutionDelay_, uint256 guardianDelay_) {
         directory = directory_;
@@ -131,18 +136,39 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     function listCollateral(address token) external {
         if (msg.sender != directory.governor()) revert NotGovernor(msg.sender);
         if (token.code.length == 0) revert CollateralUnknown(token);
-        if (isCollateral[token]) revert CollateralAlreadyListed(token);
+        if (_tokens[token].isCollateral) revert CollateralAlreadyListed(token);
         if (collateralCount == MAX_COLLATERALS) revert TooManyCollaterals(MAX_COLLATERALS);
 
         ++collateralCount;
-        isCollateral[token] = true;
+        _tokens[token].isCollateral = true;
         emit CollateralListed(token);
+    }
+
+    function isCollateral(address token) external view returns (bool) {
+        return _tokens[token].isCollateral;
+    }
+
+    function recorded(address token) external view returns (uint256) {
+        return _tokens[token].recorded;
+    }
+
+    function burnable(address token) external view returns (uint256) {
+        return _tokens[token].burnable;
+    }
+
+    function bindingShards() external view returns (IShards) {
+        return _shards();
+    }
+
+    function restakerRewards() external view returns (IRestakerRewards) {
+        IRestakerRewards pinned = _pinnedRewards;
+        return address(pinned) != address(0) ? pinned : _rewardsInForce();
     }
 
     // ---- restakers
 
     function deposit(address collateral, uint256 amount) external nonReentrant returns (uint256 received) {
-        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+        _checkCollateral(collateral);
 
         received = _receive(collateral, amount);
         _free[msg.sender][collateral] += received;
@@ -153,26 +179,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (amount == 0) revert ZeroAmount();
         _takeFree(collateral, amount);
 
-        recorded[collateral] -= amount;
+        _tokens[collateral].recorded -= uint120(amount);
         emit Withdrawn(msg.sender, collateral, amount);
 
         IERC20(collateral).safeTransfer(msg.sender, amount);
     }
 
     function delegate(address operator, address collateral, uint256 amount) external {
-        if (amount == 0) revert ZeroAmount();
-        _checkOperator(operator);
-        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+        _checkCollateral(collateral);
         _takeFree(collateral, amount);
 
-        Pending storage pending = _pending[msg.sender][operator][collateral];
-        bool atOnce = pendingSlashes[operator] == 0 && _shards().boundUntil(operator, 0, block.number) == 0;
-        uint256 maturesAtBlock = block.number + (atOnce ? 0 : withdrawalDelay);
-        pending.amount += uint128(amount);
-        pending.maturesAtBlock = uint64(maturesAtBlock);
-        emit Delegated(msg.sender, operator, collateral, amount, maturesAtBlock);
-
-        if (atOnce) _mature(msg.sender, operator, collateral);
+        _delegate(msg.sender, operator, collateral, amount);
     }
 
     function mature(address restaker, address operator, address collateral) external {
@@ -182,7 +199,9 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         // a slash reported before may be for an epoch before the delegation
         _checkNoSlashPending(operator);
 
-        _mature(restaker, operator, collateral);
+        uint256 amount = pending.amount;
+        delete _pending[restaker][operator][collateral];
+        _mature(restaker, operator, collateral, amount);
     }
 
     function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id) {
@@ -191,7 +210,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (position.shares < shares) revert SharesTooLow(position.shares, shares);
         StakePools.Pool storage pool_ = _poolOf(operator, collateral, position.generation);
 
-        _books[operator][collateral].checkpoint(msg.sender, position.shares, position.generation, position.generation);
+        _noteShares(msg.sender, operator, collateral, position, position.generation);
         position.shares -= uint128(shares);
         pool_.queued += uint128(shares);
         id = ++_withdrawalCount;
@@ -290,8 +309,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     function allocate(uint32 shard, address collateral, uint256 magnitude) external {
         if (magnitude == 0) revert ZeroAmount();
-        _checkOperator(msg.sender);
-        if (!isCollateral[collateral]) revert CollateralUnknown(collateral);
+        _stateOf(msg.sender);
+        _checkCollateral(collateral);
         _pin(shard);
         StakePools.Pool storage pool_ = _pools[msg.sender][collateral];
         // nothing stands behind any shard: the scale that slashes have worn down can be renewed
@@ -359,7 +378,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     }
 
     function postBond(uint32 shard, uint256 amount) external nonReentrant {
-        _checkOperator(msg.sender);
+        _stateOf(msg.sender);
         _pin(shard);
         (address token,) = _pinnedShards.bondTermsOf(shard);
 
@@ -439,7 +458,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             delayed: false,
             executed: false
         });
-        ++pendingSlashes[operator];
+        ++_states[operator].pendingSlashes;
         emit SlashQueued(id, shard, operator, epoch, roster, reporter, readyBlock);
     }
 
@@ -463,13 +482,13 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             shards.slashTerms(shard, slash.roster, operator);
 
         slash.executed = true;
-        --pendingSlashes[operator];
+        --_states[operator].pendingSlashes;
         (address bondToken, uint256 minBond) = shards.bondTermsOf(shard);
         bondSlash = bondSlash.min(_bonds[operator][shard].amount);
         reporterFee = reporterFee.min(bondSlash / 2);
         uint256 bondLeft = _takeBond(_bonds[operator][shard], bondSlash);
         _free[slash.reporter][bondToken] += reporterFee;
-        burnable[bondToken] += bondSlash - reporterFee;
+        _tokens[bondToken].burnable += uint120(bondSlash - reporterFee);
         emit SlashExecuted(id, operator, bondSlash, reporterFee);
         for (uint256 c = 0; c < collaterals.length; ++c) {
             _slashStake(id, operator, shard, collaterals[c], amounts[c]);
@@ -501,12 +520,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         return (s.operator, s.shard, s.roster, s.epoch, s.reporter, s.readyBlock, s.delayed, s.executed);
     }
 
+    function pendingSlashes(address operator) external view returns (uint256) {
+        return _states[operator].pendingSlashes;
+    }
+
     function burn(address token) external nonReentrant returns (uint256 amount) {
-        amount = burnable[token];
+        Token storage t = _tokens[token];
+        amount = t.burnable;
         if (amount == 0) revert NothingToBurn(token);
 
-        burnable[token] = 0;
-        recorded[token] -= amount;
+        t.burnable = 0;
+        t.recorded -= uint120(amount);
         emit Burned(token, amount);
 
         IERC20(token).safeTransfer(BURN_ADDRESS, amount);
@@ -514,56 +538,14 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     // ---- rewards
 
-    function bookReward(address operator, uint32 shard, address token, uint256 amount)
-        external
-        returns (uint256 unshared)
-    {
-        if (msg.sender != directory.module(ModuleNames.REWARDS)) {
-            revert CallerNotModule(msg.sender, ModuleNames.REWARDS);
-        }
-        uint256 owed = _owed[token] + amount;
-        uint256 held = _rewardsHeld(token);
-        if (held < owed) revert RewardNotBacked(token, held, owed);
-
-        CollateralWeight[] memory collaterals = _shards().collateralsOf(shard);
-        uint256 total;
-        for (uint256 c = 0; c < collaterals.length; ++c) {
-            (uint256 allocated,) = _magnitude(operator, shard, collaterals[c].token);
-            // from here on the weight that the operator has behind the shard in this collateral
-            collaterals[c].weightWad *= _behind(operator, collaterals[c].token, allocated);
-            total += collaterals[c].weightWad;
-        }
-
-        unshared = amount;
-        for (uint256 c = 0; c < collaterals.length; ++c) {
-            if (collaterals[c].weightWad == 0) continue;
-            unshared -= _book(operator, collaterals[c].token, token, amount.mulDiv(collaterals[c].weightWad, total));
-        }
-        _owed[token] = owed - unshared;
-        emit RewardBooked(operator, shard, token, amount - unshared);
-
-        if (unshared != 0) _pay(token, operator, unshared);
-    }
-
-    function claimReward(address operator, address collateral, address token) external returns (uint256 amount) {
-        Position storage position = _positions[msg.sender][operator][collateral];
-        RewardBooks.Book storage book = _books[operator][collateral];
-        book.checkpoint(msg.sender, position.shares, position.generation, position.generation);
-        amount = book.take(msg.sender, token);
-        if (amount == 0) revert NothingToClaim(msg.sender, operator, collateral, token);
-        _owed[token] -= amount;
-        emit RewardClaimed(msg.sender, operator, token, amount);
-
-        _pay(token, msg.sender, amount);
-    }
-
-    function claimableReward(address restaker, address operator, address collateral, address token)
+    function earningOf(address operator, uint32 shard, address collateral)
         external
         view
-        returns (uint256)
+        returns (uint256 units, uint256 shares, uint256 generation)
     {
-        Position storage position = _positions[restaker][operator][collateral];
-        return _books[operator][collateral].claimable(restaker, token, position.shares, position.generation);
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        (uint256 allocated,) = _magnitude(operator, shard, collateral);
+        return (_behind(operator, collateral, allocated), pool_.shares - pool_.queued, pool_.generation);
     }
 
     // ---- tokens and free balances, within
@@ -571,14 +553,22 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     /// Takes tokens from the caller; what arrived is what counts.
     function _receive(address token, uint256 amount) internal returns (uint256 received) {
         if (amount == 0) revert ZeroAmount();
+        Token storage t = _tokens[token];
+        uint256 total = t.recorded;
         uint256 before = IERC20(token).balanceOf(address(this));
+        // balances that shrink by themselves would let newcomers pay out those who came before
+        if (before < total) revert BalanceShort(token, before, total);
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
-        received = IERC20(token).balanceOf(address(this)) - before;
+        received = IERC20(token).balanceOf(address(this)).saturatingSub(before);
         if (received == 0) revert ZeroAmount();
 
-        uint256 total = recorded[token] + received;
+        total += received;
         if (total > StakePools.MAX_ASSETS) revert AmountTooLarge(total, StakePools.MAX_ASSETS);
-        recorded[token] = total;
+        t.recorded = uint120(total);
+    }
+
+    function _checkCollateral(address token) internal view {
+        if (!_tokens[token].isCollateral) revert CollateralUnknown(token);
     }
 
     function _takeFree(address token, uint256 amount) internal {
@@ -587,27 +577,31 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _free[msg.sender][token] = balance - amount;
     }
 
-    /// Moves earned tokens within Payments, from this contract's account to a person's.
-    function _rewardsHeld(address token) internal view returns (uint256) {
-        IPayments payments = IPayments(directory.module(ModuleNames.PAYMENTS));
-        return payments.balanceOf(token, payments.moduleAccount(address(this), REWARDS_KEY));
-    }
-
-    function _pay(address token, address person, uint256 amount) internal {
-        IPayments payments = IPayments(directory.module(ModuleNames.PAYMENTS));
-        payments.move(token, REWARDS_KEY, payments.personAccount(person), amount);
-    }
-
     // ---- pools, within
 
-    function _mature(address restaker, address operator, address collateral) internal {
-        uint256 amount = _pending[restaker][operator][collateral].amount;
-        delete _pending[restaker][operator][collateral];
+    function _delegate(address restaker, address operator, address collateral, uint256 amount) internal {
+        if (amount == 0) revert ZeroAmount();
+        OperatorState storage state = _stateOf(operator);
+        Pending storage pending = _pending[restaker][operator][collateral];
+        uint256 waiting = pending.amount + amount;
+        if (state.pendingSlashes == 0 && !_isBound(operator, state)) {
+            emit Delegated(restaker, operator, collateral, amount, block.number);
+            delete _pending[restaker][operator][collateral];
+            _mature(restaker, operator, collateral, waiting);
+            return;
+        }
+        uint256 maturesAtBlock = block.number + withdrawalDelay;
+        pending.amount = uint128(waiting);
+        pending.maturesAtBlock = uint64(maturesAtBlock);
+        emit Delegated(restaker, operator, collateral, amount, maturesAtBlock);
+    }
+
+    function _mature(address restaker, address operator, address collateral, uint256 amount) internal {
         StakePools.Pool storage pool_ = _pools[operator][collateral];
         Position storage position = _positions[restaker][operator][collateral];
         uint24 generation = pool_.generation;
 
-        _books[operator][collateral].checkpoint(restaker, position.shares, position.generation, generation);
+        _noteShares(restaker, operator, collateral, position, generation);
         if (position.generation != generation) {
             if (position.shares != 0) {
                 StakePools.Pool storage old = _ended[operator][collateral][position.generation];
@@ -636,9 +630,25 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         return _pools[operator][collateral].current(_allocations[operator][collateral][shard]);
     }
 
-    function _book(address operator, address collateral, address token, uint256 amount) internal returns (uint256) {
-        StakePools.Pool storage pool_ = _pools[operator][collateral];
-        return _books[operator][collateral].book(token, pool_.generation, amount, pool_.shares - pool_.queued);
+    /// Before a restaker's shares change: brings its rewards up to date. `next` is the generation that its shares will be of.
+    function _noteShares(
+        address restaker,
+        address operator,
+        address collateral,
+        Position storage position,
+        uint256 next
+    ) internal {
+        IRestakerRewards rewards = _pinnedRewards;
+        if (address(rewards) == address(0)) {
+            rewards = _rewardsInForce();
+            _pinnedRewards = rewards;
+            emit RestakerRewardsPinned(address(rewards));
+        }
+        rewards.noteShares(restaker, operator, collateral, position.shares, position.generation, next);
+    }
+
+    function _rewardsInForce() internal view returns (IRestakerRewards) {
+        return IRestakerRewards(directory.module(ModuleNames.RESTAKER_REWARDS));
     }
 
     /// Unqueued assets of a pool for which `magnitude` stands.
@@ -659,7 +669,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         StakePools.Pool storage pool_ = _pools[operator][collateral];
         uint256 taken = pool_.slash(_allocations[operator][collateral][shard], amount);
         if (taken == 0) return;
-        burnable[collateral] += taken;
+        _tokens[collateral].burnable += uint120(taken);
         emit StakeSlashed(id, operator, collateral, taken);
 
         if (!pool_.isSpent()) return;
@@ -700,14 +710,27 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (shard == 0 || shard > _pinnedShards.count()) revert ShardUnknown(shard);
     }
 
-    function _checkOperator(address operator) internal view {
+    /// What is known of a registered operator. Who is registered is asked once.
+    function _stateOf(address operator) internal returns (OperatorState storage state) {
+        state = _states[operator];
+        if (state.known) return state;
         if (!IOperators(directory.module(ModuleNames.OPERATORS)).isRegistered(operator)) {
             revert OperatorUnknown(operator);
         }
+        state.known = true;
+    }
+
+    /// Whether a roster binds the operator. What was found stands until its block has come, though the roster may release the operator before.
+    function _isBound(address operator, OperatorState storage state) internal returns (bool) {
+        if (block.number < state.boundUntil) return true;
+        uint256 boundUntil = _shards().boundUntil(operator, 0, block.number);
+        if (boundUntil <= block.number) return false;
+        state.boundUntil = uint48(boundUntil);
+        return true;
     }
 
     function _checkNoSlashPending(address operator) internal view {
-        uint256 pending = pendingSlashes[operator];
+        uint256 pending = _states[operator].pendingSlashes;
         if (pending != 0) revert SlashPending(operator, pending);
     }
 

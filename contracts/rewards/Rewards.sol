@@ -6,6 +6,7 @@ import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IObjects} from "../interfaces/IObjects.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {IRestakerRewards} from "../interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
 import {IRewards} from "../interfaces/IRewards.sol";
 import {IShards} from "../interfaces/IShards.sol";
@@ -36,8 +37,8 @@ contract Rewards is IRewards {
     /// Epochs whose bit for one object, or one object and operator, share a slot.
     uint256 private constant BITS_PER_WORD = 256;
 
-    /// Restaking's account for what restakers earned (see IRestaking.bookReward).
-    bytes32 private constant RESTAKERS_KEY = "rewards";
+    /// RestakerRewards' account for what came and is not booked yet.
+    bytes32 private constant INBOX_KEY = "inbox";
 
     IDirectory private immutable DIRECTORY;
 
@@ -126,10 +127,10 @@ contract Rewards is IRewards {
         if (toOperator != 0) payments.move(token, _feeKey(shard), payments.personAccount(operator), toOperator);
         if (amount > toOperator) {
             // The Restaking that holds the shard's stake, whatever newer one stands in the directory.
-            IRestaking restaking = IRestaking(_shards().restakingOf(shard));
-            bytes32 account = payments.moduleAccount(address(restaking), RESTAKERS_KEY);
-            payments.move(token, _feeKey(shard), account, amount - toOperator);
-            restaking.bookReward(operator, shard, token, amount - toOperator);
+            IRestakerRewards restakers = IRestaking(_shards().restakingOf(shard)).restakerRewards();
+            bytes32 inbox = payments.moduleAccount(address(restakers), INBOX_KEY);
+            payments.move(token, _feeKey(shard), inbox, amount - toOperator);
+            restakers.book(operator, shard, token, amount - toOperator);
         }
     }
 

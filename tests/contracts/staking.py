@@ -1,4 +1,4 @@
-"""Directory, Restaking, Operators, Shards, Payments, all real; accounts stand where the other modules would.
+"""Directory, Restaking, Operators, Shards, Payments, RestakerRewards, all real; accounts stand where others would.
 
 ::
 
@@ -108,6 +108,7 @@ class Staking:
     def __init__(self, contracts: dict[str, Any], tokens: dict[str, Any], people: dict[str, Any]) -> None:
         self.directory, self.restaking = contracts["directory"], contracts["restaking"]
         self.operators, self.shards, self.members = contracts["operators"], contracts["shards"], contracts["members"]
+        self.restaker_rewards = contracts["restakerRewards"]
         self.payments, self.verifier = contracts["payments"], contracts["certificateVerifier"]
         self.alpha, self.beta = tokens["alpha"], tokens["beta"]
         self.bond_token, self.payment_token = tokens["bond"], tokens["payment"]
@@ -151,6 +152,7 @@ class Staking:
             account,
             sender=account,
         )
+        self.operators.publishKey(key, sender=account)
 
     def possession(self, account: Any, named: Any = None) -> bytes:
         """Return an operator's proof of possession, which names `named`, the operator itself if None."""
@@ -226,14 +228,14 @@ class Staking:
     # -- rewards
 
     def book(self, operator: Any, amount: int, token: Any = None) -> Any:
-        """Book a reward as Rewards does: tokens into Restaking's account, then the booking."""
+        """Book a reward as Rewards does: tokens into the inbox of RestakerRewards, then the booking."""
         token = token or self.payment_token
-        key = name32("rewards")
+        key = name32("any")
         fund(token, self.rewards, amount, self.payments)
         self.payments.collect(token, self.rewards, key, amount, sender=self.rewards)
-        account = self.payments.moduleAccount(self.restaking, key)
+        account = self.payments.moduleAccount(self.restaker_rewards, name32("inbox"))
         self.payments.move(token, key, account, amount, sender=self.rewards)
-        return self.restaking.bookReward(operator, self.shard, token, amount, sender=self.rewards)
+        return self.restaker_rewards.book(operator, self.shard, token, amount, sender=self.rewards)
 
 
 def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
@@ -252,6 +254,7 @@ def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
         "certificateVerifier": governor.deploy(project.BlsCertificateVerifier),
     }
     contracts["members"] = project.Members.at(contracts["shards"].members())
+    contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     people = {"governor": governor, "guardian": guardian, "audits": audits, "objects": objects, "rewards": rewards}
     for name in STAND_INS:
         directory.set(name32(name), people.get(name, restaking), sender=governor)

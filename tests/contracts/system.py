@@ -242,6 +242,7 @@ class System:
         self.operators, self.shards, self.members = contracts["operators"], contracts["shards"], contracts["members"]
         self.objects, self.audits = contracts["objects"], contracts["audits"]
         self.rewards, self.payments = contracts["rewards"], contracts["payments"]
+        self.restaker_rewards = contracts["restakerRewards"]
         self.assets, self.licenses = contracts["assets"], contracts["licenses"]
         self.beacon = contracts["randomness"]
         self.payment_token, self.bond_token = tokens["payment"], tokens["bond"]
@@ -313,6 +314,7 @@ class System:
         self.operators.register(
             operator.key, possession, keccak(text=account.address), endpoint, commission_bps, account, sender=account
         )
+        self.operators.publishKey(operator.key, sender=account)
         return operator
 
     def take_roster(self) -> int:
@@ -583,6 +585,7 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
         contracts[name] = governor.deploy(getattr(project, kind), directory)
     for name, kind in STATELESS.items():
         contracts[name] = governor.deploy(getattr(project, kind))
+    contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     contracts["licenses"] = governor.deploy(project.Licenses, directory, contracts["assets"], contracts["payments"])
     contracts["members"] = project.Members.at(contracts["shards"].members())
     for name, contract in contracts.items():

@@ -23,6 +23,7 @@ NAMES = [
     "licenses",
     "rewards",
     "payments",
+    "restakerRewards",
 ]
 AUDITS = name32("audits")
 RESTAKING = name32("restaking")

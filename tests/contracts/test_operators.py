@@ -49,6 +49,23 @@ def register(staking):
     return _register
 
 
+def another_key(account, number):
+    """Return the secret and the key number `number` (from 1) that an operator rotates to."""
+    secret = cp.secret(int(account.address, 16) % 2**64 + number)
+    return secret, cp.g2(cp.key_of(secret))
+
+
+@pytest.fixture
+def rotate(staking):
+    """Return what gives an operator its key number `number`."""
+
+    def _rotate(account, number):
+        secret, key = another_key(account, number)
+        return staking.operators.rotateKey(key, possession_of(staking, secret, key, account), sender=account)
+
+    return _rotate
+
+
 def possession_of(staking, secret, key, account):
     """Return a possession proof for any key."""
     digest = bytes(staking.operators.possessionDigest(account, key))
@@ -57,7 +74,7 @@ def possession_of(staking, secret, key, account):
 
 class TestRegister:
     def test_only_once(self, registry, register, operator):
-        """An operator has one key for ever."""
+        """An operator registers once."""
         register(operator)
         with reverts_with(registry.AlreadyRegistered, operator=operator):
             register(operator)
@@ -127,21 +144,123 @@ class TestRegister:
         key = key_of(operator)
         assert receipt.events == [
             registry.OperatorRegistered(
-                operator=operator, keyHash=keccak(key), key=key, sealingKey=SEALING_KEY, responder=stranger
+                operator=operator, keyHash=keccak(key), sealingKey=SEALING_KEY, responder=stranger
             ),
             registry.EndpointChanged(operator=operator, endpoint=ENDPOINT),
             registry.CommissionChanged(operator=operator, commissionBps=LIMIT_BPS, fromBlock=receipt.block_number),
         ]
         assert registry.isRegistered(operator)
-        assert registry.keyOf(operator) == key
-        assert registry.keyHashOf(operator) == keccak(key)
         assert registry.operatorOfKey(keccak(key)) == operator
         assert registry.sealingKeyOf(operator) == SEALING_KEY
         assert registry.endpointOf(operator) == ENDPOINT
         assert registry.responderOf(operator) == stranger
         assert registry.commissionOf(operator) == LIMIT_BPS
-        assert registry.count() == 1
-        assert registry.operatorAt(0) == operator
+
+
+class TestPublishKey:
+    @pytest.mark.parametrize("key", [b"", bytes(256), cp.g2(cp.key_of(cp.secret(5)))])
+    def test_unknown_key(self, registry, stranger, key):
+        """Only a key that somebody registered is published."""
+        with reverts_with(registry.KeyUnknown, keyHash=keccak(key)):
+            registry.publishKey(key, sender=stranger)
+
+    def test_only_once(self, registry, register, operator, stranger):
+        """An operator has one first key."""
+        register(operator)
+        registry.publishKey(key_of(operator), sender=operator)
+        with reverts_with(registry.AlreadyPublished, operator=operator):
+            registry.publishKey(key_of(operator), sender=stranger)
+
+    def test_not_one_that_was_replaced(self, registry, register, rotate, operator):
+        """A first key that was replaced before it was published doesn't come back, nor does one that was."""
+        register(operator)
+        rotate(operator, 1)
+        with reverts_with(registry.AlreadyPublished, operator=operator):
+            registry.publishKey(key_of(operator), sender=operator)
+
+    def test_publishes(self, registry, register, operator, stranger):
+        """Anyone can, for anyone: the key is then the code of an account, after a STOP."""
+        register(operator)
+        key = key_of(operator)
+        receipt = registry.publishKey(key, sender=stranger)
+        assert receipt.events == [registry.KeyPublished(operator=operator, keyHash=keccak(key), key=key)]
+        assert registry.keyOf(operator) == key
+        assert registry.keyHashOf(operator) == keccak(key)
+        assert chain.provider.get_code(registry.keyAccountOf(operator)) == b"\0" + key
+
+
+class TestRotateKey:
+    def test_only_operators(self, staking, registry, stranger):
+        """Who isn't registered has no key to replace."""
+        with reverts_with(registry.NotRegistered, operator=stranger):
+            registry.rotateKey(key_of(stranger), staking.possession(stranger), sender=stranger)
+
+    @pytest.mark.parametrize("length", [0, 255, 257])
+    def test_key_length(self, registry, register, operator, length):
+        """A key is 256 bytes."""
+        register(operator)
+        with reverts_with(registry.KeyLengthWrong, length=length, expected=256):
+            registry.rotateKey(bytes(length), bytes(128), sender=operator)
+
+    def test_not_the_same(self, staking, registry, register, operator):
+        """The current key isn't a new one."""
+        register(operator)
+        key = key_of(operator)
+        with reverts_with(registry.KeyTaken, keyHash=keccak(key), operator=operator):
+            registry.rotateKey(key, staking.possession(operator), sender=operator)
+
+    def test_no_key_comes_back(self, staking, registry, register, rotate, operators):
+        """A key that was replaced is taken for ever: for its operator, and for any other, with its secret too."""
+        first, second = operators[:2]
+        register(first)
+        register(second)
+        rotate(first, 1)
+        key = key_of(first)
+        for account in (first, second):
+            possession = possession_of(staking, secret_of(first), key, account)
+            with reverts_with(registry.KeyTaken, keyHash=keccak(key), operator=first):
+                registry.rotateKey(key, possession, sender=account)
+
+    def test_key_of_another(self, staking, registry, register, operators):
+        """Nobody rotates to another's key."""
+        first, second = operators[:2]
+        register(first)
+        register(second)
+        possession = possession_of(staking, secret_of(first), key_of(first), second)
+        with reverts_with(registry.KeyTaken, keyHash=keccak(key_of(first)), operator=first):
+            registry.rotateKey(key_of(first), possession, sender=second)
+
+    def test_possession(self, staking, registry, register, operators):
+        """The new key's secret signs, for this operator: neither the old one's, nor a proof that names another."""
+        operator, other = operators[:2]
+        register(operator)
+        secret, key = another_key(operator, 1)
+        for signer, named in ((secret_of(operator), operator), (secret, other)):
+            with reverts_with(registry.PossessionInvalid, operator=operator):
+                registry.rotateKey(key, possession_of(staking, signer, key, named), sender=operator)
+
+    def test_rotates(self, registry, register, rotate, operator):
+        """The new key is the current one; the old one stays where it was, and the operator's."""
+        register(operator)
+        old = key_of(operator)
+        registry.publishKey(old, sender=operator)
+        account = registry.keyAccountOf(operator)
+        for number in (1, 2):
+            receipt = rotate(operator, number)
+            _, key = another_key(operator, number)
+            assert registry.KeyPublished(operator=operator, keyHash=keccak(key), key=key) in receipt.events
+            assert registry.keyOf(operator) == key
+            assert registry.keyHashOf(operator) == keccak(key)
+            assert registry.operatorOfKey(keccak(key)) == operator
+            assert chain.provider.get_code(registry.keyAccountOf(operator)) == b"\0" + key
+        assert registry.operatorOfKey(keccak(old)) == operator
+        assert chain.provider.get_code(account) == b"\0" + old
+
+    def test_instead_of_publishing(self, registry, register, rotate, operator):
+        """A first key that was lost before it was published is replaced all the same."""
+        register(operator)
+        rotate(operator, 1)
+        assert registry.keyOf(operator) == another_key(operator, 1)[1]
 
 
 class TestPossessionDigest:
@@ -239,7 +358,7 @@ class TestSetCommission:
 
 class TestViews:
     @pytest.mark.parametrize(
-        "view", ["keyOf", "keyHashOf", "sealingKeyOf", "endpointOf", "responderOf", "commissionOf"]
+        "view", ["keyOf", "keyHashOf", "keyAccountOf", "sealingKeyOf", "endpointOf", "responderOf", "commissionOf"]
     )
     def test_unregistered(self, registry, stranger, view):
         """Nothing is known of who isn't registered."""
@@ -247,11 +366,12 @@ class TestViews:
         with reverts_with(registry.NotRegistered, operator=stranger):
             getattr(registry, view)(stranger)
 
-    def test_index_out_of_range(self, registry, register, operator):
-        """The list ends where it ends."""
+    @pytest.mark.parametrize("view", ["keyOf", "keyHashOf", "keyAccountOf"])
+    def test_not_published(self, registry, register, operator, view):
+        """There is no key before it is in contract code."""
         register(operator)
-        with reverts_with(registry.IndexOutOfRange, index=1, count=1):
-            registry.operatorAt(1)
+        with reverts_with(registry.KeyNotPublished, operator=operator):
+            getattr(registry, view)(operator)
 
     def test_unknown_key(self, registry):
         """A key that nobody registered belongs to nobody."""

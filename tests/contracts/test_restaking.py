@@ -181,6 +181,48 @@ class TestDeposit:
         assert restaking.recorded(alpha) == 0
         assert alpha.balanceOf(restaking) == 1
 
+    def test_shrinking_balances_take_no_deposits(self, restaking, make_token, restakers):
+        """Where less is here than is owed, a deposit would pay those who came before."""
+        first, second = restakers[:2]
+        token = make_token("RebasingToken")
+        for restaker in (first, second):
+            fund(token, restaker, 1_000, restaking)
+        restaking.deposit(token, 100, sender=first)
+        token.rebase(99, sender=first)
+        with reverts_with(restaking.BalanceShort, token=token, held=99, owed=100):
+            restaking.deposit(token, 100, sender=second)
+        token.rebase(100, sender=first)
+        restaking.deposit(token, 100, sender=second)
+        assert restaking.recorded(token) == 200
+
+    def test_growing_balances_belong_to_nobody(self, restaking, make_token, restaker):
+        """What a token adds by itself is a surplus: what is owed stays what was deposited."""
+        token = make_token("RebasingToken")
+        fund(token, restaker, 1_000, restaking)
+        restaking.deposit(token, 100, sender=restaker)
+        token.rebase(300, sender=restaker)
+        assert (token.balanceOf(restaking), restaking.recorded(token)) == (300, 100)
+        assert restaking.freeBalance(restaker, token) == 100
+        restaking.withdraw(token, 100, sender=restaker)
+        assert restaking.recorded(token) == 0
+
+    def test_a_token_that_only_says_so(self, restaking, make_token, restaker):
+        """A transfer that succeeds and moves nothing is no deposit."""
+        token = make_token("SilentToken")
+        fund(token, restaker, 1_000, restaking)
+        token.silence(True, sender=restaker)
+        with reverts_with(restaking.ZeroAmount):
+            restaking.deposit(token, 100, sender=restaker)
+
+    def test_a_token_that_says_no(self, restaking, make_token, restaker):
+        """A transfer that returns false is no deposit."""
+        token = make_token("RefusingToken")
+        fund(token, restaker, 1_000, restaking)
+        token.setManner(1, sender=restaker)
+        token.refuseAll(True, sender=restaker)
+        with reverts_with(restaking.SafeERC20FailedOperation, token=token):
+            restaking.deposit(token, 100, sender=restaker)
+
     def test_no_deposit_within_a_deposit(self, restaking, make_token, restaker):
         """A token that deposits again in the middle of a deposit would be counted twice: it is refused."""
         token = make_token("ReenteringToken")
@@ -267,6 +309,7 @@ class TestDelegate:
             restaking.Delegated(
                 restaker=restaker, operator=operator, collateral=alpha, amount=50, maturesAtBlock=block
             ),
+            restaking.RestakerRewardsPinned(rewards=staking.restaker_rewards),
             restaking.Matured(restaker=restaker, operator=operator, collateral=alpha, amount=50, shares=50),
         ]
         assert tuple(restaking.pool(operator, alpha)) == (50, 50, 0)
@@ -1097,189 +1140,3 @@ class TestBurn:
         assert restaking.recorded(alpha) == 160 * WAD == alpha.balanceOf(restaking)
         restaking.burn(rostered.bond_token, sender=stranger)
         assert rostered.bond_token.balanceOf(DEAD) == BOND_SLASH - FEE
-
-
-class TestBookReward:
-    def test_only_rewards(self, staking, restaking, shard, operator, stranger):
-        """Only Rewards books."""
-        with reverts_with(restaking.CallerNotModule, caller=stranger, expected=name32("rewards")):
-            restaking.bookReward(operator, shard, staking.payment_token, 1, sender=stranger)
-
-    @pytest.mark.parametrize("short", [1, 700])
-    def test_refuses_what_nobody_moved_here(self, staking, restaking, alpha, operator, restaker, short):
-        """A Rewards that books more than came would promise one restaker what others have not claimed yet."""
-        staking.stake(restaker, operator, 30)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 1_000)
-        token = staking.payment_token
-        with reverts_with(restaking.RewardNotBacked, token=token, held=1_000, owed=1_000 + short):
-            restaking.bookReward(operator, staking.shard, token, short, sender=staking.rewards)
-
-    def test_what_was_claimed_backs_nothing(self, staking, restaking, alpha, operator, restaker):
-        """After a claim the account is empty, and what is booked next must come first."""
-        staking.stake(restaker, operator, 30)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 900)
-        token = staking.payment_token
-        restaking.claimReward(operator, alpha, token, sender=restaker)
-        with reverts_with(restaking.RewardNotBacked, token=token, held=0, owed=1):
-            restaking.bookReward(operator, staking.shard, token, 1, sender=staking.rewards)
-        staking.book(operator, 90)
-        assert restaking.claimableReward(restaker, operator, alpha, token) == 90
-
-    def test_shares_by_stake(self, staking, restaking, alpha, operator, restakers):
-        """Two restakers of one pool share by their shares, to the unit."""
-        first, second = restakers[:2]
-        staking.stake(first, operator, 30)
-        staking.stake(second, operator, 10)
-        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
-        receipt = staking.book(operator, 1_000)
-        token = staking.payment_token
-        assert (
-            restaking.RewardBooked(operator=operator, shard=staking.shard, token=token, amount=1_000) in receipt.events
-        )
-        assert restaking.claimableReward(first, operator, alpha, token) == 750
-        assert restaking.claimableReward(second, operator, alpha, token) == 250
-        assert staking.payments.claimable(token, operator) == 0
-
-    def test_between_collaterals_by_weight(self, staking, restaking, alpha, operator, restakers):
-        """Pools share by amount, part allocated and weight. Remainders go to the operator."""
-        staking.create_shard(staking.weights(alpha=3 * WAD, beta=WAD))
-        first, second = restakers[:2]
-        staking.stake(first, operator, 100)
-        staking.stake(second, operator, 100, staking.beta)
-        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
-        restaking.allocate(staking.shard, staking.beta, WAD, sender=operator)
-        # 50·3 : 100·1
-        staking.book(operator, 999)
-        token = staking.payment_token
-        assert restaking.claimableReward(first, operator, alpha, token) == 999 * 150 // 250
-        assert restaking.claimableReward(second, operator, staking.beta, token) == 999 * 100 // 250
-        assert staking.payments.claimable(token, operator) == 999 - 599 - 399 == 1
-
-    def test_nothing_to_share_with(self, staking, restaking, alpha, operator, restaker):
-        """Without stake behind the shard all goes to the operator."""
-        staking.stake(restaker, operator, 100)
-        receipt = staking.book(operator, 500)
-        assert staking.payments.claimable(staking.payment_token, operator) == 500
-        assert receipt.events[0].amount == 0
-
-    def test_queued_shares_earn_nothing_more(self, staking, restaking, alpha, operator, restakers):
-        """What is leaving keeps what it earned and earns no more."""
-        first, second = restakers[:2]
-        staking.stake(first, operator, 50)
-        staking.stake(second, operator, 50)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 100)
-        restaking.undelegate(operator, alpha, 50, sender=first)
-        staking.book(operator, 100)
-        token = staking.payment_token
-        assert restaking.claimableReward(first, operator, alpha, token) == 50
-        assert restaking.claimableReward(second, operator, alpha, token) == 150
-
-    def test_unmatured_delegations_earn_nothing(self, rostered, restaking, alpha, operator, restaker):
-        """What isn't counted doesn't earn."""
-        rostered.stake(restaker, operator, 200 * WAD)
-        rostered.book(operator, 100)
-        assert restaking.claimableReward(restaker, operator, alpha, rostered.payment_token) == 0
-        assert restaking.claimableReward(operator, operator, alpha, rostered.payment_token) == 100
-
-    def test_deallocating_takes_no_reward_away(self, rostered, restaking, alpha, shard, operator):
-        """Magnitude that is queued for removal, and can still be slashed, still earns for the restakers."""
-        restaking.deallocate(shard, alpha, WAD, sender=operator)
-        rostered.book(operator, 100)
-        assert restaking.claimableReward(operator, operator, alpha, rostered.payment_token) == 100
-
-    def test_late_stake_earns_nothing_of_before(self, staking, restaking, alpha, operator, restakers):
-        """A booking is shared among the shares of its moment."""
-        first, second = restakers[:2]
-        staking.stake(first, operator, 50)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 100)
-        staking.stake(second, operator, 50)
-        token = staking.payment_token
-        assert restaking.claimableReward(second, operator, alpha, token) == 0
-        staking.stake(first, operator, 100)
-        assert restaking.claimableReward(first, operator, alpha, token) == 100
-        staking.book(operator, 100)
-        assert restaking.claimableReward(first, operator, alpha, token) == 175
-        assert restaking.claimableReward(second, operator, alpha, token) == 25
-
-    def test_no_unit_is_lost_to_rounding(self, staking, restaking, alpha, operator, restakers):
-        """Bookings that don't divide carry over: three shares get ten bookings of one unit."""
-        for restaker in restakers[:3]:
-            staking.stake(restaker, operator, 1)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        for _ in range(9):
-            staking.book(operator, 1)
-        token = staking.payment_token
-        total = sum(restaking.claimableReward(r, operator, alpha, token) for r in restakers[:3])
-        assert total in (9, 8, 7, 6)
-        for restaker in restakers[:3]:
-            if restaking.claimableReward(restaker, operator, alpha, token):
-                restaking.claimReward(operator, alpha, token, sender=restaker)
-        for _ in range(3):
-            staking.book(operator, 1)
-        claimed = sum(staking.payments.claimable(token, r) for r in restakers[:3])
-        open_ = sum(restaking.claimableReward(r, operator, alpha, token) for r in restakers[:3])
-        assert 12 - 3 < claimed + open_ <= 12
-
-    def test_at_most_four_tokens(self, staking, restaking, alpha, operator, restaker, make_token):
-        """A fifth reward token goes to the operator: nobody makes checkpoints dear."""
-        staking.stake(restaker, operator, 100)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        tokens = [make_token("MintableToken", listed=False) for _ in range(5)]
-        for token in tokens:
-            staking.book(operator, 100, token)
-        for token in tokens[:4]:
-            assert restaking.claimableReward(restaker, operator, alpha, token) == 100
-        assert restaking.claimableReward(restaker, operator, alpha, tokens[4]) == 0
-        assert staking.payments.claimable(tokens[4], operator) == 100
-
-
-class TestClaimReward:
-    def test_nothing(self, staking, restaking, alpha, operator, restaker):
-        """There must be something to claim."""
-        with reverts_with(
-            restaking.NothingToClaim,
-            restaker=restaker,
-            operator=operator,
-            collateral=alpha,
-            token=staking.payment_token,
-        ):
-            restaking.claimReward(operator, alpha, staking.payment_token, sender=restaker)
-
-    def test_claims_once(self, staking, restaking, alpha, operator, restaker):
-        """Claimed rewards lie in the restaker's account in Payments."""
-        staking.stake(restaker, operator, 100)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 70)
-        token = staking.payment_token
-        receipt = restaking.claimReward(operator, alpha, token, sender=restaker)
-        assert restaking.RewardClaimed(restaker=restaker, operator=operator, token=token, amount=70) in receipt.events
-        assert staking.payments.claimable(token, restaker) == 70
-        with reverts_with(restaking.NothingToClaim):
-            restaking.claimReward(operator, alpha, token, sender=restaker)
-        staking.payments.claim(token, sender=restaker)
-        assert token.balanceOf(restaker) == 70
-
-    def test_rewards_outlive_the_stake(self, staking, restaking, alpha, operator, restaker):
-        """Who has left, or was wiped out, still claims what it earned."""
-        staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1)
-        staking.enroll(operator, restaker=restaker)
-        staking.snapshot()
-        staking.book(operator, 70)
-        staking.slash(operator)
-        token = staking.payment_token
-        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
-        # a new generation's rewards aren't the old shares'
-        go_to_block(free_block(staking))
-        staking.stake(operator, operator, 10)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.book(operator, 30)
-        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
-        assert restaking.claimableReward(operator, operator, alpha, token) == 30
-        staking.stake(restaker, operator, 10)
-        assert restaking.claimableReward(restaker, operator, alpha, token) == 70
-        restaking.claimReward(operator, alpha, token, sender=restaker)
-        assert staking.payments.claimable(token, restaker) == 70

@@ -70,8 +70,8 @@ def others(system, *indexes):
 
 
 def restakers_share(system) -> int:
-    """What lies in Restaking's account for restakers."""
-    account = system.payments.moduleAccount(system.restaking, module_name("rewards"))
+    """What is booked for restakers and not claimed."""
+    account = system.payments.moduleAccount(system.restaker_rewards, module_name("booked"))
     return system.payments.balanceOf(system.payment_token, account)
 
 
@@ -195,7 +195,7 @@ class TestSettle:
         claimed = system.payments.claimable(system.payment_token, account)
         system.payments.claim(system.payment_token, sender=account)
         for token in system.collaterals:
-            system.restaking.claimReward(account, token, system.payment_token, sender=restaker)
+            system.restaker_rewards.claim(account, token, system.payment_token, sender=restaker)
         claimed += system.payments.claimable(system.payment_token, restaker)
         # shares are rounded down once per collateral
         assert total - 2 <= claimed <= total

@@ -229,7 +229,7 @@ class Life:
         assert system.repair_fund == model.repair
         restakers = system.payments.balanceOf(
             system.payment_token,
-            system.payments.moduleAccount(system.restaking, b"rewards".ljust(32, b"\0")),
+            system.payments.moduleAccount(system.restaker_rewards, b"booked".ljust(32, b"\0")),
         )
         own = sum(system.earned(account) for account in self.members)
         assert own + restakers == sum(model.earned.values())

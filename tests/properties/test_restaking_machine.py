@@ -83,6 +83,7 @@ class World:
         at = self.directory.address
         self.restaking = deploy("Restaking", at, DELAY, RESOLUTION, GUARDIAN_DELAY)
         self.payments = deploy("Payments", at)
+        self.restaker_rewards = deploy("RestakerRewards", at, self.restaking.address, self.payments.address)
         operators = deploy("OperatorsDouble")
         weights = [
             {"token": token.address, "weightWad": weight} for token, weight in zip(self.tokens, WEIGHTS, strict=False)
@@ -92,6 +93,7 @@ class World:
             "operators": operators.address,
             "shards": self.shards.address,
             "payments": self.payments.address,
+            "restakerRewards": self.restaker_rewards.address,
             "rewards": self.rewards,
             "audits": self.audits,
         }
@@ -107,7 +109,9 @@ class World:
                 self.do(token.functions.mint(person, 2**200), self.governor)
                 self.do(token.functions.approve(self.restaking.address, 2**256 - 1), person)
                 self.do(token.functions.approve(self.payments.address, 2**256 - 1), person)
-        self.rewards_account = self.payments.functions.moduleAccount(self.restaking.address, name32("rewards")).call()
+        account = self.payments.functions.moduleAccount
+        self.inbox = account(self.restaker_rewards.address, name32("inbox")).call()
+        self.booked = account(self.restaker_rewards.address, name32("booked")).call()
 
     def rpc(self, method, *parameters):
         answer = self.web3.provider.make_request(method, list(parameters))
@@ -216,6 +220,7 @@ class Ghost:
     withdrawals: list = field(default_factory=list)
     bonds: dict = field(default_factory=lambda: defaultdict(Bond))
     bound: dict = field(default_factory=lambda: defaultdict(int))
+    found: dict = field(default_factory=lambda: defaultdict(int))
     terms: dict = field(default_factory=lambda: defaultdict(lambda: (0, 0, (0, 0))))
     slashes: list = field(default_factory=list)
     burnable: dict = field(default_factory=lambda: defaultdict(int))
@@ -242,6 +247,15 @@ class Ghost:
     def behind(self, operator, token, shard, with_queued=False):
         item, pool = self.allocation(operator, token, shard), self.pools[operator, token]
         return pool.part(pool.counted, item.magnitude - (0 if with_queued else item.queued))
+
+    def is_bound(self, operator, block):
+        """Whether a roster binds the operator, as Restaking keeps it: what was found once stands until its block."""
+        if block < self.found[operator]:
+            return True
+        if block < self.bound[operator]:
+            self.found[operator] = self.bound[operator]
+            return True
+        return False
 
     def pending_slashes(self, operator):
         return sum(not item.executed for item in self.slashes if item.operator == operator)
@@ -387,7 +401,7 @@ class Restaking(RuleBasedStateMachine):
             return
         g.free[who, token] -= amount
         waiting, _ = g.pending.get((who, operator, token), (0, 0))
-        at_once = g.pending_slashes(operator) == 0 and g.bound[operator] <= block
+        at_once = g.pending_slashes(operator) == 0 and not g.is_bound(operator, block)
         g.pending[who, operator, token] = (waiting + amount, block + (0 if at_once else DELAY))
         if at_once:
             g.mature(who, operator, token)
@@ -632,13 +646,13 @@ class Restaking(RuleBasedStateMachine):
         g, w = self.ghost, self.world
         operator, _, shard = self.choose(self.allocated(), number)
         if amount:
-            key = name32("rewards")
+            key = name32("any")
             token = self.token(3)
             w.do(w.payments.functions.collect(token, w.rewards, key, amount), w.rewards)
-            w.do(w.payments.functions.move(token, key, w.rewards_account, amount), w.rewards)
+            w.do(w.payments.functions.move(token, key, w.inbox, amount), w.rewards)
         weights = [g.behind(operator, token, shard, with_queued=True) * WEIGHTS[token] for token in (0, 1)]
         name = w.operators[operator]
-        self.expect(True, "bookReward", name, shard, self.token(3), amount, sender=w.rewards)
+        w.do(w.restaker_rewards.functions.book(name, shard, self.token(3), amount), w.rewards)
         for token in (0, 1):
             if not weights[token]:
                 continue
@@ -670,7 +684,10 @@ class Restaking(RuleBasedStateMachine):
         owed = self.owed(key)
         now = g.per_share[operator, token, g.positions[key].generation]
         name, sender = self.world.operators[operator], who
-        if self.expect(owed >= SCALE, "claimReward", name, self.token(token), self.token(3), sender=sender):
+        call = self.world.restaker_rewards.functions.claim(name, self.token(token), self.token(3))
+        claimed = self.world.send(call, sender)
+        assert claimed is (owed >= SCALE)
+        if claimed:
             g.paid[key] = now
             g.owed[key] = owed % SCALE
             g.claimed += owed // SCALE
@@ -797,7 +814,7 @@ class Restaking(RuleBasedStateMachine):
                     assert view.stakeOf(name, shard, address).call() == g.behind(operator, token, shard)
                 for number in range(3):
                     self.check_person(self.person(number), operator, token)
-        rewards = w.payments.functions.balanceOf(self.token(3), w.rewards_account).call()
+        rewards = w.payments.functions.balanceOf(self.token(3), w.booked).call()
         assert rewards == g.booked - g.claimed
         assert w.shards.functions.vacancies().call() == g.vacancies
 
@@ -810,7 +827,8 @@ class Restaking(RuleBasedStateMachine):
         value = g.pool(operator, token, position.generation).value(position.shares)
         assert view.stakeValueOf(who, name, address).call() == value
         owed = self.owed((who, operator, token))
-        assert view.claimableReward(who, name, address, self.token(3)).call() == owed // SCALE
+        claimable = self.world.restaker_rewards.functions.claimable
+        assert claimable(who, name, address, self.token(3)).call() == owed // SCALE
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanat.coding import RowCode, code, points
+from qanat.coding import RowCode, code, locator, points
 from qanat.errors import BadParameters, NotEnoughSlices
-from qanat.field import MODULUS, root_of_unity
+from qanat.field import MODULUS, kernel, root_of_unity
 
 SHAPES = [
     (1, 1),
@@ -160,3 +160,15 @@ def test_wrong_rows_are_refused(name: str) -> None:
             coder.restore(bad, data)
     with pytest.raises(BadParameters):
         code("x" and 3, 9, "magic")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 64, 100, 127, 256])
+def test_vanishing_polynomials_by_trees_are_those_of_the_definition(count: int) -> None:
+    """Any number of roots up to the whole domain, at roots (the derivative) and elsewhere, against direct products."""
+    layout = points(64, 256)
+    chosen = random.Random(count).sample(range(layout.domain), count)
+    wanted = list(range(layout.domain))
+    assert (count * len(wanted) > locator.DIRECT) == (count > 10)
+    direct = kernel("reference").products([layout.at(e) for e in wanted], [layout.at(e) for e in chosen])
+    assert locator.vanishing(layout, chosen, wanted) == direct
+    assert locator.vanishing(layout, chosen, wanted[3:5]) == direct[3:5]

@@ -88,6 +88,19 @@ def test_any_k_slices_of_each_matrix_restore(shape: tuple[int, int], draw: rando
     manifest.check(manifest.root)
 
 
+def test_a_small_wide_object_restores_from_any_third_of_its_rows() -> None:
+    """The profile at an eighth of its rows and a sixteenth of its width: 384 slices of one matrix, any 128 restore."""
+    size = 128 * 64 * 31 - 17
+    data, encoded = make_object(size, k=128, n=384)
+    assert len(encoded.slices) == 384
+    encoded.manifest.check(encoded.manifest.root)
+    for seed in range(3):
+        kept = random.Random(seed).sample(range(384), 128)
+        assert restore(encoded.manifest, {index: encoded.slices[index] for index in kept}) == data
+    with pytest.raises(NotEnoughSlices):
+        restore(encoded.manifest, {index: encoded.slices[index] for index in kept[1:]})
+
+
 def test_rows_are_the_data_itself() -> None:
     """Data rows carry 31 payload bytes per element after a zero byte; commitments are those of the rows."""
     first = ENCODED.slices[0]

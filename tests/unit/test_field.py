@@ -113,6 +113,29 @@ def test_combine_is_the_matrix_product(field: FieldKernel[Any]) -> None:
         field.combine([[1]], field.from_ints(values, (rows, width)))
 
 
+@pytest.mark.parametrize("limit", [1 << 128, MODULUS])
+def test_a_fold_is_the_weighted_sum_of_bytes_at_its_worst(limit: int) -> None:
+    """Rows whose every bit is set under the greatest weights, rows at odd addresses; bad rows are named."""
+    from qanat.field.fast import fold
+
+    draw = random.Random(limit)
+    width, count = 130, 40
+    rows = [
+        [draw.choice([(1 << 256) - 1, MODULUS - 1, draw.randrange(MODULUS)]) for _ in range(width)] for _ in range(3)
+    ]
+    rows += [[MODULUS - 1] * width] * 2 + [[(1 << 256) - 1] * width] * (count - 5)
+    rows[3] = [0] * (width - 1) + [MODULUS]
+    weights = [limit - 1] * (count - 1) + [0]
+    data = [b"".join(value.to_bytes(32, "big") for value in row) for row in rows]
+    unaligned = memoryview(b"\0" + data[4])[1:]
+    got, malformed = fold([*data[:4], unaligned, *data[5:]], weights)
+    assert malformed == [i for i, row in enumerate(rows) if max(row) >= MODULUS]
+    assert 3 in malformed
+    assert 4 not in malformed
+    expected = [sum(w * row[c] for w, row in zip(weights, rows, strict=True)) % MODULUS for c in range(width)]
+    assert kernel("fast").to_ints(got) == expected
+
+
 def test_products_leave_out_the_point_itself(field: FieldKernel[Any]) -> None:
     """The vanishing polynomial's value, or its derivative at a root."""
     roots = [3, 5, MODULUS - 1]

@@ -43,7 +43,7 @@ def audit(
     evidence = Evidence(chain, views)
     keys = {
         bytes.fromhex(str(event.arguments["keyHash"])[2:]): bytes.fromhex(str(event.arguments["key"])[2:])
-        for event in index.events("OperatorRegistered", contract="Operators")
+        for event in index.events("KeyPublished", contract="Operators")
     }
     for shard in sorted({item.shard for item in index.rosters()}):
         population = Population(views, index, shard)

@@ -46,6 +46,7 @@ MODULES = {
     "Licenses": "licenses",
     "Rewards": "rewards",
     "Payments": "payments",
+    "RestakerRewards": "restakerRewards",
 }
 #: Contract → (the one that made it, the view that names it).
 MADE_BY = {"Members": ("Shards", "members")}

@@ -61,6 +61,7 @@ CONTRACTS = (
     "RandaoBeacon",
     "FlatPricing",
     "Payments",
+    "RestakerRewards",
     "Objects",
     "Audits",
     "Rewards",
@@ -329,6 +330,7 @@ class _Run:
             special: dict[str, tuple[Any, ...]] = {
                 "Directory": (self.deployer, self.parameters.guardian or self.deployer, delays.timelock),
                 "Restaking": (directory, delays.withdrawal, delays.resolution, delays.guardian),
+                "RestakerRewards": (directory, self._address("Restaking"), self._address("Payments")),
                 "Licenses": (directory, self._address("Assets"), self._address("Payments")),
                 "BlsCertificateVerifier": (),
                 "KzgOpeningVerifier": (),
@@ -646,6 +648,8 @@ def _check_constants(view: _Reader, parameters: NetworkParameters) -> None:
         ("Restaking", "withdrawalDelay", delays.withdrawal),
         ("Restaking", "resolutionDelay", delays.resolution),
         ("Restaking", "guardianDelay", delays.guardian),
+        ("RestakerRewards", "restaking", deployment.address("Restaking")),
+        ("RestakerRewards", "payments", deployment.address("Payments")),
         ("Licenses", "ASSETS", deployment.address("Assets")),
         ("Licenses", "PAYMENTS", deployment.address("Payments")),
     ]

@@ -22,7 +22,7 @@ from eth_utils.crypto import keccak
 from web3.types import BlockIdentifier
 
 from qanat.chain.connection import Chain
-from qanat.errors import BadParameters, NotDeployed
+from qanat.errors import BadParameters, NotDeployed, TransactionReverted
 
 __all__ = [
     "PURPOSES",
@@ -326,7 +326,10 @@ class LicenseRecord:
 
 @dataclass(frozen=True)
 class OperatorRecord:
-    """A registered operator. ``key``: 256-byte EIP-2537 G2 point; ``sealing_key``: X25519."""
+    """A registered operator.
+
+    ``key``: its current one, 256-byte EIP-2537 G2 point, empty before one was published; ``sealing_key``: X25519.
+    """
 
     address: str
     key: bytes
@@ -604,17 +607,25 @@ class Views:
 
         return OperatorRecord(
             to_checksum_address(operator),
-            bytes(ask("keyOf")),
+            self.key_of(operator, block),
             bytes(ask("sealingKeyOf")),
             str(ask("endpointOf")),
             int(ask("commissionOf")),
             to_checksum_address(ask("responderOf")),
         )
 
-    def operators(self, block: BlockIdentifier = "latest") -> list[str]:
-        """Addresses of all registered operators."""
-        count = int(self._ask("Operators", "count", block=block))
-        return [to_checksum_address(self._ask("Operators", "operatorAt", index, block=block)) for index in range(count)]
+    def key_of(self, operator: str, block: BlockIdentifier = "latest") -> bytes:
+        """An operator's current BLS key, 256 bytes; empty as long as none was published."""
+        try:
+            return bytes(self._ask("Operators", "keyOf", operator, block=block))
+        except TransactionReverted as error:
+            if error.error_name != "KeyNotPublished":
+                raise
+            return b""
+
+    def operator_of_key(self, key_hash: bytes, block: BlockIdentifier = "latest") -> str:
+        """Whose BLS key it is or was, by its keccak256; the zero address for nobody's."""
+        return to_checksum_address(self._ask("Operators", "operatorOfKey", key_hash, block=block))
 
     # ---- stake
 

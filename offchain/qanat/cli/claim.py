@@ -73,7 +73,7 @@ def _as_operator(session: Session, index: Any) -> list[tuple[str, Any]]:
 
 
 def _as_restaker(session: Session, index: Any) -> list[tuple[str, Any]]:
-    restaking, me = session.chain.contract("Restaking"), session.address
+    rewards, me = session.chain.contract("RestakerRewards"), session.address
     pools = {
         (str(event.arguments["operator"]), str(event.arguments["collateral"]))
         for event in index.events("Delegated", contract="Restaking")
@@ -81,17 +81,16 @@ def _as_restaker(session: Session, index: Any) -> list[tuple[str, Any]]:
     }
     paid_in = {
         (str(event.arguments["operator"]), str(event.arguments["token"]))
-        for event in index.events("RewardBooked", contract="Restaking")
+        for event in index.events("RewardBooked", contract="RestakerRewards")
     }
     return [
         (
             f"restaking rewards from {operator} on {session.token(collateral)[0]}",
-            restaking.functions.claimReward(operator, collateral, token),
+            rewards.functions.claim(operator, collateral, token),
         )
         for operator, collateral in sorted(pools)
         for payer, token in sorted(paid_in)
-        if payer == operator
-        and int(session.chain.call(restaking.functions.claimableReward(me, operator, collateral, token)))
+        if payer == operator and int(session.chain.call(rewards.functions.claimable(me, operator, collateral, token)))
     ]
 
 

@@ -12,6 +12,8 @@ from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qanat.chain.views import ShardParameters
 
 __all__ = ["COMMAND", "register"]
@@ -196,7 +198,7 @@ class _Keys:
                 hint="Name the folder of its node with --folder; its keys cannot be replaced.",
                 path=str(self.folder),
             )
-        if operator.key != self.bls.public_key or operator.sealing_key != self.sealing.public:
+        if operator.key not in (b"", self.bls.public_key) or operator.sealing_key != self.sealing.public:
             raise WrongKeyFile(
                 f"{operator.address} is registered with other keys than those in {self.folder}.",
                 hint="Use the folder of its node; a BLS key cannot be replaced.",
@@ -249,34 +251,13 @@ def _send(
     to_allocate: dict[str, int],
     coins: int,
 ) -> dict[str, str]:
-    chain, sender, views = session.chain, session.sender, session.views
-    operators, restaking = chain.contract("Operators"), chain.contract("Restaking")
-    me = session.address
+    sender, restaking = session.sender, session.chain.contract("Restaking")
     done: dict[str, str] = {}
 
     def sent(what: str, receipt: Any) -> None:
         done[what] = "0x" + bytes(receipt["transactionHash"]).hex()
 
-    if not registered:
-        key = keys.bls.public_key
-        digest = bytes(chain.call(operators.functions.possessionDigest(me, key)))
-        possession = keys.bls.prove_possession(digest)
-        sent(
-            "register",
-            sender.send(
-                operators.functions.register(
-                    key, possession, keys.sealing.public, endpoint, commission, keys.responder.address
-                )
-            ),
-        )
-    else:
-        known = views.operator(me)
-        if known.endpoint != endpoint:
-            sent("endpoint", sender.send(operators.functions.setEndpoint(endpoint)))
-        if known.responder != keys.responder.address:
-            sent("responder", sender.send(operators.functions.setResponder(keys.responder.address)))
-        if known.commission_bps != commission:
-            sent("commission", sender.send(operators.functions.setCommission(commission)))
+    _put_on_record(session, keys, registered, endpoint, commission, sent)
     if missing_bond:
         sender.approve_if_needed(terms.bond_token, restaking.address, missing_bond)
         sent("bond", sender.send(restaking.functions.postBond(shard, missing_bond)))
@@ -285,6 +266,36 @@ def _send(
     if coins:
         sent("responder coins", sender.transfer(keys.responder.address, coins))
     return done
+
+
+def _put_on_record(
+    session: Session,
+    keys: _Keys,
+    registered: bool,
+    endpoint: str,
+    commission: int,
+    sent: Callable[[str, Any], None],
+) -> None:
+    """Register, or change what differs from what is registered; publish the key, if none is."""
+    chain, sender, me = session.chain, session.sender, session.address
+    operators = chain.contract("Operators").functions
+    responder = keys.responder.address
+    if not registered:
+        key = keys.bls.public_key
+        possession = keys.bls.prove_possession(bytes(chain.call(operators.possessionDigest(me, key))))
+        sent(
+            "register",
+            sender.send(operators.register(key, possession, keys.sealing.public, endpoint, commission, responder)),
+        )
+    known = session.views.operator(me)
+    if not known.key:
+        sent("publish key", sender.send(operators.publishKey(keys.bls.public_key)))
+    if known.endpoint != endpoint:
+        sent("endpoint", sender.send(operators.setEndpoint(endpoint)))
+    if known.responder != responder:
+        sent("responder", sender.send(operators.setResponder(responder)))
+    if known.commission_bps != commission:
+        sent("commission", sender.send(operators.setCommission(commission)))
 
 
 def _join(session: Session, shard: int, join: bool | None, member: bool) -> tuple[bool, str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from qanat.coding.locator import vanishing
 from qanat.coding.points import points
 from qanat.errors import BadParameters, DualCheckFailed
 from qanat.field import MODULUS, batch_inverse, kernel
@@ -27,12 +28,11 @@ def dual_weights(k: int, n: int) -> tuple[int, ...]:
     Z(x) = (x^N - 1)/U(x) with U over the unused points, so Z'(x_i) = N x_i^-1 / U(x_i).
     """
     layout = points(k, n)
-    used = set(layout.exponents) | {layout.stride * row for row in range(layout.k, layout.size)}
-    unused = [layout.at(exponent) for exponent in range(layout.domain) if exponent not in used]
-    field: Any = kernel("fast" if len(unused) * n > 1 << 12 else "reference")
-    vanishing = field.products(layout.values, unused)
+    used = {*layout.exponents, *layout.virtual}
+    unused = [exponent for exponent in range(layout.domain) if exponent not in used]
+    values = vanishing(layout, unused, layout.exponents)
     share = pow(layout.domain, -1, MODULUS)
-    return tuple(value * x * share % MODULUS for value, x in zip(vanishing, layout.values, strict=True))
+    return tuple(value * x * share % MODULUS for value, x in zip(values, layout.values, strict=True))
 
 
 def dual_combination(k: int, n: int, coefficients: Sequence[int]) -> list[int]:
@@ -131,7 +131,7 @@ def reference_weights(k: int, n: int) -> list[int]:
     What tests compare with.
     """
     layout = points(k, n)
-    everything = layout.values + layout.virtual
+    everything = layout.values + [layout.at(e) for e in layout.virtual]
     products = []
     for x in layout.values:
         value = 1

@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.coding.locator import vanishing
 from qanat.coding.points import Points, points
 from qanat.errors import BadParameters
-from qanat.field import MODULUS, limbs
+from qanat.field import MODULUS, batch_inverse, limbs
 from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, factors, in_order, twiddles
 
 
@@ -101,15 +102,12 @@ class FastCode:
         Z vanishes on the unknown points of the domain, W on the known ones (virtual rows included), Z*W = x^N - 1.
         So Z(x) = N x^-1 / W'(x) at a known point, and u Z'(u) = N / W(u) at an unknown one.
         """
-        known = [self.points.values[i] for i in indices]
-        lost = [self.points.values[u] for u in missing]
-        derivative = self.field.products(known, known + self.points.virtual)
-        vanishing = self.field.products(lost, known + self.points.virtual)
+        known = [self.points.exponents[i] for i in indices]
+        lost = [self.points.exponents[u] for u in missing]
+        values = vanishing(self.points, known + self.points.virtual, known + lost)
         domain = self.points.domain
         share = pow(domain, -1, MODULUS)
-        inward = [
-            domain * self.points.at(-self.points.exponents[i]) * pow(d, -1, MODULUS) % MODULUS
-            for i, d in zip(indices, derivative, strict=True)
-        ]
-        positions = np.array([self.points.exponents[i] for i in indices], dtype=np.int64)
-        return positions, factors(inward), factors([value * share % MODULUS for value in vanishing])
+        inverses = batch_inverse(values[: self.k])
+        inward = [domain * self.points.at(-e) * d % MODULUS for e, d in zip(known, inverses, strict=True)]
+        outward = [value * share % MODULUS for value in values[self.k :]]
+        return np.array(known, dtype=np.int64), factors(inward), factors(outward)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
+from qanat.coding.locator import vanishing
 from qanat.errors import BadParameters, NotEnoughSlices
-from qanat.field import MODULUS, batch_inverse, kernel, root_of_unity
+from qanat.field import MODULUS, batch_inverse, root_of_unity
 
 MAX_STRETCH = 8
 """n is at most this many times k."""
@@ -51,8 +51,8 @@ class Points:
         """Row i lies at omega_N ** exponents[i]."""
         self.values = [powers[exponent] for exponent in self.exponents]
         """The n used points x_i."""
-        self.virtual = [powers[self.stride * row] for row in range(k, self.size)]
-        """V: the points of the virtual rows."""
+        self.virtual = [self.stride * row for row in range(k, self.size)]
+        """V, the points of the virtual rows, likewise."""
 
     def exponent(self, row: int) -> int:
         """Return e such that row ``row`` lies at omega_N**e."""
@@ -81,24 +81,21 @@ class Points:
         W(u) / ((u - x_i) W'(x_i)); a wanted row that is at hand gets a single one.
         """
         self.check(indices)
-        known = [self.values[i] for i in indices]
-        field: Any = kernel("fast" if self.size > 8 else "reference")
-        derivative = field.products(known, known + self.virtual)
         place = {index: position for position, index in enumerate(indices)}
         missing = [row for row in wanted if row not in place]
         for row in missing:
             if not 0 <= row < self.n:
                 raise BadParameters(f"There is no row {row} of {self.n}.")
-        vanishing = dict(
-            zip(missing, field.products([self.values[u] for u in missing], known + self.virtual), strict=True)
-        )
+        known = [self.exponents[i] for i in indices]
+        factors = vanishing(self, known + self.virtual, known + [self.exponents[u] for u in missing])
+        derivative, at_missing = factors[: self.k], dict(zip(missing, factors[self.k :], strict=True))
         lines: list[list[int]] = []
         for row in wanted:
             if row in place:
                 lines.append([int(position == place[row]) for position in range(self.k)])
                 continue
-            below = [(self.values[row] - x) * d % MODULUS for x, d in zip(known, derivative, strict=True)]
-            lines.append([vanishing[row] * i % MODULUS for i in batch_inverse(below)])
+            below = [(self.values[row] - self.at(e)) * d % MODULUS for e, d in zip(known, derivative, strict=True)]
+            lines.append([at_missing[row] * i % MODULUS for i in batch_inverse(below)])
         return lines
 
 

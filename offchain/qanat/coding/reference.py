@@ -31,7 +31,7 @@ class ReferenceCode:
         """Return the wanted rows: f(u) = sum over known points of f(x) * product of (u-v)/(x-v) over the others."""
         self.points.check(indices)
         known = [self.points.values[i] for i in indices]
-        others = known + self.points.virtual
+        others = known + [self.points.at(e) for e in self.points.virtual]
         weights: list[list[int]] = []
         for row in wanted:
             u: Any = self.points.values[row]

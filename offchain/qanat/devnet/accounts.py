@@ -92,8 +92,10 @@ class Accounts:
                 total += self._balance(token, ask(account))
         for number in range(1, int(ask(licenses.functions.licenseCount())) + 1):
             total += self._balance(token, ask(payments.moduleAccount(licenses.address, number.to_bytes(32, "big"))))
-        key = bytes(ask(self.restaking.functions.REWARDS_KEY()))
-        return total + self._balance(token, ask(payments.moduleAccount(self.restaking.address, key)))
+        restakers = self.chain.contract("RestakerRewards")
+        for key in (restakers.functions.INBOX_KEY(), restakers.functions.BOOKED_KEY()):
+            total += self._balance(token, ask(payments.moduleAccount(restakers.address, bytes(ask(key)))))
+        return total
 
     def _fees_left(self, token: str) -> int:
         """What stays in the shards' fee accounts: nothing, once every term is over and everybody has claimed."""

@@ -66,6 +66,7 @@ class Arithmetic:
         self._words = words_of(modulus, count)
         self._negative_inverse = -pow(modulus, -1, 1 << WORD) & _MASK
         self._mulx = False
+        self._index = None
 
     # ---- functions ---------------------------------------------------------------------------------------------------
 
@@ -84,6 +85,7 @@ class Arithmetic:
                 "sums_and_differences": (self._sums_and_differences, 2, True),
                 "butterflies_in_time": (self._butterflies_in_time, 3, True),
                 "butterflies_in_frequency": (self._butterflies_in_frequency, 3, True),
+                "accumulate": (self._accumulate, 4, True),
             }[operation]
             arguments = [_POINTER] * arity + ([_I64] if counted else [])
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name=name)
@@ -225,6 +227,42 @@ class Arithmetic:
             self._store(builder, self._subtract(builder, left, right), room)
             self._product(builder, b, room, factor)
 
+    def _accumulate(self, builder, totals, values, factor, flag, count) -> None:
+        """Add values[i] * factor to totals[i], unreduced; set the flag (a word) if a value is not below p.
+
+        A value is big-endian bytes wherever they lie, a factor two words, a total three words more than a value: the
+        sum of 2^64 such products fits, whatever the values.
+        """
+        factors = [builder.load(builder.gep(factor, [ir.Constant(_I64, j)])) for j in range(2)]
+        length = self.count + 3
+        with self._each(builder, count, values) as (value,):
+            words = self._big_endian(builder, value)
+            wide = builder.zext(self._join(builder, words), ir.IntType(self.bits + WORD))
+            below = builder.icmp_unsigned("<", wide, ir.Constant(wide.type, self.modulus))
+            excess = builder.zext(builder.not_(below), _I64)
+            builder.store(builder.or_(builder.load(flag), excess), flag)
+            total = builder.gep(totals, [builder.mul(self._index, ir.Constant(_I64, length))])
+            sums = [builder.load(builder.gep(total, [ir.Constant(_I64, i)])) for i in range(length)]
+            for j in range(2):
+                carry = ir.Constant(_I64, 0)
+                for i in range(self.count):
+                    step = builder.mul(builder.zext(words[i], _I128), builder.zext(factors[j], _I128))
+                    step = builder.add(step, builder.zext(sums[i + j], _I128))
+                    step = builder.add(step, builder.zext(carry, _I128))
+                    sums[i + j] = builder.trunc(step, _I64)
+                    carry = builder.trunc(builder.lshr(step, ir.Constant(_I128, WORD)), _I64)
+                for i in range(self.count + j, length):
+                    sums[i] = builder.add(sums[i], carry)
+                    carry = builder.zext(builder.icmp_unsigned("<", sums[i], carry), _I64)
+            for i in range(length):
+                builder.store(sums[i], builder.gep(total, [ir.Constant(_I64, i)]))
+
+    def _big_endian(self, builder, pointer):
+        """Return the words of a number that lies anywhere, most significant byte first."""
+        swap = builder.module.declare_intrinsic("llvm.bswap", [_I64])
+        at = [builder.gep(pointer, [ir.Constant(_I64, self.count - 1 - i)]) for i in range(self.count)]
+        return [builder.call(swap, [builder.load(place, align=1)]) for place in at]
+
     def _room(self, builder):
         return builder.bitcast(builder.alloca(ir.ArrayType(_I64, self.count)), _POINTER)
 
@@ -238,6 +276,7 @@ class Arithmetic:
         builder.position_at_end(loop)
         index = builder.phi(_I64)
         index.add_incoming(ir.Constant(_I64, 0), before)
+        self._index = index
         yield tuple(builder.gep(run, [builder.mul(index, ir.Constant(_I64, self.count))]) for run in runs)
         following = builder.add(index, ir.Constant(_I64, 1))
         index.add_incoming(following, builder.block)
@@ -408,3 +447,15 @@ def swap_bytes(typingctx, word):
         return builder.call(function, [arguments[0]])
 
     return types.uint64(types.uint64), emit
+
+
+@intrinsic
+def trailing_zeros(typingctx, word):
+    """Return how many of a 64-bit number's lowest bits are zero."""
+
+    def emit(context, builder, signature, arguments):
+        kind = ir.FunctionType(_I64, [_I64, _I1])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.cttz.i64")
+        return builder.call(function, [arguments[0], ir.Constant(_I1, 0)])
+
+    return types.int64(types.int64), emit

@@ -82,6 +82,34 @@ def in_order(elements: Limbs) -> Limbs:
     return np.ascontiguousarray(elements)
 
 
+def fold(rows: Sequence[bytes | memoryview], weights: Sequence[int]) -> tuple[Limbs, list[int]]:
+    """Return the sum of weights[j] * rows[j], and which rows hold an element that is not below r.
+
+    :param rows: at least one, of equal length, 32 big-endian bytes per element.
+    :param weights: below r; the work is half where all are below 2^128.
+
+    The sum has shape (width, 4). It counts elements as they stand, reduced or not.
+    """
+    parts = 1 if max(weights) < 1 << 128 else 2
+    arrays = [np.frombuffer(row, dtype=np.uint8) for row in rows]
+    addresses = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+    pieces = np.frombuffer(b"".join(weight.to_bytes(16 * parts, "little") for weight in weights), dtype="<u8")
+    table = pieces.astype(np.uint64).reshape(len(rows), parts, 2)
+    constants = pack([MONTGOMERY**e * (1 << 128 * part) % MODULUS for part in range(parts) for e in (1, 2)])
+    constants = constants.reshape(parts, 2, 4)
+    width = len(arrays[0]) // ELEMENT_BYTES
+    out = np.empty((width, 4), dtype=np.uint64)
+    flags: list[NDArray[np.uint64]] = []  # an array for each thread
+
+    def run(low: int, high: int) -> None:
+        found = np.zeros(len(rows), dtype=np.uint64)
+        flags.append(found)
+        limbs.fold(addresses, table, constants, found, out, low, high)
+
+    by_columns(run, width, parts * len(rows) * width)
+    return out, [int(row) for row in np.flatnonzero(np.bitwise_or.reduce(flags))]
+
+
 class FastField:
     """Field arithmetic on numpy arrays of limbs; see :mod:`qanat.field.limbs` for the representation."""
 

@@ -22,6 +22,7 @@ import numpy as np
 from qanat.field.compiled import compiled
 from qanat.field.emit import all_zero, copy_words
 from qanat.field.scalar import (
+    accumulate,
     add_multiples,
     butterflies_in_frequency,
     butterflies_in_time,
@@ -37,6 +38,9 @@ BLOCK = 8
 
 ELEMENT = 32
 """Bytes of an element."""
+
+FOLDED = 64
+"""Columns that a fold keeps together: their sums, and what is read of one row, stay in the first cache."""
 
 ROW = BLOCK * ELEMENT
 """Bytes of a block's row."""
@@ -96,6 +100,42 @@ def combine(weights, elements, out, low, high):
                         high - low,
                     )
                 )
+
+
+@compiled
+def fold(rows, weights, constants, flags, out, low, high):
+    """Write the weighted sum of rows of big-endian elements, columns low to high.
+
+    rows (count,) addresses; weights (count, parts, 2): each weight's pieces of 128 bits, lowest first, plain; constants
+    (parts, 2, 4): R * 2^(128j) and R^2 * 2^(128j) for piece j. flags (count,) is set where an element of the row is not
+    below r. out (width, 4).
+
+    Products are added up unreduced, seven words each, and reduced once: such a sum is l + h * 2^256, h < 2^192, and the
+    Montgomery products R*l/R and R^2*h/R add up to it. In a product the left number is below r; the right one may be
+    any four words, as the bounds do not depend on it.
+    """
+    parts = weights.shape[1]
+    sums = np.empty((parts, FOLDED, 7), dtype=np.uint64)
+    room = np.zeros((2, 4), dtype=np.uint64)
+    factor, by, totals, t = weights.ctypes.data, constants.ctypes.data, sums.ctypes.data, room.ctypes.data
+    for start in range(low, high, FOLDED):
+        used = min(FOLDED, high - start)
+        sums[:] = np.uint64(0)
+        for row in range(rows.shape[0]):
+            values = np.int64(rows[row]) + ELEMENT * start
+            for part in range(parts):
+                at = totals + 56 * FOLDED * part
+                accumulate((at, values, factor + 16 * (row * parts + part), flags.ctypes.data + 8 * row, used))
+        for c in range(used):
+            to = out.ctypes.data + ELEMENT * (start + c)
+            out[start + c, :] = np.uint64(0)
+            for part in range(parts):
+                at = totals + 56 * (FOLDED * part + c)
+                product((t, by + 64 * part, at))
+                total((to, to, t))
+                copy_words((t + ELEMENT, at + ELEMENT), 3)
+                product((t, by + 64 * part + ELEMENT, t + ELEMENT))
+                total((to, to, t))
 
 
 @compiled

@@ -25,6 +25,13 @@ def commit(blob: bytes) -> bytes:
         return basis.combine(_read(blob, space), space)
 
 
+def commit_elements(elements: Limbs) -> bytes:
+    """Return the commitment of up to 4,096 canonical elements, shape (count, 4), the rest being zero."""
+    basis = ready_basis()
+    with basis.workspace() as space:
+        return basis.combine(elements, space)
+
+
 def open_at(blob: bytes, z: bytes) -> tuple[bytes, bytes]:
     """Return (proof, y) of a whole blob at z; an element not below r raises ``NonCanonicalElement``."""
     basis = ready_basis()

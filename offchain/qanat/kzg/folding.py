@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qanat.coding.points import points as code_points
-from qanat.errors import BadParameters, FormatError, SliceMismatch
+from qanat.errors import BadParameters, SliceMismatch
 from qanat.field import ELEMENT_BYTES, MODULUS, kernel, root_of_unity
-from qanat.kzg.blobs import commit
 from qanat.kzg.kernels import commitment_kernel
 from qanat.kzg.points import COMPRESSED_IDENTITY, compress_raw
 from qanat.kzg.setup import BLOB_ELEMENTS
@@ -39,9 +38,15 @@ def fold_slices(slices: Sequence[bytes | memoryview], gammas: Sequence[int]) -> 
     length = len(slices[0])
     if length % ELEMENT_BYTES or any(len(part) != length for part in slices):
         raise BadParameters("Slices that are folded must have the same length, a multiple of 32 bytes.")
+    if not length:
+        return b""
+    from qanat.field.fast import fold
+
     field: Any = kernel()
-    rows = field.from_bytes(b"".join(slices), (len(slices), length // ELEMENT_BYTES))
-    return bytes(field.to_bytes(field.combine([[gamma % MODULUS for gamma in gammas]], rows)))
+    folded, malformed = fold(slices, [gamma % MODULUS for gamma in gammas])
+    if malformed:
+        field.from_bytes(slices[malformed[0]], (length // ELEMENT_BYTES,))  # which says what is wrong
+    return bytes(field.to_bytes(folded))
 
 
 def fold_commitments(commitments: Sequence[bytes], gammas: Sequence[int], kernel_name: str = "fast") -> bytes:
@@ -54,10 +59,11 @@ def fold_commitments(commitments: Sequence[bytes], gammas: Sequence[int], kernel
 
 
 def batch_weights(slices: Sequence[bytes | memoryview], commitments: Sequence[bytes]) -> list[int]:
-    """Return weights below 2^248, derived from all commitments *and the hash of every slice*.
+    """Return weights below 2^128, derived from all commitments *and the hash of every slice*.
 
-    Whoever made the slices could not know the weights before the slices were fixed; weights from the commitments alone
-    would let a sender choose wrong slices whose errors cancel.
+    If a slice is wrong, at most one of its 2^128 weights lets the sums agree, whatever the others are. Whoever made the
+    slices could not know the weights before the slices were fixed; weights from the commitments alone would let a
+    sender choose wrong slices whose errors cancel.
     """
     state = hashlib.sha256(_BATCH_DOMAIN + len(slices).to_bytes(8, "big"))
     for part, commitment in zip(slices, commitments, strict=True):
@@ -65,7 +71,7 @@ def batch_weights(slices: Sequence[bytes | memoryview], commitments: Sequence[by
         state.update(hashlib.sha256(part).digest())
     seed = state.digest()
     return [
-        int.from_bytes(hashlib.sha256(seed + index.to_bytes(8, "big")).digest()[1:], "big")
+        int.from_bytes(hashlib.sha256(seed + index.to_bytes(8, "big")).digest()[:16], "big")
         for index in range(len(slices))
     ]
 
@@ -77,7 +83,7 @@ def verify_slices(slices: Sequence[bytes | memoryview], commitments: Sequence[by
     :param commitments: 48 bytes each, in the same order; taken from a manifest.
 
     Raises ``SliceMismatch`` with ``data["bad"]``, the positions of every slice that is malformed or does not match, and
-    ``InvalidPoint`` for a bad commitment. An error passes with probability below 2^-240.
+    ``InvalidPoint`` for a bad commitment. An error passes with probability 2^-128 at most.
     """
     bad = bad_slices(slices, commitments)
     if bad:
@@ -100,35 +106,31 @@ def bad_slices(slices: Sequence[bytes | memoryview], commitments: Sequence[bytes
     width, rest = divmod(usual, ELEMENT_BYTES)
     if rest or not 1 <= width <= BLOB_ELEMENTS or width & (width - 1):
         return list(range(len(slices)))
-    bad, good = [], []
-    field: Any = kernel()
-    for position, part in enumerate(slices):
-        try:
-            field.from_bytes(part, (width,))
-            good.append(position)
-        except FormatError:  # another length than the rest, or an element that is not canonical
-            bad.append(position)
-    points = commitment_kernel().decompress_all(commitments)
+    from qanat.field.fast import fold
+    from qanat.kzg.engine import commit_elements
+
+    group = commitment_kernel()
+    points = group.decompress_all(commitments)
 
     def search(positions: list[int]) -> list[int]:
-        if not positions or _batch_holds(
-            [slices[i] for i in positions], [commitments[i] for i in positions], [points[i] for i in positions]
-        ):
+        if not positions:
+            return []
+        chosen = [slices[i] for i in positions]
+        weights = batch_weights(chosen, [commitments[i] for i in positions]) if len(positions) > 1 else [1]
+        folded, malformed = fold(chosen, weights)
+        if malformed:
+            return [positions[i] for i in malformed] + search(
+                [i for j, i in enumerate(positions) if j not in malformed]
+            )
+        if commit_elements(folded) == group.compress(group.combine([points[i] for i in positions], weights)):
             return []
         if len(positions) == 1:
             return positions
         half = len(positions) // 2
         return search(positions[:half]) + search(positions[half:])
 
-    return sorted(bad + search(good))
-
-
-def _batch_holds(slices: Sequence[bytes | memoryview], commitments: Sequence[bytes], points: Sequence[Any]) -> bool:
-    if len(slices) == 1:
-        return commit(bytes(slices[0])) == commitments[0]
-    gammas = batch_weights(slices, commitments)
-    group = commitment_kernel()
-    return commit(fold_slices(slices, gammas)) == group.compress(group.combine(points, gammas))
+    of_length = [position for position, length in enumerate(lengths) if length == usual]
+    return sorted(set(range(len(slices))) - set(of_length) | set(search(of_length)))
 
 
 def parity_commitments(data_commitments: Sequence[bytes], k: int, n: int, kernel_name: str = "fast") -> list[bytes]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanat.field.base import INVERT_SCRATCH, difference, invert, opposite, product, total
+from qanat.field.base import ROOT_SCRATCH, difference, invert, opposite, product, total
 from qanat.field.compiled import compiled
 from qanat.field.emit import all_equal, all_zero, copy_words, prefetch, swap_bytes
 
@@ -37,7 +37,7 @@ AHEAD = 12
 
 _PLAIN, _RIGHT, _LEFT, _DOUBLE, _NOTHING = 0, 1, 2, 3, 4
 
-SCRATCH = INVERT_SCRATCH + 24
+SCRATCH = ROOT_SCRATCH + 24
 """Numbers in a workspace's scratch area."""
 
 ONE, TRIPLE_B, PLAIN_ONE, CONSTANTS = 0, 1, 2, 3
@@ -142,7 +142,7 @@ def add_pairs(count, sources, targets, slopes, prefixes, kinds, constants, scrat
         product((products + NUMBER * (i + 1), products + NUMBER * i, below))
 
     inverse, slope, x, t = scratch, scratch + NUMBER, scratch + 2 * NUMBER, scratch + 3 * NUMBER
-    invert(inverse, products + NUMBER * count, constants, scratch + 4 * NUMBER)
+    invert(inverse, products + NUMBER * count)
     for i in range(count - 1, -1, -1):
         left, target, kind = sources[i], targets[i], kinds[i]
         right = left + POINT
@@ -355,7 +355,7 @@ def finish(sums, side, constants, scratch, out):
     if all_zero(whole + 96, 6):
         out[:] = np.uint64(0)
         return
-    invert(point, whole + 96, constants, room)
+    invert(point, whole + 96)
     product((whole, whole, point))
     product((whole + 48, whole + 48, point))
     product((target, whole, constants + NUMBER * PLAIN_ONE))

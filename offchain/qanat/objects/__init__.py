@@ -22,23 +22,28 @@ from qanat.objects.decoder import (
     verify_slices,
     wrong_slices,
 )
+from qanat.objects.durability import Failures, annual_loss, nines
 from qanat.objects.encoder import Encoded, encode, encode_file, encode_stream, slice_name
 from qanat.objects.manifest import Manifest
-from qanat.objects.planner import Plan, plan
+from qanat.objects.planner import Plan, needed_tickets, plan
 from qanat.objects.shape import Shape
 from qanat.objects.tree import SliceTree, leaf_hash, node_hash, root_hash, verify_path
 
 __all__ = [
     "Encoded",
+    "Failures",
     "Manifest",
     "Plan",
     "Shape",
     "SliceTree",
+    "annual_loss",
     "encode",
     "encode_file",
     "encode_stream",
     "folder_fetch",
     "leaf_hash",
+    "needed_tickets",
+    "nines",
     "node_hash",
     "plan",
     "rebuild_slices",
