@@ -32,6 +32,8 @@ def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
         if entry.first_ticket != first:
             yield f"tickets of {entry.operator} begin at {entry.first_ticket}, not {first}"
         first = entry.first_ticket + entry.tickets
+    for name in sorted({name for name in roster.operators if roster.operators.count(name) > 1}):
+        yield f"{name} sits in more than one seat"
     if first != roster.tickets:
         yield f"holds {first} tickets, says {roster.tickets}"
     capped = len(roster.entries) >= 3
