@@ -37,6 +37,7 @@ from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
 from qanat.node.server import settings
 from qanat.node.service import Service
+from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
 from qanat.objects import Encoded, slices_of_operator
 from qanat.store import LmdbStore
@@ -186,6 +187,8 @@ class FakeViews:
         self.licenses: dict[int, LicenseRecord] = {}
         self.owners: dict[int, str] = {}
         self.endpoints: dict[str, str] = {}
+        #: (roster, operator) → hash of the key that counts there, if it isn't the person's
+        self.key_hashes: dict[tuple[int, str], bytes] = {}
 
     # -- shards
 
@@ -198,7 +201,7 @@ class FakeViews:
     def roster(self, shard: int, roster: int) -> Roster:
         entries, first = [], 0
         for person, tickets in zip(self.people, self.tickets, strict=True):
-            key_hash = bytes(keccak(person.key.public_key))
+            key_hash = self.key_hashes.get((roster, person.address), bytes(keccak(person.key.public_key)))
             entries.append(RosterEntry(len(entries), person.address, first, tickets, key_hash))
             first += tickets
         head = RosterHead(
@@ -286,12 +289,13 @@ class FakeNode:
             data=folder,
             host="127.0.0.1",
             port=1,
-            bls_key=folder,
+            bls_keys=(folder,),
             sealing_key=folder,
             responder_key=folder,
             **{"poll_seconds": 0.05, "request_seconds": 2.0, **settings},
         )
         self.sender = FakeSender()
+        self.signing = SigningKeys.of(person.key)
         self.start()
 
     def start(self) -> None:
@@ -301,7 +305,7 @@ class FakeNode:
         views: Any = self.views
         self.follower = Follower(views, SHARD, self.config.poll_seconds)
         self.follower.refresh()
-        self.intake = Intake(self.config, views, self.store, self.state, self.person.key, self.metrics)
+        self.intake = Intake(self.config, views, self.store, self.state, self.signing, self.metrics)
         sender: Any = self.sender
         self.keys = KeyHolder(self.config, views, self.state, self.person.sealing, sender, self.metrics)
         self.service = Service(

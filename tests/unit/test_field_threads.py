@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qanat.errors import BadParameters
-from qanat.field.path import kernel_path
+from qanat.field import path
 from qanat.field.threads import MOST, processors
 
 
@@ -22,12 +22,19 @@ def test_the_number_of_threads_can_be_named(monkeypatch: pytest.MonkeyPatch) -> 
             processors()
 
 
-def test_kernels_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is one path, by itself and by name; another is refused before anything is compiled for it."""
-    for named in ("", "portable"):
+@pytest.mark.parametrize("has_ifma", [False, True])
+def test_kernels_can_be_named(monkeypatch: pytest.MonkeyPatch, has_ifma: bool) -> None:
+    """By itself the best path that the processor has; a path that it lacks is refused before anything is compiled."""
+    monkeypatch.setattr(path, "_ifma", lambda: has_ifma)
+    monkeypatch.setenv("QANAT_KERNELS", "")
+    assert path.kernel_path() == ("ifma" if has_ifma else "portable")
+    for named in ("portable", "ifma-emulated"):
         monkeypatch.setenv("QANAT_KERNELS", named)
-        assert kernel_path() == "portable"
-    for bad in ("ifma", "Portable", " "):
+        assert path.kernel_path() == named
+    monkeypatch.setenv("QANAT_KERNELS", "ifma")
+    if has_ifma:
+        assert path.kernel_path() == "ifma"
+    for bad in ("Portable", " ", *([] if has_ifma else ["ifma"])):
         monkeypatch.setenv("QANAT_KERNELS", bad)
         with pytest.raises(BadParameters):
-            kernel_path()
+            path.kernel_path()

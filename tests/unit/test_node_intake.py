@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from eth_utils import keccak
 
 from qanat import bls
 from qanat.chain.views import ObjectStatus
 from qanat.errors import (
     DualCheckFailed,
+    FileUnreadable,
     InvalidPoint,
     MalformedManifest,
     NodeRefused,
@@ -20,9 +22,11 @@ from qanat.errors import (
     SliceNotFound,
     StoreCorrupted,
     StoreError,
+    WrongKeyFile,
 )
 from qanat.field import MODULUS
 from qanat.kzg import commit
+from qanat.node.signing import SigningKeys
 from qanat.objects import Encoded, Manifest, encode
 from tests.unit.node_doubles import ROSTER, SHARD, FakeNode, FakeViews, make_people
 
@@ -358,3 +362,85 @@ def test_a_manifest_is_kept_as_it_came(node: FakeNode) -> None:
     assert node.service.manifest(OBJECT) == body
     assert Manifest.from_bytes(node.service.manifest(OBJECT)).root == ENCODED.manifest.root
     assert (node.state.object(OBJECT).roster, node.state.object(OBJECT).shard) == (ROSTER, SHARD)
+
+
+# ---- keys in rotation
+
+OLD_KEY, NEW_KEY = PEOPLE[0].key, bls.SecretKey.from_bytes((77).to_bytes(32, "big"))
+
+
+def key_hash(key: bls.SecretKey) -> bytes:
+    return bytes(keccak(key.public_key))
+
+
+def test_each_object_is_signed_with_the_key_of_its_roster(node: FakeNode, views: FakeViews) -> None:
+    """After a rotation objects of older rosters are signed with the old key, those of newer ones with the new one."""
+    newer = b"\x22" * 32
+    views.open_object(newer, ENCODED, roster=ROSTER + 1)
+    views.key_hashes[ROSTER + 1, node.person.address] = key_hash(NEW_KEY)
+    node.signing = SigningKeys.of(OLD_KEY, NEW_KEY)
+    node.restart()
+    for object_id, key, other in ((OBJECT, OLD_KEY, NEW_KEY), (newer, NEW_KEY, OLD_KEY)):
+        node.take_all(object_id, ENCODED)
+        signature = node.intake.sign(object_id)
+        assert bls.verify(key.public_key, views.digest(object_id), signature)
+        assert not bls.verify(other.public_key, views.digest(object_id), signature)
+
+
+def test_a_key_that_is_not_here_signs_nothing(node: FakeNode, views: FakeViews) -> None:
+    """Neither manifest nor signature, with no other key in its place; when the key has come, both."""
+    views.key_hashes[ROSTER, node.person.address] = key_hash(NEW_KEY)
+    assert refuses(503, node.intake.accept_manifest, OBJECT, ENCODED.manifest.to_bytes()).data["retry_after"] > 0
+    assert node.state.object(OBJECT) is None
+    node.signing = SigningKeys.of(OLD_KEY, NEW_KEY)
+    node.restart()
+    node.take_all(OBJECT, ENCODED)
+    node.signing = SigningKeys.of(OLD_KEY)
+    node.restart()
+    refuses(503, node.intake.sign, OBJECT)
+    assert node.state.signed(OBJECT) is None
+
+
+@pytest.mark.parametrize("same_roster", [True, False])
+def test_no_two_roots_across_keys(node: FakeNode, views: FakeViews, same_roster: bool) -> None:
+    """What was signed with the old key is never signed otherwise with the new one, also not after a restart."""
+    node.take_all(OBJECT, ENCODED)
+    signature = node.intake.sign(OBJECT)
+    other = make_encoded(seed=2)
+    roster = ROSTER if same_roster else ROSTER + 1
+    views.key_hashes[roster, node.person.address] = key_hash(NEW_KEY)
+    views.change_object(OBJECT, block=60, manifest_root=other.manifest.root, roster=roster)
+    node.signing = SigningKeys.of(OLD_KEY, NEW_KEY)
+    for _ in range(2):
+        node.restart()
+        refuses(409, node.intake.accept_manifest, OBJECT, other.manifest.to_bytes())
+        assert node.intake.sign(OBJECT) == signature
+
+
+class TestSigningKeys:
+    def test_a_key_that_comes_later_is_found(self, tmp_path: Path) -> None:
+        """The files are looked at again when a roster counts a key that isn't open; what is open stays so."""
+        files = [tmp_path / "old.json"]
+        bls.save_key(files[0], OLD_KEY, "word", cost=1 << 10)
+        keys = SigningKeys("word", lambda: files)
+        assert keys.hashes == (key_hash(OLD_KEY),)
+        refuses(503, keys.key, key_hash(NEW_KEY))
+        files.append(tmp_path / "new.json")
+        refuses(503, keys.key, key_hash(NEW_KEY))
+        assert keys.key(key_hash(OLD_KEY)) == OLD_KEY
+        bls.save_key(files[1], NEW_KEY, "another word", cost=1 << 10)
+        refuses(503, keys.key, key_hash(NEW_KEY))
+        files[1].unlink()
+        bls.save_key(files[1], NEW_KEY, "word", cost=1 << 10)
+        assert keys.key(key_hash(NEW_KEY)) == NEW_KEY
+        files.clear()
+        assert keys.key(key_hash(OLD_KEY)) == OLD_KEY
+
+    def test_a_file_that_does_not_open_at_the_start(self, tmp_path: Path) -> None:
+        """A wrong passphrase, no file: said at once."""
+        path = tmp_path / "bls.json"
+        with pytest.raises(FileUnreadable):
+            SigningKeys("word", lambda: [path])
+        bls.save_key(path, OLD_KEY, "word", cost=1 << 10)
+        with pytest.raises(WrongKeyFile):
+            SigningKeys("other", lambda: [path])

@@ -174,11 +174,13 @@ def test_settings_are_read_with_paths_relative_to_the_file(tmp_path: Path) -> No
     """Relative, absolute, defaults."""
     config = load_config(write(tmp_path))
     assert config.data == tmp_path / "data"
-    assert config.bls_key == tmp_path / "keys/bls.json"
+    assert config.bls_keys == (tmp_path / "keys/bls.json",)
     assert config.responder_key == Path("/abs/r.json")
     assert config.operator == OPERATOR
     assert (config.poll_seconds, config.seal, config.settle, config.report) == (2.0, True, True, False)
     assert load_config(write(tmp_path, report=True, pollSeconds=0.5)).poll_seconds == 0.5
+    rotated = load_config(write(tmp_path, keys={**GOOD["keys"], "bls": ["keys/bls.json", "/abs/new.json"]}))
+    assert rotated.bls_keys == (tmp_path / "keys/bls.json", Path("/abs/new.json"))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,8 @@ def test_settings_are_read_with_paths_relative_to_the_file(tmp_path: Path) -> No
         {"port": 70000},
         {"keys": {"bls": "x"}},
         {"keys": []},
+        {"keys": {**GOOD["keys"], "bls": []}},
+        {"keys": {**GOOD["keys"], "bls": ["keys/bls.json", 1]}},
         {"pollSeconds": 0},
         {"report": 1},
         {"logLevel": "loud"},

@@ -25,6 +25,19 @@ CERTIFICATE_TAG = bytes(keccak(text="qanat/v1/certificate"))
 
 def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
     """Check ticket ranges, key hashes and the aggregate key. ``keys``: registered keys by their hash, from events."""
+    yield from _check_tickets(roster)
+    missing = [entry.operator for entry in roster.entries if entry.key_hash not in keys]
+    registered = [entry for entry in roster.entries if entry.key_hash in keys]
+    others = [entry.operator for entry in registered if keccak(keys[entry.key_hash]) != entry.key_hash]
+    if others:
+        yield f"keys of {', '.join(others)} do not hash to their hashes"
+    if missing:
+        yield f"keys of {', '.join(missing)} were never registered"
+    elif bls.aggregate_keys([keys[entry.key_hash] for entry in roster.entries]) != roster.aggregate_key:
+        yield "the aggregate key is not the sum of the operators' keys"
+
+
+def _check_tickets(roster: Roster) -> Iterator[str]:
     first = 0
     for entry in roster.entries:
         if entry.tickets == 0:
@@ -40,15 +53,6 @@ def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
     for entry in roster.entries:
         if capped and 3 * entry.tickets > roster.tickets:
             yield f"{entry.operator} holds more than a third of the tickets"
-    missing = [entry.operator for entry in roster.entries if entry.key_hash not in keys]
-    registered = [entry for entry in roster.entries if entry.key_hash in keys]
-    others = [entry.operator for entry in registered if keccak(keys[entry.key_hash]) != entry.key_hash]
-    if others:
-        yield f"keys of {', '.join(others)} do not hash to their hashes"
-    if missing:
-        yield f"keys of {', '.join(missing)} were never registered"
-    elif bls.aggregate_keys([keys[entry.key_hash] for entry in roster.entries]) != roster.aggregate_key:
-        yield "the aggregate key is not the sum of the operators' keys"
 
 
 def certificate_digest(chain_id: int, objects: str, item: CertifiedObject) -> bytes:

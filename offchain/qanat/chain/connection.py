@@ -449,7 +449,7 @@ HINTS = {
     "StakeBelowTicket": "Let more stake be delegated, or allocate more of it to the shard.",
     "BondBelowMinimum": "Post more bond.",
     "SnapshotTooEarly": "Rosters lie apart by a seventh of the shard's term; wait until that block.",
-    "WeightUnchanged": "A new roster needs 5 % of the weight to have changed.",
+    "TicketsUnchanged": "A new roster needs 5 % of the tickets to have changed.",
     "RosterNotActive": "A newer roster is active: plan again.",
     "CertificationTooLate": "The time for certifying is over; `fail` returns the storage fee, then store again.",
     "PaymentAboveMaximum": "The price rose; look at it again and raise --max-payment if it suits you.",

@@ -623,9 +623,10 @@ class Views:
                 raise
             return b""
 
-    def operator_of_key(self, key_hash: bytes, block: BlockIdentifier = "latest") -> str:
-        """Whose BLS key it is or was, by its keccak256; the zero address for nobody's."""
-        return to_checksum_address(self._ask("Operators", "operatorOfKey", key_hash, block=block))
+    def operator_of_key(self, key_hash: bytes, block: BlockIdentifier = "latest") -> str | None:
+        """Whose BLS key it is or was, by its keccak256; None for nobody's."""
+        found = to_checksum_address(self._ask("Operators", "operatorOfKey", key_hash, block=block))
+        return None if int(found, 16) == 0 else found
 
     # ---- stake
 

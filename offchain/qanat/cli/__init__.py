@@ -25,6 +25,7 @@ COMMANDS = {
     "stake": "stake",
     "delegate": "delegate",
     "register": "register",
+    "rotate-key": "rotate_key",
     "roster": "roster",
     "node": "node",
     "store": "store",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,6 @@ def register(
     Nothing is sent before everything that can be checked was. A second run does what the first could not, usually
     joining, since stake can be delegated to a registered operator only.
     """
-    from qanat.chain.deployment import write_atomically
     from qanat.cli.amounts import format_amount, parse_amount
     from qanat.errors import BadParameters, InsufficientStake
     from qanat.node.config import passphrase
@@ -80,10 +78,10 @@ def register(
         session.sender.check_tokens(terms.bond_token, missing_bond)
 
     password = passphrase()
-    keys = _Keys(folder / "keys")
+    keys = _Keys(folder)
     keys.open(password)
     if registered:
-        keys.check(views.operator(me))
+        keys.check(session)
     coins = parse_amount(responder_coins, 18)
 
     lines = (
@@ -106,8 +104,9 @@ def register(
     keys.make_missing(password)
     done = _send(session, number, terms, keys, registered, endpoint, commission, missing_bond, to_allocate, coins)
     joined, why = _join(session, number, join, member)
-    path = folder / "node.json"
-    settings: dict[str, Any] = {
+    node = keys.node
+    node.settings = {
+        **node.settings,
         "operator": me,
         "shard": number,
         "rpc": chain.url,
@@ -115,17 +114,21 @@ def register(
         "data": data,
         "host": host,
         "port": port,
-        "keys": {"bls": "keys/bls.json", "sealing": "keys/sealing.json", "responder": "keys/responder.json"},
+        "keys": {
+            "bls": node.bls_files[0] if len(node.bls_files) == 1 else node.bls_files,
+            "sealing": "keys/sealing.json",
+            "responder": "keys/responder.json",
+        },
     }
     if report:
-        settings["report"] = True
-    write_atomically(path, json.dumps(settings, indent=2) + "\n")
+        node.settings["report"] = True
+    node.write()
 
     says = [
         f"{me} is operator in shard {number}, bond {session.amount(views.bond(me, number), terms.bond_token)}.",
         "It has joined: the next roster counts it." if joined else f"It has not joined yet: {why}",
         f"Responder {keys.responder.address} pays the node's gas: see that it holds coins.",
-        f"Next: qanat node --config {path}",
+        f"Next: qanat node --config {node.file}",
     ]
     return Outcome(
         {
@@ -137,7 +140,7 @@ def register(
             "weight": views.weight(me, number),
             "joined": joined,
             "why_not_joined": None if joined else why,
-            "config": str(path),
+            "config": str(node.file),
             "transactions": done,
         },
         says,
@@ -145,20 +148,23 @@ def register(
 
 
 class _Keys:
-    """The three key files of a node."""
+    """The key files of a node: BLS (several after a rotation), sealing, responder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files = {name: folder / f"{name}.json" for name in ("bls", "sealing", "responder")}
+        from qanat.node.folder import NodeFolder
+
+        self.node = NodeFolder(folder)
+        self.folder = folder / "keys"
+        self._files = {name: self.folder / f"{name}.json" for name in ("sealing", "responder")}
 
     def open(self, password: str) -> None:
         """Open the files that are there. Raises :class:`WrongKeyFile` where one does not open."""
-        from qanat import bls
         from qanat.chain.signer import KeySigner
         from qanat.node.sealing import load_sealing_key
 
-        if self._files["bls"].exists():
-            self.bls = bls.load_key(self._files["bls"], password)
+        self._bls = list(self.node.bls_keys(password).values())
+        if self._bls:
+            self.bls = self._bls[-1]
         if self._files["sealing"].exists():
             self.sealing = load_sealing_key(self._files["sealing"], password)
         if self._files["responder"].exists():
@@ -177,9 +183,9 @@ class _Keys:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise FileUnreadable(f"{self.folder} cannot be made: {error.strerror}.", path=str(self.folder)) from error
-        if not self._files["bls"].exists():
+        if not self._bls:
             self.bls = bls.SecretKey.generate()
-            bls.save_key(self._files["bls"], self.bls, password)
+            bls.save_key(self.node.path / self.node.bls_files[-1], self.bls, password)
         if not self._files["sealing"].exists():
             self.sealing = SealingKey.generate()
             save_sealing_key(self._files["sealing"], self.sealing, password)
@@ -187,23 +193,31 @@ class _Keys:
             self.responder = KeySigner.create()
             self.responder.save_keyfile(self._files["responder"], password, iterations=SCRYPT_COST)
 
-    def check(self, operator: Any) -> None:
-        """Check that these are the keys under which an operator is registered. Raises :class:`WrongKeyFile`."""
+    def check(self, session: Session) -> None:
+        """Check that these are the keys under which the operator is registered. Raises :class:`WrongKeyFile`."""
+        from eth_utils.crypto import keccak
+
         from qanat.errors import FileUnreadable, WrongKeyFile
 
-        missing = [str(path) for name, path in self._files.items() if name != "responder" and not path.exists()]
+        me = session.address
+        missing = [] if self._bls else [str(self.node.path / self.node.bls_files[-1])]
+        missing += [str(self._files["sealing"])] if not self._files["sealing"].exists() else []
         if missing:
             raise FileUnreadable(
-                f"{operator.address} is registered, but {', '.join(missing)} is missing.",
-                hint="Name the folder of its node with --folder; its keys cannot be replaced.",
+                f"{me} is registered, but {', '.join(missing)} is missing.",
+                hint="Name the folder of its node with --folder; a lost BLS key is replaced by `qanat rotate-key`.",
                 path=str(self.folder),
             )
-        if operator.key not in (b"", self.bls.public_key) or operator.sealing_key != self.sealing.public:
+        known = session.views.operator(me)
+        own = [key for key in self._bls if session.views.operator_of_key(bytes(keccak(key.public_key))) == me]
+        current = [key for key in own if known.key in (b"", key.public_key)]
+        if not current or known.sealing_key != self.sealing.public:
             raise WrongKeyFile(
-                f"{operator.address} is registered with other keys than those in {self.folder}.",
-                hint="Use the folder of its node; a BLS key cannot be replaced.",
+                f"{me} is registered with other keys than those in {self.folder}.",
+                hint="Use the folder of its node.",
                 path=str(self.folder),
             )
+        self.bls = current[-1]
 
 
 def _shares(session: Session, allocations: tuple[str, ...], collaterals: list[str]) -> dict[str, int]:

@@ -12,7 +12,8 @@ from qanat.coding.locator import vanishing
 from qanat.coding.points import Points, points
 from qanat.errors import BadParameters
 from qanat.field import MODULUS, batch_inverse, limbs
-from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, factors, in_order, twiddles
+from qanat.field.columns import FACTOR, row_factors
+from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, in_order, twiddles
 
 
 class FastCode:
@@ -25,16 +26,11 @@ class FastCode:
         self.k, self.n = k, n
         size, domain = self.points.size, self.points.domain
         cosets = -(-(n - k) // size)
-        reversal = bit_reversal(size)
         share = pow(size, -1, MODULUS)
-        shifts = [
-            self.points.at((1 + coset) * int(reversal[row])) * share % MODULUS
-            for coset in range(cosets)
-            for row in range(size)
-        ]
-        self._shifts = factors(shifts).reshape(cosets, size, 4)
+        shifts = [self.points.at((1 + coset) * i) * share % MODULUS for coset in range(cosets) for i in range(size)]
+        self._shifts = row_factors(shifts).reshape(cosets, size, FACTOR // 8)
         share = pow(domain, -1, MODULUS)
-        self._folding = factors([int(i) * share % MODULUS for i in bit_reversal(domain)])
+        self._folding = row_factors([i * share % MODULUS for i in range(domain)])
         self._patterns = lru_cache(maxsize=32)(self._pattern)
 
     def encode(self, data: Limbs) -> Limbs:
@@ -46,9 +42,9 @@ class FastCode:
         out = np.empty((self.n - self.k, width, 4), dtype=np.uint64)
         if self.n > self.k:
             size = self.points.size
-            inward, outward = twiddles(size, inverse=True), twiddles(size, inverse=False)
+            inward, outward, order = twiddles(size, inverse=True), twiddles(size, inverse=False), bit_reversal(size)
             by_columns(
-                lambda low, high: limbs.extend(data, inward, outward, self._shifts, out, low, high),
+                lambda low, high: limbs.extend(data, inward, outward, order, self._shifts, out, low, high),
                 width,
                 self.points.domain * width,
             )
@@ -86,10 +82,23 @@ class FastCode:
         out = np.empty((len(missing), width, 4), dtype=np.uint64)
         domain, size = self.points.domain, self.points.size
         inverse_table, table = twiddles(domain, inverse=True), twiddles(size, inverse=False)
+        order, small = bit_reversal(domain), bit_reversal(size)
         lost = np.array(missing, dtype=np.int64)
         by_columns(
             lambda low, high: limbs.recover(
-                rows, positions, inward, inverse_table, self._folding, size, table, lost, outward, out, low, high
+                rows,
+                positions,
+                inward,
+                inverse_table,
+                order,
+                self._folding,
+                small,
+                table,
+                lost,
+                outward,
+                out,
+                low,
+                high,
             ),
             width,
             domain * width,
@@ -110,4 +119,4 @@ class FastCode:
         inverses = batch_inverse(values[: self.k])
         inward = [domain * self.points.at(-e) * d % MODULUS for e, d in zip(known, inverses, strict=True)]
         outward = [value * share % MODULUS for value in values[self.k :]]
-        return np.array(known, dtype=np.int64), factors(inward), factors(outward)
+        return np.array(known, dtype=np.int64), row_factors(inward), row_factors(outward)

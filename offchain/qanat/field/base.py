@@ -1,4 +1,6 @@
-"""The base field of BLS12-381: coordinates of points, six 64-bit words in Montgomery form (R = 2^384).
+"""The base field of BLS12-381: coordinates of points, six 64-bit words in Montgomery form, R = 2^RADIX_BITS.
+
+R is 2^384 on the path ``portable``, and 2^416 on ``ifma``, whose rows have eight limbs of 52 bits.
 
 Operations take addresses, as :mod:`qanat.field.emit` says: ``product((out, left, right))``. Everything stored is
 canonical, so equal numbers have equal words.
@@ -11,8 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanat.field.compiled import compiled
+from qanat.field.compiled import PATH, compiled
 from qanat.field.emit import Arithmetic, copy_words, trailing_zeros, words_of
+from qanat.field.lanes import LIMB, Lanes
 
 MODULUS = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 """p, 381 bits."""
@@ -20,7 +23,13 @@ MODULUS = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EAB
 WORDS = 6
 BYTES = 8 * WORDS
 
-_ARITHMETIC = Arithmetic("base", MODULUS, WORDS)
+LANES = PATH != "portable"
+"""Additions of points are done eight at a time."""
+
+RADIX_BITS = 416 if LANES else 384
+
+_ARITHMETIC = Arithmetic("base", MODULUS, WORDS, extra=RADIX_BITS - 64 * WORDS)
+_ROWS = Lanes("pairs", MODULUS, RADIX_BITS // LIMB, WORDS, native=PATH == "ifma")
 MONTGOMERY = _ARITHMETIC.montgomery
 SQUARE = _ARITHMETIC.square
 
@@ -28,6 +37,9 @@ product = _ARITHMETIC.operation("product")
 total = _ARITHMETIC.operation("sum")
 difference = _ARITHMETIC.operation("difference")
 opposite = _ARITHMETIC.operation("opposite")
+
+load, store, rows_product = _ROWS.operation("load"), _ROWS.operation("store"), _ROWS.operation("product")
+pairs_forward, pairs_backward = _ROWS.operation("pairs_forward"), _ROWS.operation("pairs_backward")
 
 _DIGITS = 96
 _ROOT = np.array([((MODULUS + 1) // 4) >> (4 * i) & 15 for i in range(_DIGITS - 1, -1, -1)], dtype=np.uint8)
@@ -45,11 +57,6 @@ _MODULUS_LIMBS = np.array([MODULUS >> (_STEPS * i) & _MASK for i in range(_LIMBS
 _INVERSE = pow(MODULUS, -1, 1 << _STEPS)
 _CUBE = np.array(words_of(pow(MONTGOMERY, 3, MODULUS), WORDS), dtype=np.uint64)
 """R^3: a Montgomery product with it turns 1/(a R) into R/a."""
-
-
-def arithmetic() -> Arithmetic:
-    """Return what emits the operations."""
-    return _ARITHMETIC
 
 
 @compiled

@@ -25,6 +25,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = (
     "field/compiled.py",
     "field/emit.py",
+    "field/lanes.py",
+    "field/columns.py",
     "field/base.py",
     "field/scalar.py",
     "field/limbs.py",
@@ -43,10 +45,10 @@ def _sources_hash() -> str:
 
 
 class _KeyedCache(FunctionCache):
-    """Numba's cache on disk, whose key also names the sources."""
+    """Numba's cache on disk, whose key also names the sources and the path."""
 
     def _index_key(self, sig, codegen):
-        return (*super()._index_key(sig, codegen), _sources_hash())
+        return (*super()._index_key(sig, codegen), PATH, _sources_hash())
 
 
 def compiled(function):

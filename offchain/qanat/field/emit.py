@@ -54,12 +54,13 @@ class Arithmetic:
 
     :param name: begins the functions' names.
     :param modulus: odd, below 2^(64 count - 1).
+    :param extra: R is 2^(64 count + extra); below 64.
     """
 
-    def __init__(self, name: str, modulus: int, count: int) -> None:
-        self.name, self.modulus, self.count = name, modulus, count
+    def __init__(self, name: str, modulus: int, count: int, extra: int = 0) -> None:
+        self.name, self.modulus, self.count, self.extra = name, modulus, count, extra
         self.bits = WORD * count
-        self.montgomery = (1 << self.bits) % modulus
+        self.montgomery = (1 << (self.bits + extra)) % modulus
         """R mod p: the one of Montgomery form."""
         self.square = self.montgomery * self.montgomery % modulus
         """R^2 mod p: a product with it brings a number into Montgomery form."""
@@ -83,9 +84,10 @@ class Arithmetic:
                 "multiples": (self._multiples, 3, True),
                 "add_multiples": (self._add_multiples, 3, True),
                 "sums_and_differences": (self._sums_and_differences, 2, True),
-                "butterflies_in_time": (self._butterflies_in_time, 3, True),
-                "butterflies_in_frequency": (self._butterflies_in_frequency, 3, True),
+                "butterflies": (self._butterflies, 3, True),
+                "copies": (self._copies, 2, True),
                 "accumulate": (self._accumulate, 4, True),
+                "reduce": (self._reduce, 3, True),
             }[operation]
             arguments = [_POINTER] * arity + ([_I64] if counted else [])
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name=name)
@@ -101,6 +103,23 @@ class Arithmetic:
     def _product(self, builder, out, left, right) -> None:
         """Write left*right/R mod p; out may be either."""
         (self._product_mulx if self._mulx else self._product_i128)(builder, out, left, right)
+        if self.extra:
+            self._divide(builder, out)
+
+    def _divide(self, builder, out) -> None:
+        """Divide a number below p by 2^extra: t <- (t + q*p)/2^extra, below p + p/2^extra, made canonical."""
+        total = self._load(builder, out)
+        q = builder.mul(total[0], ir.Constant(_I64, self._negative_inverse))
+        q = builder.zext(builder.and_(q, ir.Constant(_I64, (1 << self.extra) - 1)), _I128)
+        carry = ir.Constant(_I128, 0)
+        for i in range(self.count):
+            step = builder.mul(q, ir.Constant(_I128, self._words[i]))
+            step = builder.add(builder.add(step, builder.zext(total[i], _I128)), carry)
+            total[i] = builder.trunc(step, _I64)
+            carry = builder.lshr(step, ir.Constant(_I128, WORD))
+        whole = self._join(builder, [*total, builder.trunc(carry, _I64)])
+        whole = builder.lshr(whole, ir.Constant(whole.type, self.extra))
+        self._store(builder, self._reduced(builder, builder.trunc(whole, ir.IntType(self.bits))), out)
 
     def _product_i128(self, builder, out, left, right) -> None:
         high = ir.Constant(_I128, WORD)
@@ -209,7 +228,7 @@ class Arithmetic:
             self._store(builder, self._reduced(builder, builder.add(left, right)), a)
             self._store(builder, self._subtract(builder, left, right), b)
 
-    def _butterflies_in_time(self, builder, top, bottom, factor, count) -> None:
+    def _butterflies(self, builder, top, bottom, factor, count) -> None:
         """Replace (a, b) by (a + b*factor, a - b*factor)."""
         room = self._room(builder)
         with self._each(builder, count, top, bottom) as (a, b):
@@ -218,14 +237,11 @@ class Arithmetic:
             self._store(builder, self._reduced(builder, builder.add(left, right)), a)
             self._store(builder, self._subtract(builder, left, right), b)
 
-    def _butterflies_in_frequency(self, builder, top, bottom, factor, count) -> None:
-        """Replace (a, b) by (a + b, (a - b)*factor)."""
-        room = self._room(builder)
-        with self._each(builder, count, top, bottom) as (a, b):
-            left, right = self._read(builder, a), self._read(builder, b)
-            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
-            self._store(builder, self._subtract(builder, left, right), room)
-            self._product(builder, b, room, factor)
+    def _copies(self, builder, out, values, count) -> None:
+        """Write values[i]."""
+        with self._each(builder, count, out, values) as (to, value):
+            for i, word in enumerate(self._load(builder, value)):
+                builder.store(word, builder.gep(to, [ir.Constant(_I64, i)]))
 
     def _accumulate(self, builder, totals, values, factor, flag, count) -> None:
         """Add values[i] * factor to totals[i], unreduced; set the flag (a word) if a value is not below p.
@@ -256,6 +272,23 @@ class Arithmetic:
                     carry = builder.zext(builder.icmp_unsigned("<", sums[i], carry), _I64)
             for i in range(length):
                 builder.store(sums[i], builder.gep(total, [ir.Constant(_I64, i)]))
+
+    def _reduce(self, builder, out, totals, factors, count) -> None:
+        """Write l*factor_0/R + h*factor_1/R for totals l + h*R, as ``accumulate`` makes them.
+
+        In a product the left number is below p; the right one may be any words, as the bounds do not depend on it.
+        """
+        low, high = self._room(builder), self._room(builder)
+        second = builder.gep(factors, [ir.Constant(_I64, self.count)])
+        with self._each(builder, count, out) as (to,):
+            total = builder.gep(totals, [builder.mul(self._index, ir.Constant(_I64, self.count + 3))])
+            for i in range(self.count):
+                at = builder.gep(total, [ir.Constant(_I64, self.count + i)])
+                word = builder.load(at) if i < 3 else ir.Constant(_I64, 0)
+                builder.store(word, builder.gep(high, [ir.Constant(_I64, i)]))
+            self._product(builder, low, factors, total)
+            self._product(builder, high, second, high)
+            self._sum(builder, to, low, high)
 
     def _big_endian(self, builder, pointer):
         """Return the words of a number that lies anywhere, most significant byte first."""
@@ -289,9 +322,9 @@ class Arithmetic:
         return [builder.load(builder.gep(pointer, [ir.Constant(_I64, i)])) for i in range(self.count)]
 
     def _join(self, builder, words):
-        kind = ir.IntType(self.bits)
+        kind = ir.IntType(WORD * len(words))
         value = builder.zext(words[0], kind)
-        for i in range(1, self.count):
+        for i in range(1, len(words)):
             value = builder.or_(value, builder.shl(builder.zext(words[i], kind), ir.Constant(kind, WORD * i)))
         return value
 
@@ -321,8 +354,11 @@ class Arithmetic:
 
     # ---- what compiled loops call ------------------------------------------------------------------------------------
 
-    def operation(self, name: str):
-        """Return the intrinsic that calls a function: it takes one tuple of addresses (and the sign, if any)."""
+    def operation(self, name: str, count: int | None = None):
+        """Return the intrinsic that calls a function: it takes one tuple of addresses (and the sign or count, if any).
+
+        With a count, it is called for runs of so many numbers.
+        """
         arithmetic = self
 
         @intrinsic
@@ -331,6 +367,7 @@ class Arithmetic:
                 triple, _, features = context.codegen().magic_tuple()
                 function = arithmetic.function(builder.module, name, mulx=has_two_carry_chains(triple, features))
                 values = cgutils.unpack_tuple(builder, arguments[0])
+                values += [] if count is None else [ir.Constant(_I64, count)]
                 pointers = [
                     value if isinstance(kind, ir.IntType) else builder.inttoptr(value, kind)
                     for value, kind in zip(values, function.function_type.args, strict=True)

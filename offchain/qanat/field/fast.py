@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.errors import BadParameters, FormatError, NonCanonicalElement
-from qanat.field import ELEMENT_BYTES, MODULUS, limbs, root_of_unity
+from qanat.field import ELEMENT_BYTES, MODULUS, columns, limbs, root_of_unity
 from qanat.field.threads import MOST, processors
 
 Limbs = NDArray[np.uint64]
@@ -32,11 +32,11 @@ def _pool() -> ThreadPoolExecutor:
 
 def by_columns(run: Callable[[int, int], None], width: int, work: int) -> None:
     """Run ``run(low, high)`` over all columns, in several threads when there is enough work (in products)."""
-    parts = min(processors(), width // limbs.BLOCK) if work > _SMALL_WORK else 1
+    parts = min(processors(), width // columns.BLOCK) if work > _SMALL_WORK else 1
     if parts <= 1:
         run(0, width)
         return
-    step = -(-width // (parts * limbs.BLOCK)) * limbs.BLOCK
+    step = -(-width // (parts * columns.BLOCK)) * columns.BLOCK
     bounds = [(low, min(low + step, width)) for low in range(0, width, step)]
     jobs = [_pool().submit(run, low, high) for low, high in bounds[1:]]
     run(*bounds[0])
@@ -57,7 +57,7 @@ def factors(values: Sequence[int]) -> Limbs:
 
 @cache
 def twiddles(size: int, inverse: bool) -> Limbs:
-    """Return the first half of the powers of the root of unity of this order (or of its inverse), times R."""
+    """Return the first half of the powers of the root of unity of this order (or of its inverse), as rows take them."""
     root = root_of_unity(size)
     if inverse:
         root = pow(root, -1, MODULUS)
@@ -65,7 +65,7 @@ def twiddles(size: int, inverse: bool) -> Limbs:
     for _ in range(max(1, size // 2)):
         values.append(power)
         power = power * root % MODULUS
-    return factors(values)
+    return columns.row_factors(values)
 
 
 @cache
@@ -90,13 +90,12 @@ def fold(rows: Sequence[bytes | memoryview], weights: Sequence[int]) -> tuple[Li
 
     The sum has shape (width, 4). It counts elements as they stand, reduced or not.
     """
-    parts = 1 if max(weights) < 1 << 128 else 2
+    parts = 1 if max(weights) < 1 << columns.PIECE else 2
     arrays = [np.frombuffer(row, dtype=np.uint8) for row in rows]
     addresses = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
-    pieces = np.frombuffer(b"".join(weight.to_bytes(16 * parts, "little") for weight in weights), dtype="<u8")
-    table = pieces.astype(np.uint64).reshape(len(rows), parts, 2)
-    constants = pack([MONTGOMERY**e * (1 << 128 * part) % MODULUS for part in range(parts) for e in (1, 2)])
-    constants = constants.reshape(parts, 2, 4)
+    table = columns.pieces(weights, parts)
+    shifts = [1 << columns.PIECE * part for part in range(parts)]
+    constants = columns.row_factors([shift * again for shift in shifts for again in (1, columns.MONTGOMERY)])
     width = len(arrays[0]) // ELEMENT_BYTES
     out = np.empty((width, 4), dtype=np.uint64)
     flags: list[NDArray[np.uint64]] = []  # an array for each thread
@@ -203,7 +202,7 @@ class FastField:
         size, width, _ = elements.shape
         table = twiddles(size, inverse)
         reversal = bit_reversal(size)
-        scale = factors([pow(size, -1, MODULUS) if inverse else 1])[0]
+        scale = columns.row_factors([pow(size, -1, MODULUS) if inverse else 1])
         elements = in_order(elements)
         out = np.empty_like(elements)
         work = size * width * size.bit_length()

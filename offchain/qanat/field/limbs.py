@@ -5,9 +5,11 @@ R = 2^256, a*b/R mod r (see :mod:`qanat.field.emit`). Data stays canonical; the 
 times R, so that one Montgomery product of data and factor gives canonical data again, and nothing is ever converted
 back.
 
+Transforms and folds work on eight columns at a time, as the path keeps them (see :mod:`qanat.field.columns`).
+
 Every loop releases the GIL and works on a range of columns, so callers split work between threads; the arrays must be
 C-contiguous. Bounds: every value that is stored is below r; r is 0.45 * 2^256, so a sum of two is below 2^256, and a
-product before its last subtraction is below 2r. There is no room for laziness beyond that in four limbs.
+product before its last subtraction is below 2r.
 """
 
 # Numba compiles these functions from their bytecode; annotations would be wrong for it, and its stubs describe neither
@@ -19,31 +21,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from qanat.field.columns import (
+    BLOCK,
+    CARRY,
+    FACTOR,
+    LAYERS,
+    LAZY,
+    PIECE_BYTES,
+    ROW,
+    SUMS,
+    accumulate,
+    add_scaled,
+    carry,
+    load,
+    reduce,
+    scale,
+    split,
+    store,
+    turn,
+)
 from qanat.field.compiled import compiled
 from qanat.field.emit import all_zero, copy_words
-from qanat.field.scalar import (
-    accumulate,
-    add_multiples,
-    butterflies_in_frequency,
-    butterflies_in_time,
-    difference,
-    multiples,
-    product,
-    sums_and_differences,
-    total,
-)
-
-BLOCK = 8
-"""Columns that a transform keeps together: 8 * 32 bytes per row keep 4,096 rows in 1 MiB."""
-
-ELEMENT = 32
-"""Bytes of an element."""
+from qanat.field.scalar import add_multiples, difference, multiples, product, total
 
 FOLDED = 64
 """Columns that a fold keeps together: their sums, and what is read of one row, stay in the first cache."""
 
-ROW = BLOCK * ELEMENT
-"""Bytes of a block's row."""
+ELEMENT = 32
+"""Bytes of an element."""
 
 
 @compiled
@@ -103,39 +108,62 @@ def combine(weights, elements, out, low, high):
 
 
 @compiled
+def _copy(to, source, count):
+    for i in range(count):
+        copy_words((to + ELEMENT * i, source + ELEMENT * i), 4)
+
+
+@compiled
+def _carry_all(totals, parts):
+    for line in range(FOLDED // BLOCK * parts):
+        carry((totals + SUMS * line,))
+
+
+@compiled
+def _reduce(elements, totals, parts, constants, room):
+    """Write eight elements from their sums, of one or two parts."""
+    for part in range(parts):
+        reduce((room + ROW * part, totals + SUMS * part, constants + 2 * FACTOR * part))
+    if parts > 1:
+        split((room, room + ROW))  # the sum is wanted, the difference is not
+    store((elements, room))
+
+
+@compiled
 def fold(rows, weights, constants, flags, out, low, high):
     """Write the weighted sum of rows of big-endian elements, columns low to high.
 
-    rows (count,) addresses; weights (count, parts, 2): each weight's pieces of 128 bits, lowest first, plain; constants
-    (parts, 2, 4): R * 2^(128j) and R^2 * 2^(128j) for piece j. flags (count,) is set where an element of the row is not
-    below r. out (width, 4).
-
-    Products are added up unreduced, seven words each, and reduced once: such a sum is l + h * 2^256, h < 2^192, and the
-    Montgomery products R*l/R and R^2*h/R add up to it. In a product the left number is below r; the right one may be
-    any four words, as the bounds do not depend on it.
+    rows (count,) addresses; weights (count, parts, PIECE_BYTES/8), constants (parts, 2, FACTOR/8): R and R^2, both
+    times 2^(128j) for piece j; flags (count,) is set where an element of the row is not below r. out (width, 4).
+    Products are added up unreduced and reduced once.
     """
     parts = weights.shape[1]
-    sums = np.empty((parts, FOLDED, 7), dtype=np.uint64)
-    room = np.zeros((2, 4), dtype=np.uint64)
-    factor, by, totals, t = weights.ctypes.data, constants.ctypes.data, sums.ctypes.data, room.ctypes.data
+    sums = np.empty((FOLDED // BLOCK * parts * SUMS // 8,), dtype=np.uint64)
+    room = np.zeros((2 * ROW // 8,), dtype=np.uint64)
+    short = np.zeros((BLOCK * ELEMENT // 8,), dtype=np.uint64)
+    factor, totals, buffer = weights.ctypes.data, np.int64(sums.ctypes.data), np.int64(short.ctypes.data)
     for start in range(low, high, FOLDED):
         used = min(FOLDED, high - start)
         sums[:] = np.uint64(0)
+        short[:] = np.uint64(0)
         for row in range(rows.shape[0]):
-            values = np.int64(rows[row]) + ELEMENT * start
-            for part in range(parts):
-                at = totals + 56 * FOLDED * part
-                accumulate((at, values, factor + 16 * (row * parts + part), flags.ctypes.data + 8 * row, used))
-        for c in range(used):
-            to = out.ctypes.data + ELEMENT * (start + c)
-            out[start + c, :] = np.uint64(0)
-            for part in range(parts):
-                at = totals + 56 * (FOLDED * part + c)
-                product((t, by + 64 * part, at))
-                total((to, to, t))
-                copy_words((t + ELEMENT, at + ELEMENT), 3)
-                product((t, by + 64 * part + ELEMENT, t + ELEMENT))
-                total((to, to, t))
+            source, flag = np.int64(rows[row]) + ELEMENT * start, flags.ctypes.data + 8 * row
+            for c in range(0, used, BLOCK):
+                values = source + ELEMENT * c
+                if used - c < BLOCK:  # nothing behind the last column is touched
+                    _copy(buffer, values, used - c)
+                    values = buffer
+                at = totals + parts * SUMS * (c // BLOCK)
+                for part in range(parts):
+                    accumulate((at + SUMS * part, values, factor + PIECE_BYTES * (row * parts + part), flag))
+            if LAZY and row % CARRY == CARRY - 1:
+                _carry_all(totals, parts)
+        if LAZY:
+            _carry_all(totals, parts)
+        for c in range(0, used, BLOCK):
+            _reduce(buffer, totals + parts * SUMS * (c // BLOCK), parts, constants.ctypes.data, room.ctypes.data)
+            _copy(out.ctypes.data + ELEMENT * (start + c), buffer, min(BLOCK, used - c))
+    short[0] = room[0] = np.uint64(0)  # keeps them alive until here
 
 
 @compiled
@@ -153,122 +181,131 @@ def products(points, roots, out, low, high):
 
 
 @compiled
-def _decimate_in_frequency(block, size, twiddles):
-    """Transform a (size, BLOCK, 4) block: natural order in, bit-reversed order out. Both are addresses."""
-    half, stride = size // 2, 1
-    while half >= 1:
-        for start in range(0, size, 2 * half):
-            top, bottom = block + ROW * start, block + ROW * (start + half)
-            sums_and_differences((top, bottom, BLOCK))
-            for j in range(1, half):
-                factor = twiddles + ELEMENT * (j * stride)
-                butterflies_in_frequency((top + ROW * j, bottom + ROW * j, factor, BLOCK))
-        half //= 2
-        stride *= 2
-
-
-@compiled
-def _decimate_in_time(block, size, twiddles):
-    """Transform a (size, BLOCK, 4) block: bit-reversed order in, natural order out. Both are addresses."""
-    half, stride = 1, size // 2
+def _transform_block(block, size, twiddles):
+    """Transform a block of rows: bit-reversed order in, natural order out (decimation in time). Both are addresses."""
+    half, stride, layer = 1, size // 2, 0
     while half < size:
+        if LAZY and layer and layer % LAYERS == 0:
+            for row in range(size):  # times one: below 2r again
+                scale((block + ROW * row, block + ROW * row, twiddles))
+        first = 1 if half == 1 or not LAZY else 0  # a product with one bounds what has to be bounded
         for start in range(0, size, 2 * half):
             top, bottom = block + ROW * start, block + ROW * (start + half)
-            sums_and_differences((top, bottom, BLOCK))
-            for j in range(1, half):
-                factor = twiddles + ELEMENT * (j * stride)
-                butterflies_in_time((top + ROW * j, bottom + ROW * j, factor, BLOCK))
+            if first:
+                split((top, bottom))
+            for j in range(first, half):
+                turn((top + ROW * j, bottom + ROW * j, twiddles + FACTOR * (j * stride)))
         half *= 2
         stride //= 2
+        layer += 1
 
 
 @compiled
-def _load(elements, start, used, block):
-    """Copy ``used`` columns from ``start`` on into the block (size, BLOCK, 4); what is left of the block is zero."""
+def _read(elements, used, room, row):
+    """Load ``used`` of eight elements into a row; the rest is zero. Addresses, room for eight elements."""
+    if used == BLOCK:
+        load((row, elements))
+        return
+    _copy(room, elements, used)
+    load((row, room))
+
+
+@compiled
+def _write(elements, used, room, row):
+    """Store ``used`` of a row's eight elements."""
+    if used == BLOCK:
+        store((elements, row))
+        return
+    store((room, row))
+    _copy(elements, room, used)
+
+
+@compiled
+def _read_rows(elements, start, used, reversal, short, block):
+    """Load ``used`` columns from ``start`` on, row i to row reversal[i] of the block; the rest is zero."""
     source, target, width = elements.ctypes.data, block.ctypes.data, elements.shape[1]
-    if used < BLOCK or elements.shape[0] < block.shape[0]:
+    if elements.shape[0] < reversal.shape[0]:
         block[:] = np.uint64(0)
+    short[:] = np.uint64(0)
     for row in range(elements.shape[0]):
-        for c in range(used):
-            copy_words((target + ROW * row + ELEMENT * c, source + ELEMENT * (row * width + start + c)), 4)
+        _read(source + ELEMENT * (row * width + start), used, short.ctypes.data, target + ROW * reversal[row])
 
 
 @compiled
-def _keep(block, row, out, target, start, used):
-    """Copy a row of a block to ``used`` columns of row ``target`` of out (rows, width, 4)."""
-    source = block.ctypes.data + ROW * row
-    to = out.ctypes.data + ELEMENT * (target * out.shape[1] + start)
-    for c in range(used):
-        copy_words((to + ELEMENT * c, source + ELEMENT * c), 4)
-
-
-@compiled
-def transform(elements, twiddles, reversal, scale, out, low, high):
-    """Transform columns low to high of (size, width, 4), natural order in and out, then multiply by the scale."""
-    size = elements.shape[0]
-    block = np.empty((size, BLOCK, 4), dtype=np.uint64)
-    rows, factor = block.ctypes.data, scale.ctypes.data
+def transform(elements, twiddles, reversal, factor, out, low, high):
+    """Transform columns low to high of (size, width, 4), natural order in and out, then multiply by the factor."""
+    size, width = elements.shape[0], elements.shape[1]
+    block = np.empty((size, ROW // 8), dtype=np.uint64)
+    short = np.zeros((BLOCK * ELEMENT // 8,), dtype=np.uint64)
+    rows, target = block.ctypes.data, out.ctypes.data
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
-        _load(elements, start, used, block)
-        _decimate_in_frequency(rows, size, twiddles.ctypes.data)
-        multiples((rows, rows, factor, size * BLOCK))
+        _read_rows(elements, start, used, reversal, short, block)
+        _transform_block(rows, size, twiddles.ctypes.data)
         for row in range(size):
-            _keep(block, row, out, reversal[row], start, used)
+            scale((rows + ROW * row, rows + ROW * row, factor.ctypes.data))
+            _write(target + ELEMENT * (row * width + start), used, short.ctypes.data, rows + ROW * row)
 
 
 @compiled
-def extend(data, inverse_twiddles, twiddles, shifts, out, low, high):
+def extend(data, inverse_twiddles, twiddles, reversal, shifts, out, low, high):
     """Write the parity rows of columns low to high.
 
-    data (k, width, 4) with k <= K; shifts (cosets, K, 4), in bit-reversed order, times R: row c holds
-    omega_N^((1+c)*i)/K for coefficient i. out (n-k, width, 4): values on coset 1+c at rows c*K and after.
+    data (k, width, 4) with k <= K; shifts (cosets, K, FACTOR/8), times R: omega_N^((1+c)*i)/K for coefficient i and
+    coset 1+c. out (n-k, width, 4): values on coset 1+c at rows c*K and after.
     """
-    size = shifts.shape[1]
-    parity = out.shape[0]
-    block = np.empty((size, BLOCK, 4), dtype=np.uint64)
-    work = np.empty((size, BLOCK, 4), dtype=np.uint64)
-    values, shifted, factors = block.ctypes.data, work.ctypes.data, shifts.ctypes.data
+    size, parity, width = shifts.shape[1], out.shape[0], out.shape[1]
+    block = np.empty((size, ROW // 8), dtype=np.uint64)
+    work = np.empty((size, ROW // 8), dtype=np.uint64)
+    short = np.zeros((BLOCK * ELEMENT // 8,), dtype=np.uint64)
+    values, shifted, factors, target = block.ctypes.data, work.ctypes.data, shifts.ctypes.data, out.ctypes.data
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
-        _load(data, start, used, block)
-        _decimate_in_frequency(values, size, inverse_twiddles.ctypes.data)
+        _read_rows(data, start, used, reversal, short, block)
+        _transform_block(values, size, inverse_twiddles.ctypes.data)
         for coset in range(shifts.shape[0]):
             for row in range(size):
-                factor = factors + ELEMENT * (coset * size + row)
-                multiples((shifted + ROW * row, values + ROW * row, factor, BLOCK))
-            _decimate_in_time(shifted, size, twiddles.ctypes.data)
+                factor = factors + FACTOR * (coset * size + row)
+                scale((shifted + ROW * reversal[row], values + ROW * row, factor))
+            _transform_block(shifted, size, twiddles.ctypes.data)
             for row in range(min(size, parity - coset * size)):
-                _keep(work, row, out, coset * size + row, start, used)
+                to = target + ELEMENT * ((coset * size + row) * width + start)
+                _write(to, used, short.ctypes.data, shifted + ROW * row)
+    work[0, 0] = np.uint64(0)  # keeps it alive until here
 
 
 @compiled
-def recover(rows, positions, inward, inverse_twiddles, folding, small, twiddles, missing, outward, out, low, high):
+def recover(
+    rows, positions, inward, inverse_twiddles, reversal, folding, small, twiddles, missing, outward, out, low, high
+):
     """Write the missing data rows of columns low to high.
 
-    rows (k, width, 4) at natural positions on the N-point domain; inward (k, 4): Z(x) at each, Z vanishing on every
-    point that is not known. The inverse transform gives f*Z; folding (N, 4), in bit-reversed order, is i/N for
-    coefficient i, which turns it into x*(f*Z)'; coefficients are folded modulo x^K - 1 (K = small), transformed on K
-    points, and at a missing data point u give f(u)*u*Z'(u), which outward (missing, 4) divides. All factors times R.
+    rows (k, width, 4) at natural positions on the N-point domain; inward (k, ...): Z(x) at each, Z vanishing on every
+    point that is not known. The inverse transform gives f*Z; folding (N, ...) is i/N for coefficient i, which turns it
+    into x*(f*Z)'; coefficients are folded modulo x^K - 1, transformed on K points, and at a missing data point u give
+    f(u)*u*Z'(u), which outward (missing, ...) divides. All factors times R. reversal is that of N, small that of K.
     """
-    size, width = folding.shape[0], rows.shape[1]
-    group = size // small
-    block = np.empty((size, BLOCK, 4), dtype=np.uint64)
-    work = np.empty((small, BLOCK, 4), dtype=np.uint64)
+    size, length, width = reversal.shape[0], small.shape[0], rows.shape[1]
+    block = np.empty((size, ROW // 8), dtype=np.uint64)
+    work = np.empty((length, ROW // 8), dtype=np.uint64)
+    short = np.zeros((BLOCK * ELEMENT // 8,), dtype=np.uint64)
     source, values, folded = rows.ctypes.data, block.ctypes.data, work.ctypes.data
-    inner, middle, outer = inward.ctypes.data, folding.ctypes.data, outward.ctypes.data
+    inner, middle, outer, target = inward.ctypes.data, folding.ctypes.data, outward.ctypes.data, out.ctypes.data
     for start in range(low, high, BLOCK):
         used = min(BLOCK, high - start)
         block[:] = np.uint64(0)
+        short[:] = np.uint64(0)
         for row in range(rows.shape[0]):
-            to = values + ROW * positions[row]
-            multiples((to, source + ELEMENT * (row * width + start), inner + ELEMENT * row, used))
-        _decimate_in_frequency(values, size, inverse_twiddles.ctypes.data)
+            to = values + ROW * reversal[positions[row]]
+            _read(source + ELEMENT * (row * width + start), used, short.ctypes.data, to)
+            scale((to, to, inner + FACTOR * row))
+        _transform_block(values, size, inverse_twiddles.ctypes.data)
         work[:] = np.uint64(0)
         for row in range(size):
-            add_multiples((folded + ROW * (row // group), values + ROW * row, middle + ELEMENT * row, BLOCK))
-        _decimate_in_time(folded, small, twiddles.ctypes.data)
+            add_scaled((folded + ROW * small[row % length], values + ROW * row, middle + FACTOR * row))
+        _transform_block(folded, length, twiddles.ctypes.data)
         for row in range(missing.shape[0]):
             at = folded + ROW * missing[row]
-            multiples((at, at, outer + ELEMENT * row, BLOCK))
-            _keep(work, missing[row], out, row, start, used)
+            scale((at, at, outer + FACTOR * row))
+            _write(target + ELEMENT * (row * width + start), used, short.ctypes.data, at)
+    work[0, 0] = np.uint64(0)  # keeps it alive until here

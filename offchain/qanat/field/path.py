@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from qanat.errors import BadParameters
 
-PATHS = ("portable",)
-"""``portable``: products of 64-bit words, on any processor. Vectors of 52-bit products (``ifma``) would be another."""
+PATHS = ("portable", "ifma", "ifma-emulated")
+"""``portable``: products of 64-bit words, on any processor. ``ifma``: eight numbers at a time, by AVX-512 IFMA's 52-bit
+products. ``ifma-emulated``: the same code with these two instructions spelt out, slow on any processor: for tests."""
 
 
 def kernel_path() -> str:
     """Return the path's name: the one that ``QANAT_KERNELS`` names, else the best that the processor has.
 
-    A name that is none raises ``BadParameters``.
+    A name that is none, or a path that the processor lacks, raises ``BadParameters``.
     """
-    named = os.environ.get("QANAT_KERNELS") or PATHS[0]
+    named = os.environ.get("QANAT_KERNELS")
+    if not named:
+        return "ifma" if _ifma() else "portable"
     if named not in PATHS:
-        raise BadParameters(f"There are no kernels called {named!r}.", hint="Leave QANAT_KERNELS unset, or 'portable'.")
+        raise BadParameters(
+            f"There are no kernels called {named!r}.", hint="Leave QANAT_KERNELS unset, or say 'portable'."
+        )
+    if named == "ifma" and not _ifma():
+        raise BadParameters(
+            "QANAT_KERNELS=ifma, and this processor has no AVX-512 IFMA.",
+            hint="Leave QANAT_KERNELS unset: the best kernels that the processor has are taken.",
+        )
     return named
+
+
+@cache
+def _ifma() -> bool:
+    """Say whether what Numba compiles for has the products."""
+    from numba.core.registry import cpu_target
+
+    from qanat.field.lanes import has_ifma
+
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return has_ifma(triple, features)

@@ -11,14 +11,10 @@ from qanat.field.emit import Arithmetic
 
 WORDS = 4
 
-_ARITHMETIC = Arithmetic("scalar", MODULUS, WORDS)
+ARITHMETIC = Arithmetic("scalar", MODULUS, WORDS)
 
-product = _ARITHMETIC.operation("product")
-total = _ARITHMETIC.operation("sum")
-difference = _ARITHMETIC.operation("difference")
-multiples = _ARITHMETIC.operation("multiples")
-add_multiples = _ARITHMETIC.operation("add_multiples")
-sums_and_differences = _ARITHMETIC.operation("sums_and_differences")
-butterflies_in_time = _ARITHMETIC.operation("butterflies_in_time")
-butterflies_in_frequency = _ARITHMETIC.operation("butterflies_in_frequency")
-accumulate = _ARITHMETIC.operation("accumulate")
+product = ARITHMETIC.operation("product")
+total = ARITHMETIC.operation("sum")
+difference = ARITHMETIC.operation("difference")
+multiples = ARITHMETIC.operation("multiples")
+add_multiples = ARITHMETIC.operation("add_multiples")

@@ -75,8 +75,8 @@ def batch_workspace() -> tuple[Words, tuple[Any, ...], tuple[Any, ...]]:
     work = (
         np.empty(msm.BATCH, dtype=np.int64),
         np.empty(msm.BATCH, dtype=np.int64),
-        np.empty((msm.BATCH, 6), dtype=np.uint64),
-        np.empty((msm.BATCH + 1, 6), dtype=np.uint64),
+        np.empty((msm.BATCH, 8), dtype=np.uint64),
+        np.empty((msm.BATCH + 8, 8), dtype=np.uint64),
         np.empty(msm.BATCH, dtype=np.uint8),
         constants.ctypes.data,
         scratch.ctypes.data,

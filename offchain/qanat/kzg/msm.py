@@ -19,7 +19,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanat.field.base import ROOT_SCRATCH, difference, invert, opposite, product, total
+from qanat.field.base import (
+    LANES,
+    ROOT_SCRATCH,
+    difference,
+    invert,
+    load,
+    opposite,
+    pairs_backward,
+    pairs_forward,
+    product,
+    store,
+    total,
+)
 from qanat.field.compiled import compiled
 from qanat.field.emit import all_equal, all_zero, copy_words, prefetch, swap_bytes
 
@@ -37,8 +49,17 @@ AHEAD = 12
 
 _PLAIN, _RIGHT, _LEFT, _DOUBLE, _NOTHING = 0, 1, 2, 3, 4
 
-SCRATCH = ROOT_SCRATCH + 24
+IDLE = ROOT_SCRATCH + 24
+"""Where six numbers of a workspace's scratch area are zero: two identities, and room for their sum."""
+
+SCRATCH = IDLE + 6
 """Numbers in a workspace's scratch area."""
+
+GROUP = 8
+"""Additions that are done at a time where there are vectors."""
+
+ROW = 64 * GROUP
+"""Bytes of eight coordinates in eight limbs."""
 
 ONE, TRIPLE_B, PLAIN_ONE, CONSTANTS = 0, 1, 2, 3
 """Rows of the constants: R, 12R (3b of the curve y^2 = x^3 + 4), and the number one, which takes R out."""
@@ -114,12 +135,40 @@ def sort_entries(digits, points, starts, places, entries):
 
 
 @compiled
-def add_pairs(count, sources, targets, slopes, prefixes, kinds, constants, scratch):
-    """Write the sum of the two points that lie at each source address, one after the other, to its target.
+def _add_pairs_in_lanes(count, sources, targets, slopes, prefixes, kinds, constants, scratch):
+    """Do what ``add_pairs`` does, eight at a time: a running product in each lane, one inversion for all lanes."""
+    below, products = slopes.ctypes.data, np.int64(prefixes.ctypes.data)
+    lefts, sums, masks = sources.ctypes.data, targets.ctypes.data, kinds.ctypes.data
+    groups = (count + GROUP - 1) // GROUP
+    for i in range(count, GROUP * groups):
+        sources[i], targets[i] = scratch + NUMBER * IDLE, scratch + NUMBER * (IDLE + 4)
+    lanes, running = scratch + 4 * NUMBER, scratch + (4 + GROUP) * NUMBER
+    for i in range(GROUP):
+        copy_words((lanes + NUMBER * i, constants), 6)
+    load((products, lanes))
+    for group in range(groups):
+        row = products + ROW * group
+        pairs_forward((lefts + 8 * GROUP * group, below + ROW * group, masks + 4 * group, row, row + ROW))
+    inverse = products + ROW * groups
+    store((lanes, inverse))
+    copy_words((running, lanes), 6)
+    for i in range(1, GROUP):
+        product((running + NUMBER * i, running + NUMBER * (i - 1), lanes + NUMBER * i))
+    whole = scratch
+    invert(whole, running + NUMBER * (GROUP - 1))
+    for i in range(GROUP - 1, 0, -1):
+        product((running + NUMBER * i, whole, running + NUMBER * (i - 1)))
+        product((whole, whole, lanes + NUMBER * i))
+    copy_words((running, whole), 6)
+    load((inverse, running))
+    for group in range(groups - 1, -1, -1):
+        at, row = 8 * GROUP * group, products + ROW * group
+        pairs_backward((lefts + at, sums + at, below + ROW * group, masks + 4 * group, row, inverse))
 
-    No target may lie where a source does. slopes (BATCH, 6), prefixes (BATCH + 1, 6) and kinds are room to work in;
-    constants and scratch are addresses.
-    """
+
+@compiled
+def _add_pairs_in_turn(count, sources, targets, slopes, prefixes, kinds, constants, scratch):
+    """Do what ``add_pairs`` does, one after the other."""
     denominators, products = slopes.ctypes.data, prefixes.ctypes.data
     copy_words((products, constants), 6)
     for i in range(count):
@@ -171,6 +220,19 @@ def add_pairs(count, sources, targets, slopes, prefixes, kinds, constants, scrat
         product((t, t, slope))
         difference((target + NUMBER, t, left + NUMBER))
         copy_words((target, x), 6)
+
+
+@compiled
+def add_pairs(count, sources, targets, slopes, prefixes, kinds, constants, scratch):
+    """Write the sum of the two points that lie at each source address, one after the other, to its target.
+
+    No target may lie where a source does. slopes (BATCH, 8), prefixes (BATCH + 8, 8) and kinds (BATCH) are room to work
+    in; constants and scratch are addresses. What stands behind ``count`` in sources and targets is overwritten.
+    """
+    if LANES:
+        _add_pairs_in_lanes(count, sources, targets, slopes, prefixes, kinds, constants, scratch)
+    else:
+        _add_pairs_in_turn(count, sources, targets, slopes, prefixes, kinds, constants, scratch)
 
 
 @compiled

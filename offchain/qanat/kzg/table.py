@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from qanat.errors import FileUnreadable
+from qanat.field import base
+from qanat.field.emit import words_of
+from qanat.kzg import msm
 from qanat.kzg.basis import BITS, FixedBasis, Words, make_table, windows_of
 from qanat.kzg.points import FIELD_MODULUS, NUMBER_BYTES
 from qanat.kzg.setup import BLOB_ELEMENTS, trusted_setup
@@ -22,6 +25,8 @@ TABLE_HASH = "97db289b8ae58098e799d03feac6cbf1f50927eaeef561f5ada66f6f0b31fa09"
 """SHA-256 of the table of Ethereum's set-up for windows of 13 bits; it depends on nothing else, machine included."""
 
 TABLE_NAME = f"kzg-lagrange-{BLOB_ELEMENTS}x{windows_of(BITS)}.table"
+
+FILE_RADIX_BITS = 384
 
 _lock = threading.Lock()
 
@@ -81,19 +86,35 @@ def load_table(path: Path) -> Words | None:
         return None
     if hashlib.sha256(data).hexdigest() != TABLE_HASH:
         return None
-    return np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12)
+    return _times(np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12), base.RADIX_BITS - FILE_RADIX_BITS)
 
 
 def build_table() -> Words:
     """Compute the table from the set-up's file, in about a second."""
     # Neither curve nor subgroup is checked point by point: the hash leaves one set of points.
     table = make_table([_decompress(point) for point in trusted_setup().lagrange])
-    if hashlib.sha256(table.tobytes()).hexdigest() != TABLE_HASH:
+    if hashlib.sha256(_stored(table)).hexdigest() != TABLE_HASH:
         raise FileUnreadable(
             "The KZG set-up is not Ethereum's: the table of its points has another hash.",
             hint="Reinstall eth-account.",
         )
     return table
+
+
+def _stored(table: Words) -> bytes:
+    """Return a table as it lies in its file: coordinates times 2^384, whatever the path's R is."""
+    return _times(table, FILE_RADIX_BITS - base.RADIX_BITS).tobytes()
+
+
+def _times(table: Words, power: int) -> Words:
+    """Return a table with all coordinates times 2^power mod p."""
+    if not power:
+        return table
+    numbers = table.reshape(-1, base.WORDS)
+    out = np.empty_like(numbers)
+    factor = pow(2, power + base.RADIX_BITS, base.MODULUS)
+    msm.scale(numbers, np.array(words_of(factor, base.WORDS), dtype=np.uint64), out)
+    return out.reshape(table.shape)
 
 
 def _decompress(point: bytes) -> bytes:
@@ -112,7 +133,7 @@ def save_table(path: Path, table: Words) -> None:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(table.tobytes())
+                file.write(_stored(table))
             Path(partial).replace(path)
         except OSError:
             Path(partial).unlink(missing_ok=True)

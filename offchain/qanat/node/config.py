@@ -5,8 +5,9 @@
     {"operator": "0x…", "shard": 1, "rpc": "http://…", "deployment": "local.json", "data": "data",
      "host": "127.0.0.1", "port": 7101, "keys": {"bls": "…", "sealing": "…", "responder": "…"}}
 
-Paths are relative to the file. Optional, with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true,
-``report`` false, ``capacityBytes`` 0 (no limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
+Paths are relative to the file. After a rotation ``keys.bls`` is a list: older keys, then the current one. Optional,
+with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false, ``capacityBytes`` 0 (no
+limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class NodeConfig:
     data: Path
     host: str
     port: int
-    bls_key: Path
+    bls_keys: tuple[Path, ...]
     sealing_key: Path
     responder_key: Path
     poll_seconds: float = 2.0
@@ -93,9 +94,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         elif name not in _NEEDED:
             raise BadParameters(f"{path} has an unknown field {name!r}.", hint="Is it misspelt?", field=name)
     keys = raw["keys"]
-    for name in ("bls", "sealing", "responder"):
-        if not isinstance(keys.get(name), str):
-            raise BadParameters(f"{path} names no file for the {name} key.", field=f"keys.{name}")
+    bls_keys = _check_keys(path, keys)
     if not is_address(raw["operator"]):
         raise BadParameters(f"{path}: operator {raw['operator']!r} is no address.", field="operator")
     if not 0 < raw["port"] < 1 << 16:
@@ -116,7 +115,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         data=base / raw["data"],
         host=raw["host"],
         port=raw["port"],
-        bls_key=base / keys["bls"],
+        bls_keys=tuple(base / name for name in bls_keys),
         sealing_key=base / keys["sealing"],
         responder_key=base / keys["responder"],
         poll_seconds=float(values["pollSeconds"]),
@@ -146,6 +145,17 @@ def passphrase() -> str:
     except OSError as error:
         raise FileUnreadable(f"The passphrase file {file} can't be read: {error}.", path=file) from error
     return lines[0] if lines else ""
+
+
+def _check_keys(path: Path, keys: dict[str, Any]) -> list[str]:
+    """Check the names of the key files; returns those of BLS keys."""
+    bls_keys = [keys["bls"]] if isinstance(keys.get("bls"), str) else keys.get("bls")
+    if not isinstance(bls_keys, list) or not bls_keys or not all(isinstance(name, str) for name in bls_keys):
+        raise BadParameters(f"{path} names no file, nor a list of files, for the bls key.", field="keys.bls")
+    for name in ("sealing", "responder"):
+        if not isinstance(keys.get(name), str):
+            raise BadParameters(f"{path} names no file for the {name} key.", field=f"keys.{name}")
+    return bls_keys
 
 
 def _check(path: Path, name: str, value: Any, kind: type | tuple[type, ...]) -> None:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
+from eth_utils.crypto import keccak
 
-from qanat import bls
 from qanat.chain.connection import Chain
 from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
@@ -41,6 +41,7 @@ from qanat.node.metrics import Metrics
 from qanat.node.sealing import load_sealing_key
 from qanat.node.server import settings
 from qanat.node.service import Service
+from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
 from qanat.store import LmdbStore
 
@@ -72,16 +73,16 @@ def run(config_path: str | Path, *, rpc: str | None = None, operator: str | None
     if rpc is not None:
         config = replace(config, rpc=rpc)
     _log_to_stderr(config.log_level)
-    with Node(config) as node:
+    with Node(config, config_path) as node:
         node.serve()
 
 
 class Node:
     """A node's parts, wired. Use as a context manager: leaving it closes the stores."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, config_path: str | Path) -> None:
         password = passphrase()
-        bls_key = bls.load_key(config.bls_key, password)
+        keys = SigningKeys(password, lambda: load_config(config_path).bls_keys)
         sealing_key = load_sealing_key(config.sealing_key, password)
         responder = KeySigner.from_keyfile(config.responder_key, password)
         self.config = config
@@ -89,7 +90,7 @@ class Node:
         try:
             chain = _connect(config)
             views = Views(chain)
-            _check_operator(config, views, bls_key, sealing_key.public)
+            _check_operator(config, views, keys, sealing_key.public)
             self.state = NodeState(config.data / "state")
             try:
                 self.store = LmdbStore(config.data / "slices")
@@ -102,7 +103,7 @@ class Node:
         metrics = Metrics()
         follower = Follower(views, config.shard, config.poll_seconds)
         follower.refresh()
-        intake = Intake(config, views, self.store, self.state, bls_key, metrics)
+        intake = Intake(config, views, self.store, self.state, keys, metrics)
         sender = Sender(chain, responder, timeout=120.0)
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
         self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
@@ -190,14 +191,24 @@ def _connect(config: NodeConfig) -> Chain:
             return chain
 
 
-def _check_operator(config: NodeConfig, views: Views, key: bls.SecretKey, sealing_key: bytes) -> None:
+def _check_operator(config: NodeConfig, views: Views, keys: SigningKeys, sealing_key: bytes) -> None:
     if not views.is_registered(config.operator):
         raise BadParameters(
             f"{config.operator} is not registered as operator.", hint="Register first.", operator=config.operator
         )
     registered = views.operator(config.operator)
-    if registered.key != key.public_key:
-        raise WrongKeyFile(f"{config.bls_key} is not the BLS key under which {config.operator} is registered.")
+    # one that belongs to nobody is about to replace the current one
+    holders = {key_hash: views.operator_of_key(key_hash) for key_hash in keys.hashes}
+    own = [key_hash for key_hash, holder in holders.items() if holder == config.operator]
+    strange = [key_hash for key_hash, holder in holders.items() if holder not in (config.operator, None)]
+    if strange or not own:
+        raise WrongKeyFile(
+            f"node.json names a BLS key of {holders[strange[0]]}."
+            if strange
+            else f"node.json names no BLS key under which {config.operator} is registered."
+        )
+    if registered.key and keccak(registered.key) not in own:
+        log.warning("the current BLS key is not here", key_hash=keccak(registered.key).hex())
     if registered.sealing_key != sealing_key:
         raise WrongKeyFile(f"{config.sealing_key} is not the sealing key under which {config.operator} is registered.")
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from qanat.bls import SecretKey
-from qanat.chain.views import ObjectRecord, ObjectStatus, Views
+from qanat.chain.views import ObjectRecord, ObjectStatus, RosterEntry, Views
 from qanat.errors import NodeRefused, SliceMismatch, SliceNotFound, StoreCorrupted, StoreError
 from qanat.node.certificate import certificate_digest
 from qanat.node.checks import check_canonical, check_equal, verify_batch
 from qanat.node.config import NodeConfig
 from qanat.node.metrics import Metrics
+from qanat.node.signing import SigningKeys
 from qanat.node.state import HeldObject, NodeState, Signed
 from qanat.objects.assignment import slices_of_operator
 from qanat.objects.manifest import Manifest
@@ -83,7 +83,7 @@ class Intake:
         views: Views,
         store: SliceStore,
         state: NodeState,
-        key: SecretKey,
+        keys: SigningKeys,
         metrics: Metrics,
     ) -> None:
         self.config = config
@@ -91,7 +91,7 @@ class Intake:
         self.store = store
         self.state = state
         self.metrics = metrics
-        self._key = key
+        self._keys = keys
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._known_lock = threading.Lock()
         self._locks = _Locks()
@@ -113,6 +113,8 @@ class Intake:
         known = self.state.object(object_id)
         if known == held and self.state.manifest(object_id) == body:
             return
+        # before anybody sends slices that could not be signed for
+        self._keys.key(self._entry(record).key_hash)
         manifest = Manifest.from_bytes(body)
         check_equal(manifest, record)
         with self._locks.of(object_id):
@@ -213,7 +215,7 @@ class Intake:
             digest = certificate_digest(
                 self.views.chain.chain_id, self.views.chain.contract("Objects").address, object_id, record
             )
-            signature = self._key.sign(digest)
+            signature = self._keys.key(self._entry(record).key_hash).sign(digest)
             stands = self.state.record_signature(
                 object_id, Signed(known.held.root, digest.hex(), bytes(signature).hex())
             )
@@ -263,13 +265,17 @@ class Intake:
             )
         return record
 
-    def _place(self, record: ObjectRecord) -> HeldObject:
-        roster = self.views.roster(record.shard, record.roster)
-        entry = roster.entry_of(self.config.operator)
+    def _entry(self, record: ObjectRecord) -> RosterEntry:
+        entry = self.views.roster(record.shard, record.roster).entry_of(self.config.operator)
         if entry is None:
             raise NodeRefused(
                 f"Operator {self.config.operator} is not in roster {record.roster} of shard {record.shard}.", status=409
             )
+        return entry
+
+    def _place(self, record: ObjectRecord) -> HeldObject:
+        roster = self.views.roster(record.shard, record.roster)
+        entry = self._entry(record)
         parameters = self.views.shard_parameters(record.shard)
         return HeldObject(
             shard=record.shard,
