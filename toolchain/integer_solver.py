@@ -209,10 +209,17 @@ class Translation:
     def _chosen(self, parts: list[z3.BitVecRef], width: int) -> Bounded:
         """Return b ^ ((a ^ b)·c) as what it means where c is 0 or 1: OpenZeppelin's `Math.ternary`, so `min` and `max`."""
         for b, product in (parts, parts[::-1]):
-            if product.decl().kind() != z3.Z3_OP_BMUL or product.num_args() != 2:
+            # of the low bits of a product with 0 or 1 as much holds as of the product
+            cut = product.decl().kind() == z3.Z3_OP_EXTRACT and product.params()[1] == 0
+            whole = product.arg(0) if cut else product
+            if whole.decl().kind() != z3.Z3_OP_BMUL or whole.num_args() != 2:
                 continue
-            for either, choice in (product.children(), product.children()[::-1]):
-                a = _exclusive_or(b, either) if self.integer(choice)[2] <= 1 else None
+            for either, choice in (whole.children(), whole.children()[::-1]):
+                if self.integer(choice)[2] > 1:
+                    continue
+                if cut:
+                    b, either = z3.simplify(b), z3.simplify(z3.Extract(width - 1, 0, either))
+                a = _exclusive_or(b, either)
                 if a is not None:
                     (x, x_low, x_high), (y, y_low, y_high) = self.integer(a), self.integer(b)
                     chosen = z3.If(self.integer(choice)[0] == 1, x, y)

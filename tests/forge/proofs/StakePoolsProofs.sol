@@ -99,7 +99,7 @@ contract StakePoolsProofs {
         uint64 whole,
         uint64 allocated,
         uint64 magnitude,
-        uint128 amount
+        uint256 amount
     ) external {
         if (!_begin(assets, shares, 0) || !_allocate(whole, allocated, magnitude, 0)) return;
         uint256 behind = _pool.part(assets, magnitude);
@@ -117,7 +117,7 @@ contract StakePoolsProofs {
         uint64 allocated,
         uint64 magnitude,
         uint64 other,
-        uint128 amount
+        uint256 amount
     ) external {
         if (!_begin(assets, assets, 0) || !_allocate(whole, allocated, magnitude, other)) return;
         uint256 before = _pool.part(assets, other);
@@ -134,7 +134,7 @@ contract StakePoolsProofs {
         uint64 allocated,
         uint64 magnitude,
         uint64 other,
-        uint128 amount
+        uint256 amount
     ) external {
         if (!_begin(assets, assets, 0) || !_allocate(whole, allocated, magnitude, other)) return;
 
