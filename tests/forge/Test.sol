@@ -12,7 +12,7 @@ interface Vm {
     function assume(bool condition) external pure;
     function roll(uint256 blockNumber) external;
     function prank(address sender) external;
-    function expectRevert(bytes calldata data) external;
+    function expectPartialRevert(bytes4 selector) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
 }

@@ -34,6 +34,24 @@ contract Desk {
     }
 }
 
+/// @notice Stands for Audits and for Rewards: how many epochs an operator answered, and how many of them are settled.
+contract Counts {
+    mapping(address operator => uint256) public answeredCount;
+    mapping(address operator => uint256) private _settled;
+
+    function answer(address operator) external {
+        ++answeredCount[operator];
+    }
+
+    function settle(address operator, uint256 count) external {
+        _settled[operator] = count;
+    }
+
+    function settledCount(address, address operator) external view returns (uint256) {
+        return _settled[operator];
+    }
+}
+
 /// @title World
 /// @notice Restaking, RestakerRewards and Payments, real; Shards and Operators doubles: any block may bind, a miss may take anything.
 abstract contract World is Test {
@@ -42,11 +60,11 @@ abstract contract World is Test {
     uint256 internal constant GUARDIAN = 3;
     uint256 internal constant WHOLE = 1e18;
     uint32 internal constant SHARDS = 2;
-    address internal constant AUDITS = address(0xa0d1);
-    address internal constant REWARDS = address(0x4e3a);
     address internal constant GUARDIAN_ACCOUNT = address(0x6a);
     address internal constant REPORTER = address(0x4e90);
 
+    address internal immutable AUDITS = address(new Counts());
+    address internal immutable REWARDS = address(new Counts());
     Desk internal desk;
     Restaking internal restaking;
     RestakerRewards internal books;
