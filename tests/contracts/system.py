@@ -317,7 +317,7 @@ class System:
         return operator
 
     def take_roster(self) -> int:
-        """Take a snapshot, as soon as it may be taken, and begin the first epoch in which objects can be opened under it."""
+        """Take a snapshot, as soon as it may be taken, and begin the first epoch for objects under it."""
         taken = self.shards.rosterCount(self.shard)
         if taken:
             term = self.parameters["termEpochs"] * self.parameters["epochLength"]
