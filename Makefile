@@ -91,19 +91,32 @@ integration: compile ## people's journeys with real processes, with faults
 	@$(call need,tests/integration/test_*.py)
 	@$(PYTEST) -n $(WORKERS) --dist loadscope -q tests/integration $(ARGS)
 
-.PHONY: bench gas fuzz mutants chaos
+# Calls of an invariant run are RUNS × DEPTH: a minute; DEEP=1 for ten million, a night.
+DEEP ?=
+SEED ?= $(shell date +%s)
+RUNS = $(if $(DEEP),20000,64)
+DEPTH = $(if $(DEEP),500,200)
+FUZZ = FOUNDRY_DYNAMIC_TEST_LINKING=true FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_INVARIANT_DEPTH=$(DEPTH)
+
+.PHONY: bench gas fuzz explore mutants halmos slither coverage chaos
 bench: setup ## speed against other implementations, into build/bench.json
 	@$(call need,benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py
-gas: setup ## gas of every named transaction against tests/gas.json
-	@$(call need,tests/gas/test_*.py)
-	@$(PYTEST) -q tests/gas $(ARGS)
-fuzz: setup ## longer, new examples of every property
-	@$(call need,tests/properties/test_*.py)
+gas: compile ## gas of every named transaction against tests/gas.json; UPDATE=1 writes it anew
+	@$(PYTEST) -q --show-capture=no tests/gas $(ARGS)
+fuzz: setup ## Forge: random calls against the invariants, a minute; DEEP=1: ten million; SEED=n repeats a run
+	@echo "seed $(SEED)"
+	@$(FUZZ) $(FORGE) test --match-path 'tests/forge/*.t.sol' --fuzz-seed $(SEED) --fuzz-runs $(if $(DEEP),100000,2000) $(ARGS)
+explore: compile ## Hypothesis: longer, new examples of every property
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/properties $(ARGS)
-mutants: setup ## break the code in many ways; every break must be caught
-	@$(call need,toolchain/mutants.py)
-	@$(BIN)/python toolchain/mutants.py
+mutants: setup ## break the contracts in one line at a time; every fault must be caught
+	@$(BIN)/python toolchain/mutants.py $(ARGS)
+halmos: setup ## prove the arithmetic of shares
+	@toolchain/analysers/halmos.sh $(ARGS)
+slither: setup ## static analysis of the contracts; every finding that is left is explained
+	@toolchain/analysers/slither.sh
+coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach
+	@toolchain/analysers/coverage.sh
 chaos: setup ## processes killed and disks damaged while the network runs
 	@$(call need,tests/chaos/test_*.py)
 	@$(PYTEST) -q tests/chaos $(ARGS)

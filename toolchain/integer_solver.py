@@ -1,12 +1,14 @@
-"""Decides what Halmos asks by integer arithmetic instead of bits: `halmos --solver-command "python toolchain/integer_solver.py"`.
+"""Decides what Halmos asks by integers instead of bits: `--solver-command "python toolchain/integer_solver.py"`.
 
-Products of 104-bit numbers are out of reach of bit-blasting, which is all that Halmos' own solvers do with them (an 8-bit version of the
-simplest proof here ran out of a minute). As statements about integers they take milliseconds. So each query, QF_AUFBV in SMT-LIB, is
-translated: every bit vector becomes the integer in [0, 2^w) that it stands for, with its bounds computed beside it; sums and products that
-can't leave that range become plain ones, the others are reduced by a multiple of 2^w that is a variable of its own; quotients are what
-division with remainder says. Whatever isn't understood (arrays, shifts by variables) becomes an unknown of its type, and each assertion
-that it is in says less. So the translation admits every solution of the original: `unsat` of it is `unsat` of the original. Nothing else is concluded:
-the answer is `unsat` or `unknown`, never `sat`. Trusted: this file, and Z3's integer arithmetic.
+Products of 104-bit numbers are out of reach of bit-blasting, which is all that Halmos' own solvers do with them (an
+8-bit version of the simplest proof here ran out of two minutes). As statements about integers they take milliseconds.
+So each query, QF_AUFBV in SMT-LIB, is translated: every bit vector becomes the integer in [0, 2^w) that it stands
+for, with its bounds computed beside it; sums and products that can't leave that range become plain ones, the others
+are reduced by a multiple of 2^w that is a variable of its own; quotients are what division with remainder says.
+Whatever isn't understood (arrays, shifts by variables) becomes an unknown of its type, and each assertion that it is
+in says less. So the translation admits every solution of the original: `unsat` of it is `unsat` of the original.
+Nothing else is concluded: the answer is `unsat` or `unknown`, never `sat`. Trusted: this file, and Z3's integer
+arithmetic.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Translation:
             self._kept.append(term)
         return found
 
-    def _boolean(self, term: z3.BoolRef) -> z3.BoolRef:
+    def _boolean(self, term: z3.BoolRef) -> z3.BoolRef:  # noqa: C901, PLR0911 (a case for each operator)
         kind, parts = term.decl().kind(), term.children()
         if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
             return term
@@ -102,7 +104,7 @@ class Translation:
             self._kept.append(term)
         return found
 
-    def _integer(self, term: z3.BitVecRef) -> Bounded:
+    def _integer(self, term: z3.BitVecRef) -> Bounded:  # noqa: C901, PLR0911, PLR0912 (a case for each operator)
         if z3.is_bv_value(term):
             value = term.as_long()
             return z3.IntVal(value), value, value
@@ -182,8 +184,7 @@ class Translation:
         """Return the sum of multiples. Halmos writes a - b as a + (2^w - 1)·b, which is read as what it means."""
         value: z3.ArithRef = z3.IntVal(0)
         low = high = 0
-        for factor, term in summands:
-            factor, term = _multiple(factor, term)
+        for factor, term in (_multiple(*summand) for summand in summands):
             number, least, most = self.integer(term)
             if z3.is_int_value(number) and least >= 1 << (width - 1):  # a negative constant
                 least = most = least - (1 << width)
@@ -207,7 +208,7 @@ class Translation:
         return self._reduced(factor * value, bounds[0], bounds[1], width)
 
     def _chosen(self, parts: list[z3.BitVecRef], width: int) -> Bounded:
-        """Return b ^ ((a ^ b)·c) as what it means where c is 0 or 1: OpenZeppelin's `Math.ternary`, so `min` and `max`."""
+        """Return b ^ ((a ^ b)·c) as what it means where c is 0 or 1: OpenZeppelin's `Math.ternary`, so `min`."""
         for b, product in (parts, parts[::-1]):
             # of the low bits of a product with 0 or 1 as much holds as of the product
             cut = product.decl().kind() == z3.Z3_OP_EXTRACT and product.params()[1] == 0
@@ -217,18 +218,15 @@ class Translation:
             for either, choice in (whole.children(), whole.children()[::-1]):
                 if self.integer(choice)[2] > 1:
                     continue
-                if cut:
-                    b, either = z3.simplify(b), z3.simplify(z3.Extract(width - 1, 0, either))
-                a = _exclusive_or(b, either)
+                low = z3.simplify(z3.Extract(width - 1, 0, either)) if cut else either
+                a = _exclusive_or(z3.simplify(b) if cut else b, low)
                 if a is not None:
                     (x, x_low, x_high), (y, y_low, y_high) = self.integer(a), self.integer(b)
                     chosen = z3.If(self.integer(choice)[0] == 1, x, y)
                     return chosen, min(x_low, y_low), max(x_high, y_high)
         return self._unknown(0, (1 << width) - 1)
 
-    def _divided(
-        self, a: Bounded, b: Bounded, width: int
-    ) -> tuple[Bounded, Bounded]:
+    def _divided(self, a: Bounded, b: Bounded, width: int) -> tuple[Bounded, Bounded]:
         """Return quotient and remainder as SMT-LIB has them: by zero, all ones and the dividend."""
         if b[1] > a[2]:
             return (z3.IntVal(0), 0, 0), a
@@ -281,7 +279,8 @@ def _multiple(factor: int, term: z3.BitVecRef) -> tuple[int, z3.BitVecRef]:
 def limits_of(assertions: list[z3.BoolRef]) -> list[tuple[z3.BitVecRef, int]]:
     """Return terms with upper bounds that assertions of a few forms give them.
 
-    x = 0…0 ‖ x[top:0]: so Halmos declares arguments; x[w-1:low] = 0: so compilers check sums; x ≤ constant, not constant ≤ x.
+    x = 0…0 ‖ x[top:0]: so Halmos declares arguments; x[w-1:low] = 0: so compilers check sums; x ≤ constant, not
+    constant ≤ x.
     """
     found = []
     for item in assertions:

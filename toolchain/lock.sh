@@ -45,6 +45,8 @@ case ${1:-write} in
     write)
         compile requirements.lock pyproject.toml --extra ape --extra dev
         compile requirements-node.lock toolchain/node.in
+        compile toolchain/analysers/halmos.lock toolchain/analysers/halmos.in
+        compile toolchain/analysers/slither.lock toolchain/analysers/slither.in
         ;;
     check) check ;;
     *)

@@ -1,9 +1,11 @@
-"""Breaks the contracts in one line at a time; each fault of toolchain/mutants.toml must be caught by a test that it names.
+"""Breaks the contracts in one line at a time; each fault of toolchain/mutants.toml must be caught.
 
-    python toolchain/mutants.py [NAME]...     all, or those named; exit 1 if one survives, doesn't compile or no longer fits the code
+    python toolchain/mutants.py [NAME]...     all, or those named
 
-Each runs in a copy under build/mutants/, two at a time. A fault names Forge tests (`Restaking.t.sol`, seconds) or test modules
-(`tests/contracts/test_shards.py`, minutes: the copy is compiled by Ape). It is caught if they fail, and they passed without it.
+Exit 1 if one survives, doesn't compile or no longer fits the code. Each runs in a copy under build/mutants/, two at a
+time. A fault names the tests that should notice: Forge's (`Restaking.t.sol`, seconds) or modules
+(`tests/contracts/test_shards.py`, minutes: the copy is compiled by Ape). It is caught if they
+fail; without it they pass.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 FAULTS = ROOT / "toolchain" / "mutants.toml"
@@ -87,6 +90,8 @@ def make_copy(number: int) -> Path:
             shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns(".cache", "__pycache__"))
         else:
             shutil.copy2(ROOT / name, target)
+    if (ROOT / "build/forge").is_dir() and not (copy / "build/forge").is_dir():
+        shutil.copytree(ROOT / "build/forge", copy / "build/forge")
     for name in SHARED:
         link = copy / name
         link.unlink(missing_ok=True)

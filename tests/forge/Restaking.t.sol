@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IRestakerRewards} from "../../contracts/interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../../contracts/interfaces/IRestaking.sol";
+import {FeeToken} from "../../contracts/mocks/FeeToken.sol";
 import {MintableToken} from "../../contracts/mocks/MintableToken.sol";
 import {World} from "./World.sol";
 
@@ -61,6 +62,19 @@ contract RestakingTest is World {
         equal(restaking.deposit(_token, 77), 77, "received");
         equal(restaking.freeBalance(_restaker, _token), 77, "free");
         equal(restaking.recorded(_token), 1077, "recorded");
+    }
+
+    function test_whatATokenKeepsOfADepositDoesNotCount() external {
+        FeeToken token = new FeeToken();
+        restaking.listCollateral(address(token));
+        token.mint(_restaker, 1000);
+        vm.prank(_restaker);
+        token.approve(address(restaking), 1000);
+        vm.prank(_restaker);
+        uint256 received = restaking.deposit(address(token), 1000);
+        equal(received, token.balanceOf(address(restaking)), "received");
+        yes(received < 1000, "the token kept some");
+        equal(restaking.recorded(address(token)), received, "recorded");
     }
 
     function test_aDepositOfMoreThanPoolsHoldIsRefused() external {
@@ -456,7 +470,30 @@ contract RestakingTest is World {
         equal(restaking.stakeOf(_operator, 2, _token), 199, "behind the second");
     }
 
+    function test_whatAnEndedGenerationHoldsBelongsToItsShares() external {
+        uint256 stake = 1 << 22;
+        vm.prank(operators[1]);
+        restaking.allocate(1, _token, 1e18);
+        vm.prank(_restaker);
+        restaking.depositAndDelegate(operators[1], _token, stake);
+        _slashOf(operators[1], 9, 0, 0, stake - 1);
+        (uint256 assets, uint256 shares,) = restaking.pool(operators[1], _token);
+        equal(assets + shares, 0, "a new generation");
+        equal(restaking.stakeValueOf(_restaker, operators[1], _token), 1, "what is left of the old one");
+        equal(restaking.stakeOf(operators[1], 1, _token), 0, "behind the shard");
+        vm.prank(_restaker);
+        restaking.depositAndDelegate(operators[1], _token, 100);
+        equal(restaking.freeBalance(_restaker, _token), 1, "paid out");
+        equal(restaking.sharesOf(_restaker, operators[1], _token), 100, "at one to one again");
+    }
+
     // ---- rewards
+
+    function test_whatSharesEarnedStaysTheirsWhenTheyLeave() external {
+        _pay(_operator, 1, 1000);
+        _undelegate(1000);
+        equal(books.claimable(_restaker, _operator, _token, address(paymentToken)), 1000, "earned");
+    }
 
     function test_whatIsQueuedEarnsNothing() external {
         address other = people[1];
@@ -496,15 +533,26 @@ contract RestakingTest is World {
     }
 
     function _miss(uint64 epoch, uint256 bond, uint256 fee, uint256 stake) private returns (bytes32) {
+        return _missOf(_operator, epoch, bond, fee, stake);
+    }
+
+    function _missOf(address operator, uint64 epoch, uint256 bond, uint256 fee, uint256 stake)
+        private
+        returns (bytes32)
+    {
         uint256[] memory amounts = new uint256[](collaterals.length);
         amounts[0] = stake;
         shards.setTerms(1, bond, fee, amounts);
         vm.prank(AUDITS);
-        return restaking.queueSlash(1, 1, _operator, epoch, REPORTER);
+        return restaking.queueSlash(1, 1, operator, epoch, REPORTER);
     }
 
     function _slash(uint64 epoch, uint256 bond, uint256 fee, uint256 stake) private {
-        bytes32 id = _miss(epoch, bond, fee, stake);
+        _slashOf(_operator, epoch, bond, fee, stake);
+    }
+
+    function _slashOf(address operator, uint64 epoch, uint256 bond, uint256 fee, uint256 stake) private {
+        bytes32 id = _missOf(operator, epoch, bond, fee, stake);
         vm.roll(block.number + RESOLUTION);
         restaking.executeSlash(id);
     }

@@ -1,8 +1,9 @@
-"""What named transactions cost, against tests/gas.json: the whole transaction (`receipt.gasUsed`), warm, on Anvil's Prague.
+"""What named transactions cost, against tests/gas.json: the whole transaction, warm, on Anvil's Prague.
 
-Warm: somebody did the same before, so that only what each call needs anew is new; a name that ends in `_first` is the first use. Contracts
-are called directly, keys and signatures are real. A figure further than TOLERANCE from the committed one fails, in both directions;
-`make gas UPDATE=1` writes the figures anew, for the diff to show. A table with the targets is printed: a target missed is shown, and is no failure.
+Warm: somebody did the same before, so that only what each call needs anew is new; a name that ends in `_first` is the
+first use. Contracts are called directly, keys and signatures are real. A figure further than TOLERANCE from the
+committed one fails, in both directions; `make gas UPDATE=1` writes the figures anew, for the diff to show. A table with
+the targets is printed: a target missed is shown, and is no failure.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.contracts import licensing, staking, system
 FIGURES = Path(__file__).parent.parent / "gas.json"
 UPDATE = bool(os.environ.get("UPDATE"))
 
-#: Signatures, addresses and headers differ from run to run by some zero bytes; what costs more or less than this is another transaction.
+#: Signatures, addresses and headers differ from run to run by some zero bytes.
 TOLERANCE = 0.02
 
 #: What the issues ask for, with the slots, events and calls that the prototypes did not have.
