@@ -206,6 +206,10 @@ contract RestakingTest is World {
         vm.roll(block.number + 1);
         equal(restaking.completeWithdrawal(id), 400, "amount");
         equal(restaking.freeBalance(_restaker, _token), 400, "free");
+        (uint256 assets, uint256 shares, uint256 queued) = restaking.pool(_operator, _token);
+        equal(assets, 600, "assets left");
+        equal(shares, 600, "shares left");
+        equal(queued, 0, "queued");
         vm.expectPartialRevert(IRestaking.WithdrawalAlreadyCompleted.selector);
         restaking.completeWithdrawal(id);
         vm.expectPartialRevert(IRestaking.WithdrawalUnknown.selector);
@@ -309,6 +313,9 @@ contract RestakingTest is World {
         restaking.deallocate(1, _token, 6e17 + 1);
         vm.prank(_operator);
         equal(restaking.deallocate(1, _token, 3e17), block.number + DELAY, "ready");
+        vm.prank(_operator);
+        vm.expectPartialRevert(IRestaking.MagnitudeTooLarge.selector);
+        restaking.deallocate(1, _token, 3e17 + 1);
         equal(restaking.stakeOf(_operator, 1, _token), 300, "counted");
         vm.roll(block.number + DELAY - 1);
         vm.expectPartialRevert(IRestaking.WithdrawalNotReady.selector);
@@ -346,6 +353,9 @@ contract RestakingTest is World {
         vm.prank(_operator);
         restaking.queueBondWithdrawal(1, 60);
         equal(restaking.bondOf(_operator, 1), 40, "counted");
+        vm.prank(_operator);
+        vm.expectPartialRevert(IRestaking.BondTooLow.selector);
+        restaking.queueBondWithdrawal(1, 41);
         vm.roll(block.number + DELAY - 1);
         vm.expectPartialRevert(IRestaking.WithdrawalNotReady.selector);
         restaking.completeBondWithdrawal(_operator, 1);
