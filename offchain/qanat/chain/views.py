@@ -355,6 +355,8 @@ class Withdrawal:
     queued_block: int
     free_from_block: int
     completed: bool
+    #: whom it goes to when it is free; the zero address: to its restaker
+    to_operator: str
 
 
 @dataclass(frozen=True)
@@ -555,6 +557,15 @@ class Views:
         """Block until which rosters taken in [since, until] bind an operator's stake; 0: nothing binds it."""
         return int(self._ask("Shards", "boundUntil", operator, since, until, block=block))
 
+    def bound_in(self, shard: int, operator: str, since: int, until: int, block: BlockIdentifier = "latest") -> int:
+        """:meth:`bound_until` of one shard: what binds the stake allocated to it and the bond behind it."""
+        return int(self._ask("Shards", "boundIn", shard, operator, since, until, block=block))
+
+    def standing(self, shard: int, operator: str, block: BlockIdentifier = "latest") -> tuple[int, int, int]:
+        """What a snapshot would see now: (own bond, weight, the tickets that they make before any cap)."""
+        bond, weight, tickets = self._ask("Shards", "standingOf", shard, operator, block=block)
+        return int(bond), int(weight), int(tickets)
+
     def slash_terms(
         self, shard: int, roster: int, operator: str, block: BlockIdentifier = "latest"
     ) -> tuple[int, int, dict[str, int]]:
@@ -624,6 +635,13 @@ class Views:
         """How an operator's pool of one collateral is allocated."""
         return self._struct(Magnitudes, "Restaking", "magnitudes", operator, shard, token, block=block)
 
+    def waiting_allocation(
+        self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest"
+    ) -> tuple[int, int]:
+        """What of a pool is reserved for a shard and waits: (magnitude, block from which it can be completed)."""
+        magnitude, ready = self._ask("Restaking", "waitingAllocation", operator, shard, token, block=block)
+        return int(magnitude), int(ready)
+
     def stake(self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest") -> int:
         """Delegated stake that a snapshot would count now, in token units."""
         return int(self._ask("Restaking", "stakeOf", operator, shard, token, block=block))
@@ -638,6 +656,11 @@ class Views:
     def bond(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> int:
         """Own bond behind a shard, in units of its bond token, without what is queued for withdrawal."""
         return int(self._ask("Restaking", "bondOf", operator, shard, block=block))
+
+    def queued_bond(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> tuple[int, int]:
+        """Own bond that is queued for withdrawal: (units of its token, block of the last queueing)."""
+        _, queued, since = self._ask("Restaking", "bondState", operator, shard, block=block)
+        return int(queued), int(since)
 
     def withdrawal(self, number: int, block: BlockIdentifier = "latest") -> Withdrawal:
         """A queued withdrawal."""
