@@ -52,6 +52,13 @@ interface ICertificateVerifier {
     /// passed `verifyPossession` should be added.
     function addKeys(bytes calldata a, bytes calldata b) external view returns (bytes memory);
 
+    /// @notice A sum of keys after some came and some went.
+    /// @param sum The sum before, 256 bytes, or none for an empty one. @param added, removed Concatenated keys, 256 bytes each; as `addKeys`.
+    function changeSum(bytes calldata sum, bytes calldata added, bytes calldata removed)
+        external
+        view
+        returns (bytes memory);
+
     /// @notice The sum of one or more concatenated keys; as `addKeys`.
     function aggregateKeys(bytes calldata concatenatedKeys) external view returns (bytes memory);
 }

@@ -35,7 +35,7 @@ interface IObjects {
     error RowsInvalid(uint256 k, uint256 n);
     error TicketsDoNotDivideRows(uint256 tickets, uint256 n);
     error ThresholdUnreachable(uint256 k, uint256 n, uint256 tickets);
-    error OperatorHoldsTooManyRows(uint256 index, uint256 rows, uint256 k);
+    error OperatorHoldsTooManyRows(uint256 rows, uint256 k);
     /// @notice More bytes than k·w·M elements of 31 bytes hold, or no matrix at all (capacity 0).
     error SizeInvalid(uint256 size, uint256 capacity);
     /// @notice No epoch, or more than remain under the roster from the latest possible first epoch on.
@@ -46,6 +46,7 @@ interface IObjects {
     error CertificationTooLate(uint256 blockNumber, uint256 deadline);
     error CertificationStillPossible(uint256 blockNumber, uint256 deadline);
     error NonSignersUnordered(uint256 position);
+    error NonSignerUnknown(uint256 seat);
     error NonSignerKeyWrong(uint256 index, bytes32 got, bytes32 expected);
     error ExcludedKeysLengthWrong(uint256 length, uint256 expected);
     error SignersVacant(uint256 tickets);

@@ -53,7 +53,7 @@ interface IOperators {
     function keyOf(address operator) external view returns (bytes memory);
     function keyHashOf(address operator) external view returns (bytes32);
     /// @notice Account whose code holds the current key, after a STOP. Once there is one, there always will be, and its code stays: who keeps it,
-    /// keeps the key. So `Shards.join` calls it, and later calls can't fail.
+    /// keeps the key. So `Members.join` calls it, and later calls can't fail.
     function keyAccountOf(address operator) external view returns (address);
     /// @notice Whose key it is or was: the zero address for nobody's.
     function operatorOfKey(bytes32 keyHash) external view returns (address);

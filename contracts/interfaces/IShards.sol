@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CollateralWeight, RosterEntry, RosterHead, ShardParameters} from "../types/Types.sol";
+import {
+    CollateralWeight,
+    RosterEntry,
+    RosterHead,
+    RosterPlace,
+    ShardParameters
+} from "../types/Types.sol";
+import {IMembers} from "./IMembers.sol";
 
 /// @title Shards and their rosters
-/// @notice A shard's parameters never change, nor does the Restaking whose delays they were checked against. Operators join with bond and
-/// allocated stake; anyone snapshots a roster: the operators, the ranges of the T tickets that each holds, what a miss costs each, the aggregate
-/// key. Rosters are immutable, kept in contract code, entries ascending by operator.
-///
-/// Tickets = ⌊min(weight ÷ ticket price, bond ÷ bond per ticket)⌋, at most a third of the roster's where three operators or more have one
-/// (the excess earns nothing); a snapshot that would pass MAX_TICKETS raises both prices by the same factor.
-/// A snapshot is allowed when there is no roster yet, or when a seventh of D has passed since the last one and either 5 % of the weight changed
-/// or half of D has passed (see docs/decisions). It takes effect at the first block of the next epoch.
+/// @notice A shard's parameters never change, nor does the Restaking whose delays they were checked against. A roster says how many of its T tickets
+/// each numbered seat holds; it is immutable and kept in contract code. A seat that is left goes to whoever joins next; who held it under an older
+/// roster, with which key, stays known. Who gets how many tickets: see IMembers.
 interface IShards {
     event ShardCreated(
         uint32 indexed shard, uint256 firstBlock, ShardParameters parameters, CollateralWeight[] collaterals
     );
-    event OperatorJoined(uint32 indexed shard, address indexed operator);
-    event OperatorLeft(uint32 indexed shard, address indexed operator);
     event RosterTaken(
         uint32 indexed shard,
         uint32 indexed roster,
         uint16 tickets,
         uint16 operators,
         uint64 activeFromEpoch,
-        bytes aggregateKey
+        address keySum,
+        address slasher
     );
     event PlaceVacated(uint32 indexed shard, address indexed operator, uint256 blockNumber);
 
     error CallerNotModule(address caller, bytes32 expected);
     error NotGovernor(address caller);
+    error NotMembers(address caller);
     error ShardUnknown(uint32 shard);
     error RosterUnknown(uint32 shard, uint32 roster);
     error ParameterOutOfRange(bytes32 name, uint256 value, uint256 limit);
@@ -37,19 +39,9 @@ interface IShards {
     error CollateralRepeated(address token);
     error WithdrawalDelayTooShort(uint256 delay, uint256 needed);
     error TimelockTooShort(uint256 timelock, uint256 needed);
-    error NotRegistered(address operator);
-    error AlreadyJoined(uint32 shard, address operator);
-    error NotJoined(uint32 shard, address operator);
-    error ShardFull(uint32 shard, uint256 limit);
-    error TooManyShards(address operator, uint256 limit);
-    error StillQualified(uint32 shard, address operator);
-    error BondBelowMinimum(uint256 bond, uint256 minimum);
-    error StakeBelowTicket(uint256 weight, uint256 ticketPrice);
-    error SnapshotTooEarly(uint256 blockNumber, uint256 earliest);
-    error WeightUnchanged(uint256 changed, uint256 needed);
-    error NoTickets(uint32 shard);
     error OperatorNotInRoster(uint32 shard, uint32 roster, address operator);
-    error EntryOutOfRange(uint256 index, uint256 count);
+    error SeatOutOfRange(uint256 seat, uint256 seats);
+    error SeatEmpty(uint256 seat);
 
     /// @notice Opens a shard; the others run on. Governor. Checks: withdrawal delay ≥ epoch + sealing limit + window + reporting + resolution +
     /// guardian's delay; timelock > withdrawal delay + epoch (I-D1); sealing limit ≤ 8191; 1 ≤ finality ≤ epoch; sealing limit + window + reporting
@@ -57,17 +49,14 @@ interface IShards {
     function create(ShardParameters calldata parameters, CollateralWeight[] calldata collaterals)
         external
         returns (uint32 shard);
-    /// @notice The caller wants to be counted by the next snapshots. Needs registration, the least own bond, weight for one ticket.
-    function join(uint32 shard) external;
-    /// @notice The caller is not counted by later snapshots. What earlier rosters gave it stays its duty until their last object has expired.
-    function leave(uint32 shard) external;
-    /// @notice Removes a member that no longer has bond and weight for one ticket, so that it can't keep a place from others. Anyone.
-    function drop(uint32 shard, address operator) external;
-    /// @notice Takes a new roster of the members that have a ticket. Anyone.
-    function snapshot(uint32 shard) external returns (uint32 roster);
-
-    /// @notice Restaking: the operator's bond fell below the least: its places are open from this block on and its duty ends.
-    function recordVacancy(uint32 shard, address operator) external;
+    /// @notice Members: a snapshot's roster, in the code of `blob` (see RosterBlob).
+    function addRoster(uint32 shard, address blob) external returns (uint32 roster);
+    /// @notice Members: who sits in a seat from the next roster on, or no longer does.
+    function setSeat(uint32 shard, uint256 seat, address operator, bool taken) external;
+    /// @notice Members: the account whose code holds the key that a seat counts with, from the next roster on.
+    function setKey(uint32 shard, uint256 seat, address account) external;
+    /// @notice Members: the operator's places in all rosters so far are vacant from this block on, and its duty ends.
+    function vacate(uint32 shard, address operator) external;
     /// @notice Objects: an object under the roster lives until `endEpoch`.
     function recordObject(uint32 shard, uint32 roster, uint64 endEpoch) external;
 
@@ -87,14 +76,24 @@ interface IShards {
     /// @notice The roster under which objects can be opened now; ids start at 1, 0: none active yet.
     function activeRoster(uint32 shard) external view returns (uint32);
     function rosterHead(uint32 shard, uint32 roster) external view returns (RosterHead memory);
-    function rosterEntry(uint32 shard, uint32 roster, uint256 index) external view returns (RosterEntry memory);
-    /// @notice Index of an operator's entry; reverts if it has none.
-    function rosterIndexOf(uint32 shard, uint32 roster, address operator) external view returns (uint256 index);
+    function rosterEntry(uint32 shard, uint32 roster, uint256 seat) external view returns (RosterEntry memory);
+    /// @notice Seats from `from` to `to`, or to the roster's last one; `to` itself not included.
+    function rosterEntries(uint32 shard, uint32 roster, uint256 from, uint256 to)
+        external
+        view
+        returns (RosterEntry[] memory);
+    /// @notice The 256-byte keys that the roster counts for some seats, one after the other; reverts for an empty seat.
+    function rosterKeys(uint32 shard, uint32 roster, uint256[] calldata seats) external view returns (bytes memory);
+    /// @notice Seat of an operator that has tickets; reverts if it has none.
+    function rosterIndexOf(uint32 shard, uint32 roster, address operator) external view returns (uint256 seat);
     function isInRoster(uint32 shard, uint32 roster, address operator) external view returns (bool);
+    /// @notice The operator's places in the rosters live in `epoch`, vacant ones too.
+    function placesIn(uint32 shard, uint64 epoch, address operator) external view returns (RosterPlace[] memory);
     /// @notice 256-byte EIP-2537 G2 sum of the roster's keys.
     function aggregateKeyOf(uint32 shard, uint32 roster) external view returns (bytes memory);
-    /// @notice What one miss of the operator takes: of its bond, and of each collateral (same order as collateralsOf; zeros where the snapshot
-    /// counted stake that is not Restaking's).
+    /// @notice What one miss of the operator takes: of its bond, the slash per ticket for each of the roster's tickets; of its stake the same in
+    /// weight, spread over what Restaking has behind the shard now as the roster's source values it (amounts rounded down, in the order of
+    /// collateralsOf; zeros where the source counted stake that is not Restaking's).
     function slashTerms(uint32 shard, uint32 roster, address operator)
         external
         view
@@ -118,17 +117,10 @@ interface IShards {
         external
         view
         returns (uint256 blockNumber);
-    /// @notice What a snapshot would see now: own bond, weight, and the tickets that they make before any cap.
-    function standingOf(uint32 shard, address operator)
-        external
-        view
-        returns (uint256 bond, uint256 weight, uint256 tickets);
     /// @notice Token and least amount of own bonds.
     function bondTermsOf(uint32 shard) external view returns (address bondToken, uint256 minBond);
     /// @notice The Restaking that the shard was created with: bonds, delays, slashes.
     function restakingOf(uint32 shard) external view returns (address);
-    /// @notice Shards in which the operator is, or was and may still be bound.
-    function shardsOf(address operator) external view returns (uint32[] memory);
-    function isMember(uint32 shard, address operator) external view returns (bool);
-    function membersOf(uint32 shard) external view returns (address[] memory);
+    /// @notice Who belongs to the shards, made by this contract.
+    function members() external view returns (IMembers);
 }

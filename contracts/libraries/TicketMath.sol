@@ -7,19 +7,34 @@ pragma solidity 0.8.37;
 library TicketMath {
     /// Non-signer lists, draws and T | n stay small; a larger shard has dearer tickets.
     uint256 internal constant MAX_TICKETS = 1024;
+    /// Stands, within `apportion`, for a count that scaling made zero.
+    uint256 private constant LOST = type(uint256).max;
 
     /// @notice Turns the tickets that bond and weight would give into those of a roster, in place; returns their number T.
     ///
-    /// Above MAX_TICKETS both prices rise by T / MAX_TICKETS: each count becomes ⌊t·MAX_TICKETS / T⌋, so one step is enough. Three operators
-    /// with a ticket remain three: none has more than T/3, so if two alone kept theirs, the others would be T/3 in parts below
-    /// T / MAX_TICKETS, which takes more than 341 operators (a roster holds fewer, see Shards). The floors can leave one above the third again,
-    /// hence the second cap.
+    /// Above MAX_TICKETS both prices rise by T / MAX_TICKETS: each count becomes ⌊t·MAX_TICKETS / T⌋. What the floors leave over goes, one ticket
+    /// each and in order, to those who would have lost their last one; each has bond and weight for it at the shard's own prices. If anyone lost
+    /// its last ticket, at least one is left over, so where three had one, three have one: nobody gets above a third because small ones vanished.
+    /// The floors can leave one above the third again, hence the second cap, which gives none back.
     function apportion(uint256[] memory tickets) internal pure returns (uint256 total) {
         total = cap(tickets);
         if (total <= MAX_TICKETS) return total;
 
-        for (uint256 i = 0; i < tickets.length; ++i) {
-            tickets[i] = tickets[i] * MAX_TICKETS / total;
+        uint256 n = tickets.length;
+        uint256 given;
+        bool lost;
+        for (uint256 i = 0; i < n; ++i) {
+            uint256 t = tickets[i];
+            if (t == 0) continue;
+            uint256 scaled = t * MAX_TICKETS / total;
+            if (scaled == 0) lost = true;
+            tickets[i] = scaled == 0 ? LOST : scaled;
+            given += scaled;
+        }
+        for (uint256 i = 0; lost && i < n; ++i) {
+            if (tickets[i] != LOST) continue;
+            tickets[i] = given < MAX_TICKETS ? 1 : 0;
+            given += tickets[i];
         }
         return cap(tickets);
     }

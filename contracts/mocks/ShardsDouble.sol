@@ -39,8 +39,15 @@ contract ShardsDouble {
         _terms[shard] = Terms(bondSlash, reporterFee, amounts);
     }
 
-    function recordVacancy(uint32, address) external {
-        ++vacancies;
+    function recordSlash(uint32, address, uint64, bool vacant) external {
+        if (vacant) ++vacancies;
+    }
+
+    function noteChange(address) external {}
+
+    /// Its own Members.
+    function members() external view returns (address) {
+        return address(this);
     }
 
     function boundUntil(address operator, uint256, uint256) external view returns (uint256) {

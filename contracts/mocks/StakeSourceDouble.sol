@@ -8,6 +8,10 @@ import {IStakeSource} from "../interfaces/IStakeSource.sol";
 contract StakeSourceDouble is IStakeSource {
     mapping(address operator => mapping(uint32 shard => mapping(address collateral => uint256))) public stakeOf;
 
+    function slashableOf(address, uint32, address) external pure returns (uint256, uint256) {
+        return (0, 0);
+    }
+
     function setStake(address operator, uint32 shard, address collateral, uint256 amount) external {
         stakeOf[operator][shard][collateral] = amount;
     }

@@ -54,24 +54,44 @@ contract BlsCertificateVerifier is ICertificateVerifier {
     /// @inheritdoc ICertificateVerifier
     function addKeys(bytes calldata a, bytes calldata b) external view returns (bytes memory) {
         Bls12381.G2 memory identity;
-        (bool valid, Bls12381.G2 memory sum) = identity.add(_keyFrom(a));
-        if (!valid) revert KeyRejected(0);
+        return _plus(_plus(identity, _keyFrom(a), 0), _keyFrom(b), 1).toPadded();
+    }
 
-        (valid, sum) = sum.add(_keyFrom(b));
-        if (!valid) revert KeyRejected(1);
-
-        return sum.toPadded();
+    /// @inheritdoc ICertificateVerifier
+    function changeSum(bytes calldata sum, bytes calldata added, bytes calldata removed)
+        external
+        view
+        returns (bytes memory)
+    {
+        Bls12381.G2 memory key;
+        if (sum.length != 0) key = _keyFrom(sum);
+        key = _plus(key, _sum(added), 0);
+        return _plus(key, _sum(removed).negate(), 1).toPadded();
     }
 
     /// @inheritdoc ICertificateVerifier
     function aggregateKeys(bytes calldata concatenatedKeys) external view returns (bytes memory) {
         if (concatenatedKeys.length == 0) revert KeysEmpty();
-        if (concatenatedKeys.length % KEY_BYTES != 0) revert KeysLengthInvalid(concatenatedKeys.length, KEY_BYTES);
+        return _sum(concatenatedKeys).toPadded();
+    }
 
-        (uint256 added, Bls12381.G2 memory sum) = Bls12381.sumPadded(concatenatedKeys);
-        if (added * KEY_BYTES != concatenatedKeys.length) revert KeyRejected(added);
+    /// The identity for no keys.
+    function _sum(bytes calldata keys) private view returns (Bls12381.G2 memory) {
+        if (keys.length % KEY_BYTES != 0) revert KeysLengthInvalid(keys.length, KEY_BYTES);
 
-        return sum.toPadded();
+        (uint256 added, Bls12381.G2 memory sum) = Bls12381.sumPadded(keys);
+        if (added * KEY_BYTES != keys.length) revert KeyRejected(added);
+        return sum;
+    }
+
+    function _plus(Bls12381.G2 memory a, Bls12381.G2 memory b, uint256 index)
+        private
+        view
+        returns (Bls12381.G2 memory)
+    {
+        (bool valid, Bls12381.G2 memory sum) = a.add(b);
+        if (!valid) revert KeyRejected(index);
+        return sum;
     }
 
     /// e(H(digest), key) = e(signature, G), as e(H(digest), key)·e(signature, −G) = 1. The pairing checks that both

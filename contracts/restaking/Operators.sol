@@ -5,6 +5,7 @@ import {ICertificateVerifier} from "../interfaces/ICertificateVerifier.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
+import {IShards} from "../interfaces/IShards.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Tags} from "../libraries/Tags.sol";
@@ -88,6 +89,7 @@ contract Operators is IOperators {
         bytes32 keyHash = _claim(key, possession);
 
         _publish(record, msg.sender, key, keyHash);
+        IShards(directory.module(ModuleNames.SHARDS)).members().noteChange(msg.sender);
     }
 
     function setEndpoint(string calldata endpoint) external {

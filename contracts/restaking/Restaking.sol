@@ -225,6 +225,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             shares: uint128(shares)
         });
         emit WithdrawalQueued(id, msg.sender, operator, collateral, shares, block.number + withdrawalDelay);
+        _noteChange(operator);
     }
 
     function completeWithdrawal(uint256 id) external returns (uint256 amount) {
@@ -319,6 +320,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
         pool_.allocate(_allocations[msg.sender][collateral][shard], magnitude);
         emit Allocated(msg.sender, shard, collateral, magnitude);
+        _noteChange(msg.sender);
     }
 
     function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock) {
@@ -332,6 +334,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         allocation.queuedBlock = uint64(block.number);
         readyBlock = block.number + withdrawalDelay;
         emit DeallocationQueued(msg.sender, shard, collateral, magnitude, readyBlock);
+        _noteChange(msg.sender);
     }
 
     function completeDeallocation(address operator, uint32 shard, address collateral) external {
@@ -363,6 +366,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         return _behind(operator, collateral, allocated - queued);
     }
 
+    function slashableOf(address operator, uint32 shard, address collateral)
+        external
+        view
+        returns (uint256 units, uint256 value)
+    {
+        (uint256 allocated,) = _magnitude(operator, shard, collateral);
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        units = pool_.part(pool_.assets, allocated);
+        return (units, units);
+    }
+
     function postBond(uint32 shard, uint256 amount) external nonReentrant {
         _stateOf(msg.sender);
         _pin(shard);
@@ -371,6 +385,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         uint256 received = _receive(token, amount);
         _bonds[msg.sender][shard].amount += uint104(received);
         emit BondPosted(msg.sender, shard, received);
+        _noteChange(msg.sender);
     }
 
     function queueBondWithdrawal(uint32 shard, uint256 amount) external returns (uint256 readyBlock) {
@@ -383,6 +398,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         bond.queuedBlock = uint48(block.number);
         readyBlock = block.number + withdrawalDelay;
         emit BondWithdrawalQueued(msg.sender, shard, amount, readyBlock);
+        _noteChange(msg.sender);
     }
 
     function completeBondWithdrawal(address operator, uint32 shard) external {
@@ -415,6 +431,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     function acceptSlasher(address slasher) external {
         accepted[msg.sender][slasher] = true;
         emit SlasherAccepted(msg.sender, slasher);
+        _noteChange(msg.sender);
     }
 
     // ---- slashing
@@ -477,7 +494,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             _slashStake(id, operator, shard, collaterals[c], amounts[c]);
         }
 
-        if (bondLeft < minBond) shards.recordVacancy(shard, operator);
+        shards.members().recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
     }
 
     function slashId(uint32 shard, uint64 epoch, address operator) public view returns (bytes32) {
@@ -597,6 +614,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (position.shares == 0) position.sinceBlock = uint64(block.number);
         position.shares += uint128(shares);
         emit Matured(restaker, operator, collateral, amount, shares);
+        _noteChange(operator);
     }
 
     function _poolOf(address operator, address collateral, uint24 generation)
@@ -676,6 +694,11 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     function _shards() internal view returns (IShards) {
         IShards pinned = _pinnedShards;
         return address(pinned) != address(0) ? pinned : IShards(directory.module(ModuleNames.SHARDS));
+    }
+
+    /// Shards counts the operator anew before its next roster.
+    function _noteChange(address operator) internal {
+        if (address(_pinnedShards) != address(0)) _pinnedShards.members().noteChange(operator);
     }
 
     /// From the first stake behind a shard on, the shards and rosters that bind it are these. Checks that the shard is one of them.

@@ -1,51 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Arrays} from "@openzeppelin/contracts/utils/Arrays.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
-import {ICertificateVerifier} from "../interfaces/ICertificateVerifier.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
-import {IOperators} from "../interfaces/IOperators.sol";
+import {IMembers} from "../interfaces/IMembers.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {IStakeSource} from "../interfaces/IStakeSource.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {RosterBlob} from "../libraries/RosterBlob.sol";
-import {ShardRules} from "../libraries/ShardRules.sol";
-import {TicketMath} from "../libraries/TicketMath.sol";
-import {CollateralWeight, RosterEntry, RosterHead, ShardParameters} from "../types/Types.sol";
+import {
+    CollateralWeight,
+    RosterEntry,
+    RosterHead,
+    RosterPlace,
+    ShardParameters
+} from "../types/Types.sol";
+import {Members} from "./Members.sol";
+import {ShardRules} from "./ShardRules.sol";
 
 /// @title Shards
-/// @notice Holds: shards with their parameters and members; rosters, their entries in contract code; places fallen vacant.
+/// @notice Holds: shards with their parameters; rosters, in contract code; who sat in which seat, under which key, from which roster on; places
+/// fallen vacant. Who may sit there and how much each counts for is the business of Members, which this contract makes and alone listens to.
 ///
-/// Typical flow: 1 the governor creates a shard; 2 operators join; 3 anyone snapshots a roster, active from the next epoch on; 4 Objects records
-/// how long objects under it live; 5 later snapshots follow the weight; 6 once its last object has expired a roster binds nobody.
+/// Typical flow: 1 the governor creates a shard; 2 operators join it and somebody snapshots a roster (Members), active from the next epoch on;
+/// 3 Objects records how long objects under it live; 4 once its last object has expired it binds nobody.
 ///
 /// Invariants:
-/// - I-S1  Σ entries' tickets = head.tickets = T ≤ 1024, and the ranges are consecutive from 0: every ticket has one holder;
-/// - I-S2  with three entries or more, none has more than ⌊T/3⌋ tickets;
-/// - I-S3  for each entry and collateral: stake slash ≤ stake counted, bond slash ≤ bond counted;
+/// - I-S1  Σ seats' tickets = head.tickets = T ≤ 1024, and the ranges are consecutive from 0: every ticket has one holder;
 /// - I-S4  snapshots of a shard lie D/7 apart or more, so at most 7 rosters are live in an epoch, and at most 15 bind;
 /// - I-S5  stake counted by a roster is bound until no miss under it can be reported: boundUntil never falls below a block in which one can,
 ///         and never rises without a snapshot;
+/// - I-S8  nothing that a roster says changes after its snapshot;
 /// - I-D1  timelock > withdrawal delay + epoch; withdrawal delay ≥ epoch + sealing limit + window + reporting + resolution + guardian's delay.
 contract Shards is IShards {
+    using Checkpoints for Checkpoints.Trace160;
     using Checkpoints for Checkpoints.Trace208;
     using Math for uint256;
 
+    /// One slot: what else there is to say of a roster stands in its blob, or follows from the snapshot's block.
     struct Roster {
-        uint64 snapshotBlock;
-        uint64 activeFromEpoch;
-        uint64 endEpoch;
-        uint16 tickets;
-        uint16 operators;
-        address slasher;
-        // greatest end epoch of an object certified under it
-        uint64 objectsEnd;
         address blob;
+        uint48 snapshotBlock;
+        // greatest end epoch of an object certified under it
+        uint48 objectsEnd;
+    }
+
+    struct Seat {
+        // roster → operator, from that roster on; zero: empty
+        Checkpoints.Trace160 operators;
+        // roster → account whose code holds the key counted from that roster on
+        Checkpoints.Trace160 keys;
     }
 
     struct Shard {
@@ -54,54 +62,36 @@ contract Shards is IShards {
         address restaking;
         ShardParameters parameters;
         CollateralWeight[] collaterals;
-        address[] members;
-        mapping(address operator => uint256 indexPlusOne) places;
+        mapping(uint256 seat => Seat) seats;
+        // roster → seat plus one, from that roster on
+        mapping(address operator => Checkpoints.Trace208) seatsOf;
         mapping(uint32 roster => Roster) rosters;
+        mapping(uint32 roster => uint256 tickets) vacantTickets;
         // block → block, at which the operator's place fell vacant
         mapping(address operator => Checkpoints.Trace208) vacancies;
-        // of any place
-        uint64 lastVacancyBlock;
     }
 
-    /// One operator as a snapshot sees it.
-    struct Standing {
-        uint256 bond;
-        uint256 weight;
-        uint256 tickets;
-        // token units of each collateral
-        uint256[] counted;
-    }
-
-    struct Draft {
-        IStakeSource source;
-        address slasher;
-        address[] operators;
-        Standing[] standings;
-        uint256[] tickets;
-        uint256 total;
-        uint256 holders;
-    }
-
-    uint256 public constant MAX_OPERATORS = ShardRules.MAX_OPERATORS;
-    uint256 public constant MAX_COLLATERALS = ShardRules.MAX_COLLATERALS;
-    uint256 public constant MAX_SHARDS_PER_OPERATOR = 8;
-    uint256 public constant MAX_TICKETS = TicketMath.MAX_TICKETS;
-    /// Rosters of a term D lie at least D/7 apart.
-    uint256 private constant SNAPSHOTS_PER_TERM = 7;
-    /// 5 %: one part in twenty.
-    uint256 private constant CHANGE_PARTS = 20;
     uint256 private constant WAD = 1e18;
-    /// What one collateral can count for: keeps weights (8 collaterals, weights up to 10⁶ each) and slashes below 2¹²⁸.
+    uint256 private constant KEY_BYTES = 256;
+    /// What one collateral can count for: keeps weights (8 collaterals, weights up to 10⁶ each) below 2¹²⁸.
     uint256 private constant MAX_COUNTED = type(uint104).max;
 
     IDirectory public immutable directory;
+    IMembers public immutable members;
+    ShardRules public immutable rules;
 
     uint32 public count;
     mapping(uint32 shard => Shard) private _shards;
-    mapping(address operator => uint32[] shards) private _shardsOf;
 
     constructor(IDirectory directory_) {
         directory = directory_;
+        members = new Members(directory_, this);
+        rules = new ShardRules();
+    }
+
+    modifier onlyMembers() {
+        if (msg.sender != address(members)) revert NotMembers(msg.sender);
+        _;
     }
 
     // ---- set-up
@@ -112,7 +102,7 @@ contract Shards is IShards {
     {
         if (msg.sender != directory.governor()) revert NotGovernor(msg.sender);
         address restaking = directory.module(ModuleNames.RESTAKING);
-        ShardRules.check(parameters, collaterals, IRestaking(restaking), directory.timelock());
+        rules.check(parameters, collaterals, IRestaking(restaking), directory.timelock());
 
         shard = ++count;
         Shard storage s = _shards[shard];
@@ -123,73 +113,54 @@ contract Shards is IShards {
             s.collaterals.push(collaterals[c]);
         }
         emit ShardCreated(shard, block.number, parameters, collaterals);
+        members.open(shard, restaking, parameters, collaterals);
     }
 
-    // ---- members
+    // ---- rosters, written by Members
 
-    function join(uint32 shard) external {
+    function addRoster(uint32 shard, address blob) external onlyMembers returns (uint32 roster) {
         Shard storage s = _shard(shard);
-        if (!IOperators(directory.module(ModuleNames.OPERATORS)).isRegistered(msg.sender)) {
-            revert NotRegistered(msg.sender);
-        }
-        if (s.places[msg.sender] != 0) revert AlreadyJoined(shard, msg.sender);
-        if (s.members.length >= s.parameters.maxOperators) revert ShardFull(shard, s.parameters.maxOperators);
-        Standing memory standing = _standing(s, shard, msg.sender, _source());
-        uint256 leastBond = s.parameters.minBond.max(s.parameters.bondPerTicket);
-        if (standing.bond < leastBond) revert BondBelowMinimum(standing.bond, leastBond);
-        if (standing.tickets == 0) revert StakeBelowTicket(standing.weight, s.parameters.ticketPrice);
-        _noteShard(shard, msg.sender);
-
-        s.members.push(msg.sender);
-        s.places[msg.sender] = s.members.length;
-        emit OperatorJoined(shard, msg.sender);
-    }
-
-    function leave(uint32 shard) external {
-        _remove(_shard(shard), shard, msg.sender);
-    }
-
-    function drop(uint32 shard, address operator) external {
-        Shard storage s = _shard(shard);
-        if (_standing(s, shard, operator, _source()).tickets != 0) revert StillQualified(shard, operator);
-        _remove(s, shard, operator);
-    }
-
-    // ---- rosters
-
-    function snapshot(uint32 shard) external returns (uint32 roster) {
-        Shard storage s = _shard(shard);
-        bool needsChange = _checkSpacing(s);
-        Draft memory draft = _draft(s, shard);
-        if (draft.total == 0) revert NoTickets(shard);
-        if (needsChange) _checkChanged(s, draft);
-
         roster = ++s.rosterCount;
         Roster storage r = s.rosters[roster];
-        uint64 epoch = _epochAt(s, block.number);
-        r.snapshotBlock = uint64(block.number);
-        r.activeFromEpoch = epoch + 1;
-        r.endEpoch = epoch + s.parameters.termEpochs;
-        r.tickets = uint16(draft.total);
-        r.operators = uint16(draft.holders);
-        r.slasher = draft.slasher;
-
-        bytes memory aggregateKey;
-        (r.blob, aggregateKey) = _writeEntries(s, draft);
-        emit RosterTaken(shard, roster, r.tickets, r.operators, r.activeFromEpoch, aggregateKey);
+        (r.blob, r.snapshotBlock) = (blob, uint48(block.number));
+        RosterBlob.Head memory head = RosterBlob.head(blob);
+        emit RosterTaken(
+            shard, roster, uint16(head.tickets), uint16(head.operators), _activeFrom(s, r), head.keySum, head.slasher
+        );
     }
 
-    function recordVacancy(uint32 shard, address operator) external {
+    function setSeat(uint32 shard, uint256 seat, address operator, bool taken) external onlyMembers {
         Shard storage s = _shard(shard);
-        if (msg.sender != s.restaking) revert CallerNotModule(msg.sender, ModuleNames.RESTAKING);
-
-        // one vacancy covers all rosters before it: another says nothing new until there is another roster
-        uint256 newest = s.rosters[s.rosterCount].snapshotBlock;
-        if (s.vacancies[operator].lowerLookup(uint48(newest)) != 0) return;
-        s.vacancies[operator].push(uint48(block.number), uint208(block.number));
-        s.lastVacancyBlock = uint64(block.number);
-        emit PlaceVacated(shard, operator, block.number);
+        uint32 next = s.rosterCount + 1;
+        s.seats[seat].operators.push(next, taken ? uint160(operator) : 0);
+        s.seatsOf[operator].push(next, taken ? uint208(seat + 1) : 0);
     }
+
+    function setKey(uint32 shard, uint256 seat, address account) external onlyMembers {
+        Shard storage s = _shard(shard);
+        s.seats[seat].keys.push(s.rosterCount + 1, uint160(account));
+    }
+
+    function vacate(uint32 shard, address operator) external onlyMembers {
+        Shard storage s = _shard(shard);
+        // one vacancy covers all rosters before it: another says nothing new until there is another roster
+        Checkpoints.Trace208 storage vacancies = s.vacancies[operator];
+        uint256 before = vacancies.latest();
+        if (s.rosterCount != 0 && before >= s.rosters[s.rosterCount].snapshotBlock) return;
+        vacancies.push(uint48(block.number), uint208(block.number));
+        emit PlaceVacated(shard, operator, block.number);
+
+        uint64 epoch = _epochAt(s, block.number);
+        for (uint32 roster = s.rosterCount; roster != 0; --roster) {
+            Roster storage r = s.rosters[roster];
+            // a roster that has ended certifies nothing more, an older one was covered before
+            if (_endOf(s, r) < epoch || r.snapshotBlock <= before) break;
+            (,, uint256 tickets) = _seatIn(s, r, roster, operator);
+            if (tickets != 0) s.vacantTickets[roster] += tickets;
+        }
+    }
+
+    // ---- objects
 
     function recordObject(uint32 shard, uint32 roster, uint64 endEpoch) external {
         if (msg.sender != directory.module(ModuleNames.OBJECTS)) {
@@ -197,7 +168,7 @@ contract Shards is IShards {
         }
         Roster storage r = _roster(_shard(shard), shard, roster);
 
-        if (endEpoch > r.objectsEnd) r.objectsEnd = endEpoch;
+        if (endEpoch > r.objectsEnd) r.objectsEnd = uint48(endEpoch);
     }
 
     // ---- shards
@@ -242,27 +213,6 @@ contract Shards is IShards {
         return uint64(since.ceilDiv(s.parameters.epochLength).max(1));
     }
 
-    function isMember(uint32 shard, address operator) external view returns (bool) {
-        return _shard(shard).places[operator] != 0;
-    }
-
-    function membersOf(uint32 shard) external view returns (address[] memory) {
-        return _shard(shard).members;
-    }
-
-    function shardsOf(address operator) external view returns (uint32[] memory) {
-        return _shardsOf[operator];
-    }
-
-    function standingOf(uint32 shard, address operator)
-        external
-        view
-        returns (uint256 bond, uint256 weight, uint256 tickets)
-    {
-        Standing memory standing = _standing(_shard(shard), shard, operator, _source());
-        return (standing.bond, standing.weight, standing.tickets);
-    }
-
     // ---- rosters, read
 
     function rosterCount(uint32 shard) external view returns (uint32) {
@@ -273,33 +223,91 @@ contract Shards is IShards {
         Shard storage s = _shard(shard);
         uint64 epoch = _epochAt(s, block.number);
         roster = s.rosterCount;
-        while (roster != 0 && s.rosters[roster].activeFromEpoch > epoch) --roster;
+        while (roster != 0 && _activeFrom(s, s.rosters[roster]) > epoch) --roster;
     }
 
     function rosterHead(uint32 shard, uint32 roster) external view returns (RosterHead memory) {
-        Roster storage r = _roster(_shard(shard), shard, roster);
-        return RosterHead(r.snapshotBlock, r.activeFromEpoch, r.endEpoch, r.tickets, r.operators, r.slasher);
-    }
-
-    function rosterEntry(uint32 shard, uint32 roster, uint256 index) external view returns (RosterEntry memory) {
         Shard storage s = _shard(shard);
         Roster storage r = _roster(s, shard, roster);
-        if (index >= r.operators) revert EntryOutOfRange(index, r.operators);
-        return RosterBlob.entryAt(r.blob, s.collaterals.length, index);
+        RosterBlob.Head memory head = RosterBlob.head(r.blob);
+        return RosterHead({
+            snapshotBlock: r.snapshotBlock,
+            activeFromEpoch: _activeFrom(s, r),
+            endEpoch: _endOf(s, r),
+            tickets: uint16(head.tickets),
+            operators: uint16(head.operators),
+            seats: uint16(RosterBlob.seats(r.blob)),
+            largest: uint16(head.largest),
+            slasher: head.slasher
+        });
     }
 
-    function rosterIndexOf(uint32 shard, uint32 roster, address operator) external view returns (uint256 index) {
+    function rosterEntry(uint32 shard, uint32 roster, uint256 seat) external view returns (RosterEntry memory) {
         Shard storage s = _shard(shard);
-        return _indexOf(s, _roster(s, shard, roster), shard, roster, operator);
+        Roster storage r = _roster(s, shard, roster);
+        uint256 seats = RosterBlob.seats(r.blob);
+        if (seat >= seats) revert SeatOutOfRange(seat, seats);
+        return _entry(s, r, roster, seat);
+    }
+
+    function rosterEntries(uint32 shard, uint32 roster, uint256 from, uint256 to)
+        external
+        view
+        returns (RosterEntry[] memory entries)
+    {
+        Shard storage s = _shard(shard);
+        Roster storage r = _roster(s, shard, roster);
+        to = to.min(RosterBlob.seats(r.blob));
+        entries = new RosterEntry[](to.saturatingSub(from));
+        for (uint256 i = 0; i < entries.length; ++i) {
+            entries[i] = _entry(s, r, roster, from + i);
+        }
+    }
+
+    function rosterKeys(uint32 shard, uint32 roster, uint256[] calldata seats)
+        external
+        view
+        returns (bytes memory keys)
+    {
+        Shard storage s = _shard(shard);
+        Roster storage r = _roster(s, shard, roster);
+        for (uint256 i = 0; i < seats.length; ++i) {
+            (, uint256 tickets) = RosterBlob.ticketsAt(r.blob, seats[i]);
+            if (tickets == 0) revert SeatEmpty(seats[i]);
+            keys = bytes.concat(keys, _keyIn(s, roster, seats[i]));
+        }
+    }
+
+    function rosterIndexOf(uint32 shard, uint32 roster, address operator) external view returns (uint256 seat) {
+        Shard storage s = _shard(shard);
+        (seat,,) = _placeIn(s, _roster(s, shard, roster), shard, roster, operator);
     }
 
     function isInRoster(uint32 shard, uint32 roster, address operator) external view returns (bool) {
         Shard storage s = _shard(shard);
-        return _isIn(s, _roster(s, shard, roster), operator);
+        return _isIn(s, _roster(s, shard, roster), roster, operator);
+    }
+
+    function placesIn(uint32 shard, uint64 epoch, address operator)
+        external
+        view
+        returns (RosterPlace[] memory places)
+    {
+        Shard storage s = _shard(shard);
+        (uint32 first, uint32 last) = _liveIn(s, epoch);
+        places = new RosterPlace[](first > last ? 0 : last - first + 1);
+        uint256 found = 0;
+        for (uint32 roster = first; roster <= last; ++roster) {
+            RosterPlace memory place = _rosterPlace(s, roster, operator);
+            if (place.tickets != 0) places[found++] = place;
+        }
+        assembly ("memory-safe") {
+            mstore(places, found)
+        }
     }
 
     function aggregateKeyOf(uint32 shard, uint32 roster) external view returns (bytes memory) {
-        return RosterBlob.aggregateKeyOf(_roster(_shard(shard), shard, roster).blob);
+        return CodeBlob.read(RosterBlob.head(_roster(_shard(shard), shard, roster).blob).keySum, 0, KEY_BYTES);
     }
 
     function slashTerms(uint32 shard, uint32 roster, address operator)
@@ -309,32 +317,16 @@ contract Shards is IShards {
     {
         Shard storage s = _shard(shard);
         Roster storage r = _roster(s, shard, roster);
-        uint256 index = _indexOf(s, r, shard, roster, operator);
-        uint256 n = s.collaterals.length;
+        (,, uint256 tickets) = _placeIn(s, r, shard, roster, operator);
 
-        bondSlash = RosterBlob.entryAt(r.blob, n, index).bondSlash;
+        bondSlash = s.parameters.bondSlashPerTicket * tickets;
         reporterFee = s.parameters.reporterFee;
-        // stake counted elsewhere is not Restaking's to take
-        amounts =
-            RosterBlob.sourceOf(r.blob) == s.restaking ? RosterBlob.stakeSlashesAt(r.blob, n, index) : new uint256[](n);
-        collaterals = new address[](n);
-        for (uint256 c = 0; c < n; ++c) {
-            collaterals[c] = s.collaterals[c].token;
-        }
+        IStakeSource source = IStakeSource(RosterBlob.head(r.blob).source);
+        (collaterals, amounts) = _spread(s, shard, operator, source, s.parameters.stakeSlashPerTicket * tickets);
     }
 
     function rostersLiveIn(uint32 shard, uint64 epoch) external view returns (uint32 first, uint32 last) {
-        Shard storage s = _shard(shard);
-        // the newest roster active in the epoch, by halving: activeFromEpoch never falls from one to the next
-        uint32 high = s.rosterCount;
-        while (last < high) {
-            uint32 middle = (last + high + 1) / 2;
-            if (s.rosters[middle].activeFromEpoch <= epoch) last = middle;
-            else high = middle - 1;
-        }
-        // back to the oldest that has not ended: endEpoch never falls either, and I-S4 bounds the steps
-        first = last + 1;
-        while (first > 1 && s.rosters[first - 1].endEpoch > epoch) --first;
+        return _liveIn(_shard(shard), epoch);
     }
 
     function vacatedAt(uint32 shard, uint32 roster, address operator) external view returns (uint256 blockNumber) {
@@ -344,13 +336,8 @@ contract Shards is IShards {
 
     function vacantTicketsOf(uint32 shard, uint32 roster) external view returns (uint256 tickets) {
         Shard storage s = _shard(shard);
-        Roster storage r = _roster(s, shard, roster);
-        if (s.lastVacancyBlock < r.snapshotBlock) return 0;
-        uint256 n = s.collaterals.length;
-        for (uint256 i = 0; i < r.operators; ++i) {
-            RosterEntry memory entry = RosterBlob.entryAt(r.blob, n, i);
-            if (_vacatedAt(s, r, entry.operator) != 0) tickets += entry.tickets;
-        }
+        _roster(s, shard, roster);
+        return s.vacantTickets[roster];
     }
 
     function boundUntil(address operator, uint256 sinceBlock, uint256 untilBlock)
@@ -358,7 +345,7 @@ contract Shards is IShards {
         view
         returns (uint256 blockNumber)
     {
-        uint32[] storage shards = _shardsOf[operator];
+        uint32[] memory shards = members.shardsOf(operator);
         for (uint256 i = 0; i < shards.length; ++i) {
             blockNumber = blockNumber.max(_boundIn(_shards[shards[i]], operator, sinceBlock, untilBlock));
         }
@@ -372,204 +359,29 @@ contract Shards is IShards {
         return _boundIn(_shard(shard), operator, sinceBlock, untilBlock);
     }
 
-    // ---- members, within
+    // ---- slashes, within
 
-    function _remove(Shard storage s, uint32 shard, address operator) internal {
-        uint256 place = s.places[operator];
-        if (place == 0) revert NotJoined(shard, operator);
-
-        address moved = s.members[s.members.length - 1];
-        s.members[place - 1] = moved;
-        s.places[moved] = place;
-        s.members.pop();
-        delete s.places[operator];
-        emit OperatorLeft(shard, operator);
-    }
-
-    /// Adds the shard to those that `boundUntil` looks at; one that the operator left and that binds nothing makes room.
-    function _noteShard(uint32 shard, address operator) internal {
-        uint32[] storage shards = _shardsOf[operator];
-        uint256 room = MAX_SHARDS_PER_OPERATOR;
-        for (uint256 i = 0; i < shards.length; ++i) {
-            if (shards[i] == shard) return;
-        }
-        if (shards.length < MAX_SHARDS_PER_OPERATOR) {
-            shards.push(shard);
-            return;
-        }
-        for (uint256 i = 0; i < shards.length; ++i) {
-            Shard storage other = _shards[shards[i]];
-            if (other.places[operator] == 0 && _boundIn(other, operator, 0, block.number) == 0) room = i;
-        }
-        if (room == MAX_SHARDS_PER_OPERATOR) revert TooManyShards(operator, MAX_SHARDS_PER_OPERATOR);
-        shards[room] = shard;
-    }
-
-    // ---- snapshots, within
-
-    /// Returns whether the weight must have changed for a snapshot now.
-    function _checkSpacing(Shard storage s) internal view returns (bool needsChange) {
-        if (s.rosterCount == 0) return false;
-        uint256 last = s.rosters[s.rosterCount].snapshotBlock;
-        uint256 term = uint256(s.parameters.termEpochs) * s.parameters.epochLength;
-        uint256 earliest = last + term.ceilDiv(SNAPSHOTS_PER_TERM);
-        if (block.number < earliest) revert SnapshotTooEarly(block.number, earliest);
-        return block.number < last + term.ceilDiv(2);
-    }
-
-    /// Σ |Δ weight| over old and new operators must be a twentieth of the old weight. A place fallen vacant lost all of its weight,
-    /// and what its operator has now is new.
-    function _checkChanged(Shard storage s, Draft memory draft) internal view {
-        Roster storage r = s.rosters[s.rosterCount];
+    /// `weight`, or all if there is less, of what stands behind the shard, in token units of each collateral.
+    function _spread(Shard storage s, uint32 shard, address operator, IStakeSource source, uint256 weight)
+        internal
+        view
+        returns (address[] memory collaterals, uint256[] memory amounts)
+    {
         uint256 n = s.collaterals.length;
-        uint256 held = r.operators;
-        uint256 changed;
+        collaterals = new address[](n);
+        amounts = new uint256[](n);
         uint256 total;
-        uint256 i = 0;
-        for (uint256 j = 0; j < held; ++j) {
-            RosterEntry memory entry = RosterBlob.entryAt(r.blob, n, j);
-            total += entry.weight;
-            // both lists ascend
-            while (i < draft.operators.length && draft.operators[i] < entry.operator) changed += _weightOf(draft, i++);
-            uint256 now_ = 0;
-            if (i < draft.operators.length && draft.operators[i] == entry.operator) now_ = _weightOf(draft, i++);
-            if (_vacatedAt(s, r, entry.operator) != 0) changed += entry.weight + now_;
-            else changed += now_ > entry.weight ? now_ - entry.weight : entry.weight - now_;
-        }
-        while (i < draft.operators.length) changed += _weightOf(draft, i++);
-
-        uint256 needed = total.ceilDiv(CHANGE_PARTS);
-        if (changed < needed) revert WeightUnchanged(changed, needed);
-    }
-
-    function _weightOf(Draft memory draft, uint256 i) internal pure returns (uint256) {
-        return draft.tickets[i] == 0 ? 0 : draft.standings[i].weight;
-    }
-
-    function _draft(Shard storage s, uint32 shard) internal view returns (Draft memory draft) {
-        draft.source = _source();
-        draft.slasher = directory.module(ModuleNames.AUDITS);
-        uint256 otherUntil = _otherSlasherUntil(s, draft.slasher);
-        draft.operators = Arrays.sort(s.members);
-        uint256 n = draft.operators.length;
-        draft.standings = new Standing[](n);
-        draft.tickets = new uint256[](n);
-        for (uint256 i = 0; i < n; ++i) {
-            address operator = draft.operators[i];
-            draft.standings[i] = _standing(s, shard, operator, draft.source);
-            if (otherUntil != 0 && !_mayServe(s, operator, draft.slasher, otherUntil)) continue;
-            // a place that fell vacant in this very block would look vacant from the new roster's start
-            (bool vacated, uint48 key,) = s.vacancies[operator].latestCheckpoint();
-            if (!vacated || key != block.number) draft.tickets[i] = draft.standings[i].tickets;
-        }
-        draft.total = TicketMath.apportion(draft.tickets);
-        for (uint256 i = 0; i < n; ++i) {
-            if (draft.tickets[i] != 0) ++draft.holders;
-        }
-    }
-
-    /// Snapshot block of the newest roster with another slasher under which a miss can still be reported; 0: none.
-    function _otherSlasherUntil(Shard storage s, address slasher) internal view returns (uint256) {
-        uint256 closing = _closing(s);
-        for (uint32 roster = s.rosterCount; roster != 0; --roster) {
-            Roster storage r = s.rosters[roster];
-            // older ones end no later
-            if (_reportableUntil(s, r.endEpoch, closing) < block.number) break;
-            if (r.slasher != slasher) return r.snapshotBlock;
-        }
-        return 0;
-    }
-
-    /// A slash takes from all shares alike, also from queued ones that only an older roster still binds: those are not for a newer slasher.
-    function _mayServe(Shard storage s, address operator, address slasher, uint256 otherUntil)
-        internal
-        view
-        returns (bool)
-    {
-        return IRestaking(s.restaking).accepted(operator, slasher) || _boundIn(s, operator, 0, otherUntil) == 0;
-    }
-
-    function _standing(Shard storage s, uint32 shard, address operator, IStakeSource source)
-        internal
-        view
-        returns (Standing memory standing)
-    {
-        ShardParameters storage p = s.parameters;
-        uint256 n = s.collaterals.length;
-        standing.bond = IRestaking(s.restaking).bondOf(operator, shard);
-        standing.counted = new uint256[](n);
         for (uint256 c = 0; c < n; ++c) {
-            CollateralWeight storage collateral = s.collaterals[c];
-            uint256 amount = source.stakeOf(operator, shard, collateral.token).min(MAX_COUNTED);
-            standing.counted[c] = amount;
-            standing.weight += amount.mulDiv(collateral.weightWad, WAD);
+            CollateralWeight memory collateral = s.collaterals[c];
+            collaterals[c] = collateral.token;
+            uint256 value;
+            (amounts[c], value) = source.slashableOf(operator, shard, collateral.token);
+            total += value.min(MAX_COUNTED).mulDiv(collateral.weightWad, WAD);
         }
-        if (standing.bond >= p.minBond) {
-            standing.tickets = (standing.weight / p.ticketPrice).min(standing.bond / p.bondPerTicket);
+        if (weight > total) weight = total;
+        for (uint256 c = 0; c < n; ++c) {
+            amounts[c] = total == 0 ? 0 : amounts[c].mulDiv(weight, total);
         }
-    }
-
-    /// Keys, entries and what a miss costs, into contract code.
-    function _writeEntries(Shard storage s, Draft memory draft)
-        internal
-        returns (address blob, bytes memory aggregateKey)
-    {
-        uint256 bondSlash = s.parameters.bondSlashPerTicket;
-        uint256 stakeSlash = s.parameters.stakeSlashPerTicket;
-        bytes32[] memory keyHashes;
-        (keyHashes, aggregateKey) = _aggregate(draft);
-        bytes memory data = RosterBlob.create(address(draft.source), aggregateKey, draft.holders, s.collaterals.length);
-
-        uint256 index;
-        uint256 first;
-        for (uint256 i = 0; i < draft.operators.length; ++i) {
-            uint256 tickets = draft.tickets[i];
-            if (tickets == 0) continue;
-            Standing memory standing = draft.standings[i];
-            RosterEntry memory entry = RosterEntry({
-                operator: draft.operators[i],
-                firstTicket: uint16(first),
-                tickets: uint16(tickets),
-                keyHash: keyHashes[index],
-                weight: uint128(standing.weight),
-                bondSlash: uint128(standing.bond.min(bondSlash * tickets))
-            });
-            RosterBlob.put(data, index, entry, _stakeSlashes(standing, stakeSlash * tickets));
-            first += tickets;
-            ++index;
-        }
-        blob = CodeBlob.write(data);
-    }
-
-    /// `weight` units of an operator's counted stake, spread over the collaterals as it was counted, never more than was.
-    function _stakeSlashes(Standing memory standing, uint256 weight) internal pure returns (uint256[] memory amounts) {
-        amounts = new uint256[](standing.counted.length);
-        weight = weight.min(standing.weight);
-        for (uint256 c = 0; c < amounts.length; ++c) {
-            amounts[c] = standing.counted[c].mulDiv(weight, standing.weight);
-        }
-    }
-
-    function _aggregate(Draft memory draft)
-        internal
-        view
-        returns (bytes32[] memory keyHashes, bytes memory aggregateKey)
-    {
-        IOperators operators = IOperators(directory.module(ModuleNames.OPERATORS));
-        keyHashes = new bytes32[](draft.holders);
-        bytes memory keys = new bytes(draft.holders * RosterBlob.KEY_BYTES);
-        uint256 index;
-        for (uint256 i = 0; i < draft.operators.length; ++i) {
-            if (draft.tickets[i] == 0) continue;
-            bytes memory key = operators.keyOf(draft.operators[i]);
-            keyHashes[index] = keccak256(key);
-            uint256 offset = 32 + RosterBlob.KEY_BYTES * index++;
-            assembly ("memory-safe") {
-                // KEY_BYTES
-                mcopy(add(keys, offset), add(key, 32), 256)
-            }
-        }
-        return (keyHashes, ICertificateVerifier(directory.module(ModuleNames.CERTIFICATE_VERIFIER)).aggregateKeys(keys));
     }
 
     // ---- rosters, within
@@ -579,27 +391,39 @@ contract Shards is IShards {
         view
         returns (uint256 blockNumber)
     {
-        ShardParameters storage p = s.parameters;
         uint256 closing = _closing(s);
         uint64 nextActiveFrom = 0;
         for (uint32 roster = s.rosterCount; roster != 0; --roster) {
             Roster storage r = s.rosters[roster];
-            uint64 endEpoch = r.endEpoch;
+            uint64 endEpoch = _endOf(s, r);
             // older ones started and end no later
             if (r.snapshotBlock < sinceBlock || _reportableUntil(s, endEpoch, closing) < block.number) break;
             // replaced, and what was opened before can no longer be certified: only the objects that it has
-            if (nextActiveFrom != 0 && block.number >= _seedBlockOf(s, nextActiveFrom) + p.epochLength) {
-                endEpoch = r.objectsEnd;
-            }
-            nextActiveFrom = r.activeFromEpoch;
+            bool replaced =
+                nextActiveFrom != 0 && block.number >= _seedBlockOf(s, nextActiveFrom) + s.parameters.epochLength;
+            if (replaced) endEpoch = r.objectsEnd;
+            nextActiveFrom = _activeFrom(s, r);
             if (r.snapshotBlock > untilBlock || endEpoch == 0) continue;
 
-            uint256 bound = _reportableUntil(s, endEpoch, closing);
-            uint256 vacated = _vacatedAt(s, r, operator);
-            // duties were frozen before the vacancy, so their seed blocks lie before vacated + finality
-            if (vacated != 0) bound = bound.min(vacated + p.finality - 1 + closing);
-            if (bound >= block.number && bound >= blockNumber && _isIn(s, r, operator)) blockNumber = bound + 1;
+            blockNumber = blockNumber.max(_boundBy(s, roster, operator, endEpoch));
+            // none before it binds longer than one under which objects can still be opened or certified
+            if (blockNumber != 0 && !replaced) break;
         }
+    }
+
+    /// First block at which one roster, whose last epoch is the one before `endEpoch`, no longer binds the operator; 0 if it doesn't now.
+    function _boundBy(Shard storage s, uint32 roster, address operator, uint64 endEpoch)
+        internal
+        view
+        returns (uint256)
+    {
+        uint256 closing = _closing(s);
+        uint256 bound = _reportableUntil(s, endEpoch, closing);
+        uint256 vacated = _vacatedAt(s, s.rosters[roster], operator);
+        // duties were frozen before the vacancy, so their seed blocks lie before vacated + finality
+        if (vacated != 0) bound = bound.min(vacated + s.parameters.finality - 1 + closing);
+        if (bound < block.number) return 0;
+        return _isIn(s, s.rosters[roster], roster, operator) ? bound + 1 : 0;
     }
 
     /// A miss of epoch e can be reported up to and including its seed block + this.
@@ -613,20 +437,87 @@ contract Shards is IShards {
     }
 
     function _vacatedAt(Shard storage s, Roster storage r, address operator) internal view returns (uint256) {
-        return s.vacancies[operator].lowerLookup(uint48(r.snapshotBlock));
+        return s.vacancies[operator].lowerLookup(r.snapshotBlock);
     }
 
-    function _indexOf(Shard storage s, Roster storage r, uint32 shard, uint32 roster, address operator)
+    function _entry(Shard storage s, Roster storage r, uint32 roster, uint256 seat)
         internal
         view
-        returns (uint256 index)
+        returns (RosterEntry memory entry)
     {
-        index = RosterBlob.indexOf(r.blob, s.collaterals.length, r.operators, operator);
-        if (index == r.operators) revert OperatorNotInRoster(shard, roster, operator);
+        (uint256 first, uint256 tickets) = RosterBlob.ticketsAt(r.blob, seat);
+        entry.firstTicket = uint16(first);
+        entry.tickets = uint16(tickets);
+        if (tickets == 0) return entry;
+        entry.operator = address(s.seats[seat].operators.upperLookup(roster));
+        entry.keyHash = keccak256(_keyIn(s, roster, seat));
     }
 
-    function _isIn(Shard storage s, Roster storage r, address operator) internal view returns (bool) {
-        return RosterBlob.indexOf(r.blob, s.collaterals.length, r.operators, operator) != r.operators;
+    function _keyIn(Shard storage s, uint32 roster, uint256 seat) internal view returns (bytes memory) {
+        return CodeBlob.read(address(s.seats[seat].keys.upperLookup(roster)), 0, KEY_BYTES);
+    }
+
+    /// An operator's seat and tickets; no tickets if it has no place.
+    function _seatIn(Shard storage s, Roster storage r, uint32 roster, address operator)
+        internal
+        view
+        returns (uint256 seat, uint256 first, uint256 tickets)
+    {
+        uint256 place = s.seatsOf[operator].upperLookupRecent(roster);
+        if (place == 0) return (0, 0, 0);
+        seat = place - 1;
+        (first, tickets) = RosterBlob.ticketsAt(r.blob, seat);
+    }
+
+    function _rosterPlace(Shard storage s, uint32 roster, address operator)
+        internal
+        view
+        returns (RosterPlace memory place)
+    {
+        Roster storage r = s.rosters[roster];
+        (uint256 seat, uint256 first, uint256 tickets) = _seatIn(s, r, roster, operator);
+        if (tickets == 0) return place;
+        (place.seat, place.firstTicket, place.tickets) = (uint16(seat), uint16(first), uint16(tickets));
+        RosterBlob.Head memory head = RosterBlob.head(r.blob);
+        place.roster = roster;
+        place.rosterTickets = uint16(head.tickets);
+        place.slasher = head.slasher;
+        place.vacatedBlock = uint48(_vacatedAt(s, r, operator));
+    }
+
+    function _placeIn(Shard storage s, Roster storage r, uint32 shard, uint32 roster, address operator)
+        internal
+        view
+        returns (uint256 seat, uint256 first, uint256 tickets)
+    {
+        (seat, first, tickets) = _seatIn(s, r, roster, operator);
+        if (tickets == 0) revert OperatorNotInRoster(shard, roster, operator);
+    }
+
+    function _isIn(Shard storage s, Roster storage r, uint32 roster, address operator) internal view returns (bool) {
+        (,, uint256 tickets) = _seatIn(s, r, roster, operator);
+        return tickets != 0;
+    }
+
+    function _liveIn(Shard storage s, uint64 epoch) internal view returns (uint32 first, uint32 last) {
+        // the newest roster active in the epoch, by halving: activeFromEpoch never falls from one to the next
+        uint32 high = s.rosterCount;
+        while (last < high) {
+            uint32 middle = (last + high + 1) / 2;
+            if (_activeFrom(s, s.rosters[middle]) <= epoch) last = middle;
+            else high = middle - 1;
+        }
+        // back to the oldest that has not ended: endEpoch never falls either, and I-S4 bounds the steps
+        first = last + 1;
+        while (first > 1 && _endOf(s, s.rosters[first - 1]) > epoch) --first;
+    }
+
+    function _activeFrom(Shard storage s, Roster storage r) internal view returns (uint64) {
+        return _epochAt(s, r.snapshotBlock) + 1;
+    }
+
+    function _endOf(Shard storage s, Roster storage r) internal view returns (uint64) {
+        return _epochAt(s, r.snapshotBlock) + s.parameters.termEpochs;
     }
 
     function _epochAt(Shard storage s, uint256 blockNumber) internal view returns (uint64) {

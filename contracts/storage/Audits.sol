@@ -19,8 +19,7 @@ import {
     ListedObject,
     ReadWitness,
     Response,
-    RosterEntry,
-    RosterHead,
+    RosterPlace,
     ShardParameters
 } from "../types/Types.sol";
 
@@ -375,22 +374,19 @@ contract Audits is IAudits {
         view
         returns (Duty memory duty)
     {
-        IShards shards = _shards();
         IObjects objects = _objects();
-        (uint32 first, uint32 last) = shards.rostersLiveIn(shard, epoch);
+        RosterPlace[] memory rosterPlaces = _shards().placesIn(shard, epoch, operator);
         uint256 count;
-        duty.places = new Place[](first > last ? 0 : last - first + 1);
-        for (uint32 roster = first; roster <= last; ++roster) {
-            if (!shards.isInRoster(shard, roster, operator)) continue;
-            RosterHead memory head = shards.rosterHead(shard, roster);
-            if (head.slasher != address(this)) continue;
-            uint256 vacated = shards.vacatedAt(shard, roster, operator);
-            if (vacated != 0 && vacated <= frozenBlock) continue;
+        duty.places = new Place[](rosterPlaces.length);
+        for (uint256 i; i < rosterPlaces.length; ++i) {
+            RosterPlace memory from = rosterPlaces[i];
+            if (from.slasher != address(this)) continue;
+            if (from.vacatedBlock != 0 && from.vacatedBlock <= frozenBlock) continue;
 
             Place memory place = duty.places[count++];
-            place.roster = roster;
-            place.rosterTickets = head.tickets;
-            _fillEntry(shards, shard, operator, place);
+            place.roster = from.roster;
+            place.rosterTickets = from.rosterTickets;
+            (place.index, place.firstTicket, place.tickets) = (from.seat, from.firstTicket, from.tickets);
             _fillRows(objects, shard, epoch, operator, place);
             duty.rows += place.tickets * place.rowsPerTicket;
             duty.held += place.held;
@@ -399,13 +395,6 @@ contract Audits is IAudits {
         assembly ("memory-safe") {
             mstore(places, count)
         }
-    }
-
-    function _fillEntry(IShards shards, uint32 shard, address operator, Place memory place) private view {
-        place.index = shards.rosterIndexOf(shard, place.roster, operator);
-        RosterEntry memory entry = shards.rosterEntry(shard, place.roster, place.index);
-        place.firstTicket = entry.firstTicket;
-        place.tickets = entry.tickets;
     }
 
     function _fillRows(IObjects objects, uint32 shard, uint64 epoch, address operator, Place memory place)

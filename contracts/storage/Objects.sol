@@ -163,7 +163,7 @@ contract Objects is IObjects {
         opening.epochLength = parameters.epochLength;
         opening.rowsLimit = parameters.maxRowsPerTicket;
         opening.rowsPerTicket = _checkShape(request, head);
-        _checkLargestHolder(shards, request, head);
+        _checkLargestHolder(request, head);
         opening.nextEpoch = _checkTerm(shards, request, head, parameters.epochLength);
 
         (opening.rowFee, opening.intakeFee) = _fees(request, parameters);
@@ -229,15 +229,10 @@ contract Objects is IObjects {
         return rowsEach * request.matrices;
     }
 
-    /// No operator may hold more than k rows of a matrix. Shards gives nobody more than a third of the tickets where three
-    /// operators have any, so the entries are read only where a third would be too much.
-    function _checkLargestHolder(IShards shards, OpenRequest calldata request, RosterHead memory head) private view {
-        uint256 rowsEach = request.n / head.tickets;
-        if (head.operators >= 3 && (head.tickets / 3) * rowsEach <= request.k) return;
-        for (uint256 i; i < head.operators; ++i) {
-            uint256 rows = shards.rosterEntry(request.shard, request.roster, i).tickets * rowsEach;
-            if (rows > request.k) revert OperatorHoldsTooManyRows(i, rows, request.k);
-        }
+    /// No operator may hold more than k rows of a matrix.
+    function _checkLargestHolder(OpenRequest calldata request, RosterHead memory head) private pure {
+        uint256 rows = head.largest * (request.n / head.tickets);
+        if (rows > request.k) revert OperatorHoldsTooManyRows(rows, request.k);
     }
 
     /// The term must fit under the roster even if certification comes in the last possible block.
@@ -328,6 +323,7 @@ contract Objects is IObjects {
             if (i != 0 && nonSigners[i] <= nonSigners[i - 1]) revert NonSignersUnordered(i);
             RosterEntry memory entry = shards.rosterEntry(object.shard, object.roster, nonSigners[i]);
             bytes32 keyHash = keccak256(excludedKeys[i * KEY_BYTES:(i + 1) * KEY_BYTES]);
+            if (entry.tickets == 0) revert NonSignerUnknown(nonSigners[i]);
             if (keyHash != entry.keyHash) revert NonSignerKeyWrong(nonSigners[i], keyHash, entry.keyHash);
             certificate.unsignedTickets += entry.tickets;
             certificate.absent[i] = entry.operator;

@@ -24,6 +24,9 @@ struct ShardParameters {
     uint16 maxOperators;
     // part of an epoch's unproven fees that goes back to the payer, in basis points; the rest fills the repair fund
     uint16 unprovenToPayerBps;
+    // this many executed slashes within jailEpochs epochs jail an operator for as long
+    uint16 jailMisses;
+    uint32 jailEpochs;
     // live rows that a ticket may hold, over all objects of a roster
     uint64 maxRowsPerTicket;
     address bondToken;
@@ -51,22 +54,52 @@ struct RosterHead {
     // objects under it end at this epoch at the latest (their last epoch is lastEpoch - 1)
     uint64 endEpoch;
     uint16 tickets;
+    // that have tickets
     uint16 operators;
+    // empty ones included: entries are numbered from 0 to seats - 1
+    uint16 seats;
+    // most tickets of one operator
+    uint16 largest;
     // the Audits contract in force at the snapshot: the only one that may slash stake bound here (see IRestaking.acceptSlasher)
     address slasher;
 }
 
-/// One operator's place in a roster. Its tickets are firstTicket … firstTicket + tickets - 1.
+/// One seat of a roster. Its tickets are firstTicket … firstTicket + tickets - 1; of an empty one, which has none, all is zero but firstTicket.
 struct RosterEntry {
     address operator;
     uint16 firstTicket;
     uint16 tickets;
     // keccak256 of the operator's 256-byte EIP-2537 key at the snapshot
     bytes32 keyHash;
-    // weight counted at the snapshot
-    uint128 weight;
-    // what one miss takes of the own bond
-    uint128 bondSlash;
+}
+
+/// An operator's place in one of the rosters that are live in an epoch.
+struct RosterPlace {
+    uint32 roster;
+    uint16 seat;
+    uint16 firstTicket;
+    uint16 tickets;
+    // of the whole roster
+    uint16 rosterTickets;
+    // first block ≥ the snapshot at which the place fell vacant; 0: never
+    uint48 vacatedBlock;
+    address slasher;
+}
+
+/// What a shard knows of an operator now.
+struct MemberState {
+    bool isMember;
+    uint256 seat;
+    // before any cap, as last counted; marked: something changed since, the next snapshot counts anew
+    uint256 tickets;
+    bool marked;
+    // executed slashes in the jailEpochs epochs from missEpoch on
+    uint256 misses;
+    uint256 missEpoch;
+    // first epoch in which it can join again
+    uint256 jailedUntil;
+    // block since which its places are open to others; 0: they aren't
+    uint256 openSince;
 }
 
 /// What an owner asks for when opening an object.

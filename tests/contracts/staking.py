@@ -42,6 +42,8 @@ SHARD: dict[str, Any] = {
     "samples": 4,
     "maxOperators": 8,
     "unprovenToPayerBps": 6_000,
+    "jailMisses": 100,
+    "jailEpochs": 10,
     "maxRowsPerTicket": 10_000,
     "bondToken": ZERO_ADDRESS,
     "paymentToken": ZERO_ADDRESS,
@@ -105,7 +107,7 @@ class Staking:
 
     def __init__(self, contracts: dict[str, Any], tokens: dict[str, Any], people: dict[str, Any]) -> None:
         self.directory, self.restaking = contracts["directory"], contracts["restaking"]
-        self.operators, self.shards = contracts["operators"], contracts["shards"]
+        self.operators, self.shards, self.members = contracts["operators"], contracts["shards"], contracts["members"]
         self.restaker_rewards = contracts["restakerRewards"]
         self.payments, self.verifier = contracts["payments"], contracts["certificateVerifier"]
         self.alpha, self.beta = tokens["alpha"], tokens["beta"]
@@ -185,13 +187,13 @@ class Staking:
         self.post_bond(operator, max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"]))
         self.stake(restaker or operator, operator, tickets * self.parameters["ticketPrice"])
         self.restaking.allocate(self.shard, self.alpha, WAD, sender=operator)
-        self.shards.join(self.shard, sender=operator)
+        self.members.join(self.shard, sender=operator)
 
     # -- rosters and time
 
     def snapshot(self) -> int:
         """Take a roster and return its id."""
-        self.shards.snapshot(self.shard, sender=self.governor)
+        self.members.snapshot(self.shard, sender=self.governor)
         return self.shards.rosterCount(self.shard)
 
     def next_snapshot(self) -> int:
@@ -203,9 +205,8 @@ class Staking:
 
     def entries(self, roster: int) -> dict[str, Any]:
         """Return a roster's entries by operator."""
-        count = self.shards.rosterHead(self.shard, roster).operators
-        found = [self.shards.rosterEntry(self.shard, roster, index) for index in range(count)]
-        return {entry.operator: entry for entry in found}
+        found = self.shards.rosterEntries(self.shard, roster, 0, 2**16)
+        return {entry.operator: entry for entry in found if entry.tickets}
 
     def seed_block(self, epoch: int) -> int:
         """Return an epoch's seed block."""
@@ -252,12 +253,13 @@ def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
         "payments": governor.deploy(project.Payments, directory),
         "certificateVerifier": governor.deploy(project.BlsCertificateVerifier),
     }
+    contracts["members"] = project.Members.at(contracts["shards"].members())
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     people = {"governor": governor, "guardian": guardian, "audits": audits, "objects": objects, "rewards": rewards}
     for name in STAND_INS:
         directory.set(name32(name), people.get(name, restaking), sender=governor)
     for name, contract in contracts.items():
-        if name != "directory":
+        if name not in ("directory", "members"):
             directory.set(name32(name), contract, sender=governor)
 
     tokens = {name: governor.deploy(project.MintableToken) for name in ("alpha", "beta", "bond", "payment")}

@@ -55,6 +55,8 @@ SHARD = {
     "samples": 4,
     "maxOperators": 32,
     "unprovenToPayerBps": 6_000,
+    "jailMisses": 100,
+    "jailEpochs": 10,
     "maxRowsPerTicket": 10_000,
     "bondToken": ZERO_ADDRESS,
     "paymentToken": ZERO_ADDRESS,
@@ -237,7 +239,7 @@ class System:
         self.project = project
         self.contracts = contracts
         self.directory, self.restaking = contracts["directory"], contracts["restaking"]
-        self.operators, self.shards = contracts["operators"], contracts["shards"]
+        self.operators, self.shards, self.members = contracts["operators"], contracts["shards"], contracts["members"]
         self.objects, self.audits = contracts["objects"], contracts["audits"]
         self.rewards, self.payments = contracts["rewards"], contracts["payments"]
         self.restaker_rewards = contracts["restakerRewards"]
@@ -296,7 +298,7 @@ class System:
         bond = max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"])
         fund(self.bond_token, account, bond, self.restaking)
         self.restaking.postBond(self.shard, bond, sender=account)
-        self.shards.join(self.shard, sender=account)
+        self.members.join(self.shard, sender=account)
         return operator
 
     def register(self, account: Any, *, commission_bps: int = 1_000) -> Operator:
@@ -317,7 +319,7 @@ class System:
 
     def take_roster(self) -> int:
         """Take a snapshot and begin the first epoch in which objects can be opened under it."""
-        self.shards.snapshot(self.shard, sender=self.governor)
+        self.members.snapshot(self.shard, sender=self.governor)
         roster = self.shards.rosterCount(self.shard)
         self.go_to_epoch(self.head(roster).activeFromEpoch)
         return roster
@@ -391,8 +393,8 @@ class System:
     def members_of(self, roster: int) -> list[Operator]:
         """Return a roster's operators in the order of their indexes."""
         by_address = {item.address: item for item in self.enrolled}
-        count = self.head(roster).operators
-        return [by_address[self.shards.rosterEntry(self.shard, roster, i).operator] for i in range(count)]
+        found = self.shards.rosterEntries(self.shard, roster, 0, 2**16)
+        return [by_address[entry.operator] for entry in found]
 
     def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int], bytes]:
         """Return (signature, non-signers, their keys): what all but the roster indexes `absent` sign."""
@@ -585,8 +587,9 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
         contracts[name] = governor.deploy(getattr(project, kind))
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     contracts["licenses"] = governor.deploy(project.Licenses, directory, contracts["assets"], contracts["payments"])
+    contracts["members"] = project.Members.at(contracts["shards"].members())
     for name, contract in contracts.items():
-        if name != "directory":
+        if name not in ("directory", "members"):
             directory.set(module_name(name), contract, sender=governor)
 
     def token(name: str) -> Any:

@@ -79,7 +79,7 @@ class TestOpen:
             system.objects.open(system.request(data, k=k, n=n), sender=rich)
 
     def test_refuses_an_operator_with_more_than_k_rows_of_a_matrix(self, system, rich, data):
-        with reverts_with(system.objects.OperatorHoldsTooManyRows, index=0, rows=4, k=3):
+        with reverts_with(system.objects.OperatorHoldsTooManyRows, rows=4, k=3):
             system.objects.open(system.request(data, k=3, n=24), sender=rich)
         # a third of the tickets would hold 4 rows, but nobody has a third
         system.objects.open(system.request(data, k=3, n=12), sender=rich)
@@ -290,7 +290,7 @@ class TestCertify:
     def test_refuses_a_non_signer_that_the_roster_does_not_have(self, system, rich, data):
         object_id = system.open(rich, data)
         signature, _, keys = system.certificate(object_id, [3])
-        with reverts_with(system.shards.EntryOutOfRange, index=6, count=6):
+        with reverts_with(system.shards.SeatOutOfRange, seat=6, seats=6):
             system.objects.certify(object_id, signature, [6], keys, sender=rich)
 
     def test_refuses_a_key_that_is_not_the_non_signers(self, system, rich, data):

@@ -983,7 +983,7 @@ class TestExecuteSlash:
         restaking.allocate(second, alpha, WAD // 2, sender=operator)
         before = restaking.stakeOf(operator, second, alpha)
         staking.shard = first
-        staking.shards.join(first, sender=operator)
+        staking.members.join(first, sender=operator)
         staking.snapshot()
         behind = restaking.stakeOf(operator, first, alpha)
         # 40 each time, until nothing stands behind the first shard
@@ -1030,7 +1030,7 @@ class TestExecuteSlash:
         staking.post_bond(operator, 20 * WAD)
         staking.stake(operator, operator, 200 * WAD, token)
         restaking.allocate(shard, token, WAD, sender=operator)
-        staking.shards.join(shard, sender=operator)
+        staking.members.join(shard, sender=operator)
         staking.snapshot()
         token.refuseAll(True, sender=staking.governor)
         staking.slash(operator)
@@ -1104,7 +1104,7 @@ class TestGenerations:
         staking.stake(old, operator, unit)
         staking.stake(new, operator, 1000)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
-        staking.shards.join(staking.shard, sender=operator)
+        staking.members.join(staking.shard, sender=operator)
         staking.snapshot()
         receipt = staking.slash(operator)
         # 1000 of 2^30 + 1000 is less than 2^-20 of the shares

@@ -59,6 +59,12 @@ def shards(staking):
 
 
 @pytest.fixture
+def members(staking):
+    """Return Members."""
+    return staking.members
+
+
+@pytest.fixture
 def shard(staking):
     """Return the shard's id."""
     return staking.shard
@@ -101,7 +107,10 @@ class TestCreate:
             ("samples", 0, 1),
             ("samples", 65, 64),
             ("maxOperators", 0, 1),
-            ("maxOperators", 81, 80),
+            ("maxOperators", 1001, 1000),
+            ("jailMisses", 0, 1),
+            ("jailEpochs", 0, 1),
+            ("jailEpochs", 10**6 + 1, 10**6),
             ("unprovenToPayerBps", 10_001, 10_000),
             ("maxRowsPerTicket", 0, 1),
             ("bondToken", ZERO_ADDRESS, 1),
@@ -206,6 +215,10 @@ class TestUnknownShard:
             ("activeRoster", []),
             ("rosterHead", [1]),
             ("rosterEntry", [1, 0]),
+            ("rosterEntries", [1, 0, 9]),
+            ("rosterKeys", [1, []]),
+            ("placesIn", [1, ZERO_ADDRESS]),
+            ("vacantTicketsOf", [1]),
             ("rosterIndexOf", [1, ZERO_ADDRESS]),
             ("isInRoster", [1, ZERO_ADDRESS]),
             ("aggregateKeyOf", [1]),
@@ -213,9 +226,6 @@ class TestUnknownShard:
             ("rostersLiveIn", [1]),
             ("vacatedAt", [1, ZERO_ADDRESS]),
             ("boundIn", [ZERO_ADDRESS, 0, 1]),
-            ("standingOf", [ZERO_ADDRESS]),
-            ("isMember", [ZERO_ADDRESS]),
-            ("membersOf", []),
         ],
     )
     @pytest.mark.parametrize("unknown", [0, 2])
@@ -224,18 +234,23 @@ class TestUnknownShard:
         with reverts_with(shards.ShardUnknown, shard=unknown):
             getattr(shards, view)(unknown, *extra)
 
-    def test_calls(self, staking, shards, operator):
+    def test_calls(self, staking, shards, members, operator):
         """Nothing can be done with it either."""
-        for call, sender in [
-            (lambda **kw: shards.join(2, **kw), operator),
-            (lambda **kw: shards.leave(2, **kw), operator),
-            (lambda **kw: shards.drop(2, operator, **kw), operator),
-            (lambda **kw: shards.snapshot(2, **kw), operator),
-            (lambda **kw: shards.recordObject(2, 1, 1, **kw), staking.objects),
-            (lambda **kw: shards.recordVacancy(2, operator, **kw), operator),
+        for contract, call, sender in [
+            (members, lambda **kw: members.join(2, **kw), operator),
+            (members, lambda **kw: members.exit(2, **kw), operator),
+            (members, lambda **kw: members.drop(2, operator, **kw), operator),
+            (members, lambda **kw: members.snapshot(2, **kw), operator),
+            (members, lambda **kw: members.refresh(2, 1, **kw), operator),
+            (members, lambda **kw: members.refreshOperators(2, [], **kw), operator),
+            (members, lambda **kw: members.recordSlash(2, operator, 1, False, **kw), operator),
+            (shards, lambda **kw: shards.recordObject(2, 1, 1, **kw), staking.objects),
         ]:
-            with reverts_with(shards.ShardUnknown, shard=2):
+            with reverts_with(contract.ShardUnknown, shard=2):
                 call(sender=sender)
+        for view in (members.membersOf, lambda number: members.memberOf(number, operator)):
+            with reverts_with(members.ShardUnknown, shard=2):
+                view(2)
 
 
 class TestEpochs:
@@ -260,64 +275,65 @@ class TestEpochs:
 
 
 class TestJoin:
-    def test_only_registered(self, staking, shards, shard, stranger):
+    def test_only_registered(self, staking, shards, members, shard, stranger):
         """Who has no key can't join."""
-        with reverts_with(shards.NotRegistered, operator=stranger):
-            shards.join(shard, sender=stranger)
+        with reverts_with(members.NotRegistered, operator=stranger):
+            members.join(shard, sender=stranger)
 
-    def test_bond_below_the_least(self, staking, shards, shard, operator):
+    def test_bond_below_the_least(self, staking, shards, members, shard, operator):
         """The least bond is asked for, even if less makes a ticket."""
         staking.post_bond(operator, SHARD["minBond"] - 1)
-        with reverts_with(shards.BondBelowMinimum, bond=SHARD["minBond"] - 1, minimum=SHARD["minBond"]):
-            shards.join(shard, sender=operator)
+        with reverts_with(members.BondBelowMinimum, bond=SHARD["minBond"] - 1, minimum=SHARD["minBond"]):
+            members.join(shard, sender=operator)
 
-    def test_bond_below_a_ticket(self, staking, shards, operator):
+    def test_bond_below_a_ticket(self, staking, shards, members, operator):
         """Where a ticket needs more than the least bond, that is asked for."""
         shard = staking.create_shard(minBond=WAD)
         staking.post_bond(operator, 10 * WAD - 1)
-        with reverts_with(shards.BondBelowMinimum, bond=10 * WAD - 1, minimum=10 * WAD):
-            shards.join(shard, sender=operator)
+        with reverts_with(members.BondBelowMinimum, bond=10 * WAD - 1, minimum=10 * WAD):
+            members.join(shard, sender=operator)
 
-    def test_stake_below_a_ticket(self, staking, shards, shard, operator, restaker):
+    def test_stake_below_a_ticket(self, staking, shards, members, shard, operator, restaker):
         """Weight for one ticket is asked for; unallocated stake weighs nothing."""
         staking.post_bond(operator, 20 * WAD)
         staking.stake(restaker, operator, 200 * WAD)
-        with reverts_with(shards.StakeBelowTicket, weight=0, ticketPrice=100 * WAD):
-            shards.join(shard, sender=operator)
+        with reverts_with(members.StakeBelowTicket, weight=0, ticketPrice=100 * WAD):
+            members.join(shard, sender=operator)
         staking.restaking.allocate(shard, staking.alpha, WAD // 2 - 1, sender=operator)
-        with reverts_with(shards.StakeBelowTicket, ticketPrice=100 * WAD) as caught:
-            shards.join(shard, sender=operator)
+        with reverts_with(members.StakeBelowTicket, ticketPrice=100 * WAD) as caught:
+            members.join(shard, sender=operator)
         assert caught.values["weight"] == 100 * WAD - 200
 
-    def test_joins_once(self, staking, shards, shard, operator):
+    def test_joins_once(self, staking, shards, members, shard, operator):
         """A member can't join again."""
         staking.enroll(operator)
-        with reverts_with(shards.AlreadyJoined, shard=shard, operator=operator):
-            shards.join(shard, sender=operator)
+        with reverts_with(members.AlreadyJoined, shard=shard, operator=operator):
+            members.join(shard, sender=operator)
 
-    def test_full(self, staking, shards, operators):
+    def test_full(self, staking, shards, members, operators):
         """A shard takes no more operators than its parameters say; a place that is left is open."""
         shard = staking.create_shard(maxOperators=2)
         for operator in operators[:2]:
             staking.enroll(operator)
         third = operators[2]
-        with reverts_with(shards.ShardFull, shard=shard, limit=2):
+        with reverts_with(members.ShardFull, shard=shard, limit=2):
             staking.enroll(third)
-        shards.leave(shard, sender=operators[0])
-        shards.join(shard, sender=third)
-        assert shards.membersOf(shard) == [operators[1], third]
+        members.exit(shard, sender=operators[0])
+        members.join(shard, sender=third)
+        # in the seat that was left
+        assert members.membersOf(shard) == [third, operators[1]]
 
-    def test_joins(self, staking, shards, shard, operators):
+    def test_joins(self, staking, shards, members, shard, operators):
         """Members are listed, with their shards."""
         staking.enroll(operators[0])
         staking.enroll(operators[1])
-        assert shards.membersOf(shard) == operators[:2]
-        assert shards.isMember(shard, operators[0])
-        assert not shards.isMember(shard, operators[2])
-        assert shards.shardsOf(operators[0]) == [shard]
-        assert tuple(shards.standingOf(shard, operators[0])) == (20 * WAD, 200 * WAD, 2)
+        assert members.membersOf(shard) == operators[:2]
+        assert members.isMember(shard, operators[0])
+        assert not members.isMember(shard, operators[2])
+        assert members.shardsOf(operators[0]) == [shard]
+        assert tuple(members.standingOf(shard, operators[0])) == (20 * WAD, 200 * WAD, 2)
 
-    def test_at_most_eight_shards(self, staking, shards, operator):
+    def test_at_most_eight_shards(self, staking, shards, members, operator):
         """A ninth shard is refused until one of the eight binds nothing any more."""
         staking.post_bond(operator, 20 * WAD)
         staking.stake(operator, operator, 1000 * WAD)
@@ -329,39 +345,39 @@ class TestJoin:
             if number != joined[0]:
                 staking.post_bond(operator, 20 * WAD)
         for number in joined[:8]:
-            shards.join(number, sender=operator)
-        with reverts_with(shards.TooManyShards, operator=operator, limit=8):
-            shards.join(joined[8], sender=operator)
+            members.join(number, sender=operator)
+        with reverts_with(members.TooManyShards, operator=operator, limit=8):
+            members.join(joined[8], sender=operator)
 
         # one that is left while its roster binds makes no room
         staking.shard = joined[3]
         staking.snapshot()
-        shards.leave(joined[3], sender=operator)
-        with reverts_with(shards.TooManyShards, operator=operator, limit=8):
-            shards.join(joined[8], sender=operator)
+        members.exit(joined[3], sender=operator)
+        with reverts_with(members.TooManyShards, operator=operator, limit=8):
+            members.join(joined[8], sender=operator)
 
-        shards.leave(joined[5], sender=operator)
-        shards.join(joined[8], sender=operator)
-        assert sorted(shards.shardsOf(operator)) == sorted({*joined} - {joined[5]})
+        members.exit(joined[5], sender=operator)
+        members.join(joined[8], sender=operator)
+        assert sorted(members.shardsOf(operator)) == sorted({*joined} - {joined[5]})
         # back in one that it knows: nothing is listed twice
-        shards.join(joined[3], sender=operator)
-        assert len(shards.shardsOf(operator)) == 8
+        members.join(joined[3], sender=operator)
+        assert len(members.shardsOf(operator)) == 8
 
 
 class TestLeave:
-    def test_only_members(self, shards, shard, operator):
+    def test_only_members(self, shards, members, shard, operator):
         """Who didn't join can't leave."""
-        with reverts_with(shards.NotJoined, shard=shard, operator=operator):
-            shards.leave(shard, sender=operator)
+        with reverts_with(members.NotJoined, shard=shard, operator=operator):
+            members.exit(shard, sender=operator)
 
-    def test_leaves(self, staking, shards, shard, operators):
+    def test_leaves(self, staking, shards, members, shard, operators):
         """Who left isn't in the next roster; its place in the last one stays."""
         for operator in operators[:4]:
             staking.enroll(operator)
         first = staking.snapshot()
-        receipt = shards.leave(shard, sender=operators[1])
-        assert receipt.events == [shards.OperatorLeft(shard=shard, operator=operators[1])]
-        assert set(shards.membersOf(shard)) == {operators[i].address for i in (0, 2, 3)}
+        receipt = members.exit(shard, sender=operators[1])
+        assert receipt.events == [members.OperatorLeft(shard=shard, operator=operators[1])]
+        assert set(members.membersOf(shard)) == {operators[i].address for i in (0, 2, 3)}
         go_to_block(chain.blocks.height + SPACING)
         second = staking.snapshot()
         assert shards.isInRoster(shard, first, operators[1])
@@ -369,95 +385,92 @@ class TestLeave:
 
 
 class TestDrop:
-    def test_only_members(self, shards, shard, operator, stranger):
+    def test_only_members(self, shards, members, shard, operator, stranger):
         """Who isn't a member can't be dropped."""
-        with reverts_with(shards.NotJoined, shard=shard, operator=operator):
-            shards.drop(shard, operator, sender=stranger)
+        with reverts_with(members.NotJoined, shard=shard, operator=operator):
+            members.drop(shard, operator, sender=stranger)
 
-    def test_not_who_qualifies(self, staking, shards, shard, operator, stranger):
+    def test_not_who_qualifies(self, staking, shards, members, shard, operator, stranger):
         """A member with bond and weight for a ticket stays."""
         staking.enroll(operator)
-        with reverts_with(shards.StillQualified, shard=shard, operator=operator):
-            shards.drop(shard, operator, sender=stranger)
+        with reverts_with(members.StillQualified, shard=shard, operator=operator):
+            members.drop(shard, operator, sender=stranger)
 
-    def test_drops_who_holds_a_place_for_nothing(self, staking, shards, shard, operator, stranger):
+    def test_drops_who_holds_a_place_for_nothing(self, staking, shards, members, shard, operator, stranger):
         """A member whose bond is leaving can be dropped by anyone."""
         staking.enroll(operator)
         staking.restaking.queueBondWithdrawal(shard, 6 * WAD, sender=operator)
-        shards.drop(shard, operator, sender=stranger)
-        assert not shards.isMember(shard, operator)
+        members.drop(shard, operator, sender=stranger)
+        assert not members.isMember(shard, operator)
 
 
 class TestSnapshot:
-    def test_needs_tickets(self, staking, shards, shard, operator):
+    def test_needs_tickets(self, staking, shards, members, shard, operator):
         """A shard without members, or whose members have no ticket, has no roster."""
-        with reverts_with(shards.NoTickets, shard=shard):
+        with reverts_with(members.NoTickets, shard=shard):
             staking.snapshot()
         staking.enroll(operator)
         staking.restaking.deallocate(shard, staking.alpha, WAD, sender=operator)
-        with reverts_with(shards.NoTickets, shard=shard):
+        with reverts_with(members.NoTickets, shard=shard):
             staking.snapshot()
 
-    def test_spacing(self, staking, shards, shard, operators):
+    def test_spacing(self, staking, shards, members, shard, operators):
         """Snapshots lie a seventh of the term apart, to the block, whatever changed."""
         staking.enroll(operators[0])
         staking.snapshot()
         last = chain.blocks.height
         staking.enroll(operators[1])
         go_to_block(last + SPACING - 2)
-        with reverts_with(shards.SnapshotTooEarly, blockNumber=last + SPACING - 1, earliest=last + SPACING):
+        with reverts_with(members.SnapshotTooEarly, blockNumber=last + SPACING - 1, earliest=last + SPACING):
             staking.snapshot()
         go_to_block(last + SPACING - 1)
         assert staking.snapshot() == 2
 
-    def test_spacing_is_rounded_up(self, staking, shards, operator):
+    def test_spacing_is_rounded_up(self, staking, shards, members, operator):
         """A seventh of 8 epochs of 20 blocks is 23 blocks, not 22."""
         staking.create_shard(termEpochs=8)
         staking.enroll(operator)
         staking.snapshot()
         last = chain.blocks.height
         go_to_block(last + 21)
-        with reverts_with(shards.SnapshotTooEarly, blockNumber=last + 22, earliest=last + 23):
+        with reverts_with(members.SnapshotTooEarly, blockNumber=last + 22, earliest=last + 23):
             staking.snapshot()
 
-    def test_needs_a_change(self, staking, shards, operators, restaker):
-        """Less than a twentieth of the weight changed: no roster; a twentieth: a roster."""
-        staking.enroll(operators[0], tickets=2)
-        staking.enroll(operators[1], tickets=2)
+    def test_needs_a_change(self, staking, members, operators):
+        """Less than a twentieth of the tickets changed: no roster; a twentieth: a roster."""
+        staking.enroll(operators[0], tickets=20)
+        staking.enroll(operators[1], tickets=20)
         staking.snapshot()
         chain.mine(SPACING)
-        with reverts_with(shards.WeightUnchanged, changed=0, needed=20 * WAD):
+        with reverts_with(members.TicketsUnchanged, changed=0, needed=2):
             staking.snapshot()
-        staking.deposit(restaker, 20 * WAD)
-        staking.delegate(restaker, operators[0], 20 * WAD - 1)
-        # the roster counts the operator: the new stake waits
-        with reverts_with(shards.WeightUnchanged, changed=0, needed=20 * WAD):
-            staking.snapshot()
-        staking.restaking.undelegate(operators[0], staking.alpha, 20 * WAD - 1, sender=operators[0])
-        with reverts_with(shards.WeightUnchanged, changed=20 * WAD - 1, needed=20 * WAD):
+        staking.restaking.undelegate(operators[0], staking.alpha, 1, sender=operators[0])
+        with reverts_with(members.TicketsUnchanged, changed=1, needed=2):
             staking.snapshot()
         # what leaves and what comes add up
+        staking.post_bond(operators[1], 100 * WAD)
         staking.restaking.undelegate(operators[1], staking.alpha, 1, sender=operators[1])
         assert staking.snapshot() == 2
+        assert tickets_of(staking, 2) == by_address(operators[:2], (19, 19))
 
-    def test_members_that_come_and_go_are_change(self, staking, shards, shard, operators):
+    def test_members_that_come_and_go_are_change(self, staking, shards, members, shard, operators):
         """One out, another of equal weight in: all of both weights changed."""
         staking.enroll(operators[0])
         staking.enroll(operators[1])
         staking.snapshot()
         staking.enroll(operators[2])
-        shards.leave(shard, sender=operators[0])
+        members.exit(shard, sender=operators[0])
         chain.mine(SPACING)
         second = staking.snapshot()
         assert tickets_of(staking, second) == by_address(operators[1:3], (2, 2))
 
-    def test_half_a_term_needs_no_change(self, staking, shards, operator):
+    def test_half_a_term_needs_no_change(self, staking, members, operator):
         """After half of the term a roster may be renewed as it is, to the block."""
         staking.enroll(operator)
         staking.snapshot()
         last = chain.blocks.height
         go_to_block(last + HALF_TERM - 2)
-        with reverts_with(shards.WeightUnchanged, changed=0, needed=10 * WAD):
+        with reverts_with(members.TicketsUnchanged, changed=0, needed=1):
             staking.snapshot()
         go_to_block(last + HALF_TERM - 1)
         assert staking.snapshot() == 2
@@ -475,27 +488,29 @@ class TestSnapshot:
         assert (head.snapshotBlock, head.activeFromEpoch, head.endEpoch) == (block, epoch + 1, epoch + 7)
         assert (head.tickets, head.operators, head.slasher) == (6, 3, staking.audits)
 
-    def test_entries(self, staking, shards, shard, operators, restaker):
-        """Entries ascend by operator, with consecutive tickets, keys, weights, and what a miss costs."""
+    def test_entries(self, staking, shards, shard, operators):
+        """Seats in the order of joining, with consecutive tickets and keys; the aggregate key is the keys' sum."""
         for operator, tickets in zip(operators[:4], (2, 3, 4, 5), strict=True):
             staking.enroll(operator, tickets=tickets)
         roster = staking.snapshot()
-        ordered = sorted(operators[:4], key=lambda account: int(account.address, 16))
         first = 0
-        for index, operator in enumerate(ordered):
-            entry = shards.rosterEntry(shard, roster, index)
-            # five would be more than a third of 2 + 3 + 4 + 5
-            tickets = by_address(operators[:4], (2, 3, 4, 4))[operator.address]
-            stake = by_address(operators[:4], (200, 300, 400, 500))[operator.address]
+        many = shards.rosterEntries(shard, roster, 0, 99)
+        # five would be more than a third of 2 + 3 + 4 + 5
+        for seat, (operator, tickets) in enumerate(zip(operators[:4], (2, 3, 4, 4), strict=True)):
+            entry = shards.rosterEntry(shard, roster, seat)
+            assert entry == many[seat]
             assert entry.operator == operator
             assert (entry.firstTicket, entry.tickets) == (first, tickets)
             assert entry.keyHash == keccak(key_of(operator))
-            assert entry.weight == stake * WAD
-            assert entry.bondSlash == tickets * 4 * WAD
-            assert shards.rosterIndexOf(shard, roster, operator) == index
+            assert shards.rosterIndexOf(shard, roster, operator) == seat
+            assert shards.slashTerms(shard, roster, operator).bondSlash == tickets * 4 * WAD
             first += tickets
-        assert shards.rosterHead(shard, roster).tickets == first
-        expected = cp.g2(cp.sum_of([cp.key_of(secret_of(operator)) for operator in ordered]))
+        head = shards.rosterHead(shard, roster)
+        assert (head.tickets, head.operators, head.seats, head.largest) == (first, 4, 4, 4)
+        assert shards.rosterEntries(shard, roster, 1, 3) == many[1:3]
+        assert shards.rosterEntries(shard, roster, 4, 2) == []
+        assert shards.rosterKeys(shard, roster, [2, 0]) == key_of(operators[2]) + key_of(operators[0])
+        expected = cp.g2(cp.sum_of([cp.key_of(secret_of(operator)) for operator in operators[:4]]))
         assert shards.aggregateKeyOf(shard, roster) == expected
 
     def test_bond_limits_tickets(self, staking, shards, shard, operators, restaker):
@@ -506,16 +521,16 @@ class TestSnapshot:
         staking.post_bond(operators[1], 500 * WAD)
         assert tickets_of(staking, staking.snapshot()) == by_address(operators[:2], (2, 2))
 
-    def test_who_fell_below_gets_no_entry(self, staking, shards, operators):
+    def test_who_fell_below_gets_no_entry(self, staking, shards, members, operators):
         """A member without bond has no tickets and no entry; it stays a member."""
         for operator in operators[:2]:
             staking.enroll(operator)
         staking.restaking.queueBondWithdrawal(staking.shard, 6 * WAD, sender=operators[0])
         roster = staking.snapshot()
         assert tickets_of(staking, roster) == {operators[1].address: 2}
-        assert shards.isMember(staking.shard, operators[0])
+        assert members.isMember(staking.shard, operators[0])
 
-    def test_weights_of_collaterals(self, staking, shards, operators, restaker):
+    def test_weights_of_collaterals(self, staking, shards, members, operators, restaker):
         """Each collateral counts by its weight, and is slashed in the proportion in which it was counted."""
         shard = staking.create_shard(staking.weights(alpha=2 * WAD, beta=WAD // 2))
         operator = operators[0]
@@ -523,10 +538,10 @@ class TestSnapshot:
         for token, amount in ((staking.alpha, 100 * WAD), (staking.beta, 300 * WAD)):
             staking.stake(restaker, operator, amount, token)
             staking.restaking.allocate(shard, token, WAD, sender=operator)
-        shards.join(shard, sender=operator)
+        members.join(shard, sender=operator)
         roster = staking.snapshot()
-        entry = staking.entries(roster)[operator.address]
-        assert (entry.weight, entry.tickets) == (350 * WAD, 3)
+        assert staking.entries(roster)[operator.address].tickets == 3
+        assert members.standingOf(shard, operator).weight == 350 * WAD
         bond_slash, fee, tokens, amounts = shards.slashTerms(shard, roster, operator)
         assert (bond_slash, fee) == (12 * WAD, WAD)
         assert tokens == [staking.alpha, staking.beta]
@@ -542,9 +557,9 @@ class TestSnapshot:
         roster = staking.snapshot()
         assert tickets_of(staking, roster) == by_address(operators[:4], (307, 307, 307, 102))
         assert shards.rosterHead(shard, roster).tickets == 1023
-        assert staking.entries(roster)[operators[0].address].bondSlash == 307 * WAD
+        assert shards.slashTerms(shard, roster, operators[0]).bondSlash == 307 * WAD
 
-    def test_rosters_do_not_change(self, staking, shards, shard, operators):
+    def test_rosters_do_not_change(self, staking, shards, members, shard, operators):
         """Nothing that happens after a snapshot changes it."""
         for operator in operators[:3]:
             staking.enroll(operator)
@@ -553,7 +568,7 @@ class TestSnapshot:
         terms = tuple(shards.slashTerms(shard, roster, operators[0]))
         staking.slash(operators[0])
         staking.restaking.deallocate(shard, staking.alpha, WAD, sender=operators[1])
-        shards.leave(shard, sender=operators[1])
+        members.exit(shard, sender=operators[1])
         chain.mine(SPACING)
         assert tickets_of(staking, staking.snapshot()) == {operators[2].address: 2}
         assert [tuple(shards.rosterEntry(shard, roster, index)) for index in range(3)] == before
@@ -570,33 +585,28 @@ class TestSnapshot:
         chain.mine(SPACING)
         second = staking.snapshot()
         assert tickets_of(staking, second) == {operators[0].address: 2}
-        assert staking.entries(second)[operators[0].address].weight == 700 * WAD
         assert shards.slashTerms(shard, second, operators[0]).amounts == [0, 0]
         assert shards.slashTerms(shard, first, operators[0]).amounts == [40 * WAD, 0]
 
-    def test_stake_beyond_words_does_not_stop_snapshots(self, staking, shards, shard, operators, project):
+    def test_stake_beyond_words_does_not_stop_snapshots(self, staking, shards, members, shard, operators, project):
         """An adapter that counts absurd amounts blocks nothing."""
         staking.enroll(operators[0])
         source = staking.governor.deploy(project.StakeSourceDouble)
         source.setStake(operators[0], shard, staking.alpha, 2**256 - 1, sender=staking.governor)
         staking.directory.set(name32("stakeSource"), source, sender=staking.governor)
         roster = staking.snapshot()
-        assert staking.entries(roster)[operators[0].address].weight == 2**104 - 1
+        assert members.standingOf(shard, operators[0]).weight == 2**104 - 1
+        assert tickets_of(staking, roster) == {operators[0].address: 2}
 
-    def test_event(self, staking, shards, shard, operator):
+    def test_event(self, staking, shards, members, shard, operator):
         """The event names roster, tickets and aggregate key."""
         staking.enroll(operator)
-        receipt = shards.snapshot(shard, sender=staking.governor)
-        (event,) = receipt.events
+        receipt = members.snapshot(shard, sender=staking.governor)
         head = shards.rosterHead(shard, 1)
-        assert event == shards.RosterTaken(
-            shard=shard,
-            roster=1,
-            tickets=2,
-            operators=1,
-            activeFromEpoch=head.activeFromEpoch,
-            aggregateKey=key_of(operator),
-        )
+        (event,) = [event for event in receipt.events if event.event_name == "RosterTaken"]
+        assert (event.shard, event.roster, event.tickets, event.operators) == (shard, 1, 2, 1)
+        assert (event.activeFromEpoch, event.slasher) == (head.activeFromEpoch, staking.audits)
+        assert bytes(chain.provider.get_code(event.keySum)) == b"\0" + key_of(operator)
 
 
 def largest_cap(raw):
@@ -649,12 +659,220 @@ class TestTicketMath:
             ([2, 2, 2], [2, 2, 2]),
             ([2048], [1024]),
             ([3000, 1000], [768, 256]),
+            # small ones get what the floors left over, in order, until there is none left
+            ([10**6, 10**6, 10**6, 1, 1], [341, 341, 341, 1, 0]),
+            ([5000, 5000, *[1] * 400], [341, 341, *[1] * 342, *[0] * 58]),
         ],
     )
     def test_examples(self, math_harness, raw, expected):
         """Cases worked out by hand."""
         total, tickets = math_harness.apportion(raw)
         assert (total, tickets) == (sum(expected), expected)
+
+
+class TestSeats:
+    def test_a_seat_goes_to_the_next(self, staking, shards, members, shard, operators):
+        """Who left stays in the older roster, in the same seat and under the same key as who came after."""
+        for operator in operators[:4]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        members.exit(shard, sender=operators[1])
+        assert members.memberOf(shard, operators[1]).openSince == chain.blocks.height
+        staking.enroll(operators[4])
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert (
+            shards.rosterIndexOf(shard, first, operators[1]) == shards.rosterIndexOf(shard, second, operators[4]) == 1
+        )
+        for roster, who in ((first, operators[:4]), (second, [operators[0], operators[4], *operators[2:4]])):
+            assert [entry.operator for entry in shards.rosterEntries(shard, roster, 0, 9)] == who
+            keys = [cp.key_of(secret_of(operator)) for operator in who]
+            assert shards.aggregateKeyOf(shard, roster) == cp.g2(cp.sum_of(keys))
+            assert shards.rosterKeys(shard, roster, [0, 1, 2, 3]) == b"".join(cp.g2(key) for key in keys)
+        assert not shards.isInRoster(shard, first, operators[4])
+        assert not shards.isInRoster(shard, second, operators[1])
+
+    def test_empty_seats(self, staking, shards, members, shard, operators):
+        """A seat that nobody took has no tickets, no operator and no key; the others' tickets stay consecutive."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        members.exit(shard, sender=operators[1])
+        roster = staking.snapshot()
+        head = shards.rosterHead(shard, roster)
+        assert (head.seats, head.operators, head.tickets) == (3, 2, 4)
+        entries = shards.rosterEntries(shard, roster, 0, 3)
+        assert [(entry.firstTicket, entry.tickets) for entry in entries] == [(0, 2), (2, 0), (2, 2)]
+        assert (entries[1].operator, bytes(entries[1].keyHash)) == (ZERO_ADDRESS, bytes(32))
+        assert shards.rosterEntry(shard, roster, 1) == entries[1]
+        with reverts_with(shards.SeatEmpty, seat=1):
+            shards.rosterKeys(shard, roster, [1])
+
+    def test_back_in_another_seat(self, staking, shards, members, shard, operators):
+        """An operator that left and came back has its old seat in the old roster and its new one in the new."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        first = staking.snapshot()
+        members.exit(shard, sender=operators[0])
+        staking.enroll(operators[3])
+        members.join(shard, sender=operators[0])
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert [shards.rosterIndexOf(shard, number, operators[0]) for number in (first, second)] == [0, 3]
+        assert tickets_of(staking, second) == by_address(operators[:4], (2, 2, 2, 2))
+        keys = [cp.key_of(secret_of(operator)) for operator in operators[:4]]
+        assert shards.aggregateKeyOf(shard, second) == cp.g2(cp.sum_of(keys))
+
+    def test_places_in(self, staking, shards, members, shard, operators):
+        """All places of an epoch in one call: what the single views say, vacant ones too."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        staking.post_bond(operators[0], 3 * WAD)
+        first = staking.snapshot()
+        staking.post_bond(operators[0], 20 * WAD)
+        staking.enroll(operators[3])
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        staking.slash(operators[2])
+        epoch = shards.rosterHead(shard, second).activeFromEpoch
+        for operator in operators[:5]:
+            expected = []
+            for roster in (first, second):
+                if shards.isInRoster(shard, roster, operator):
+                    entry = shards.rosterEntry(shard, roster, shards.rosterIndexOf(shard, roster, operator))
+                    head = shards.rosterHead(shard, roster)
+                    expected.append((roster, shards.rosterIndexOf(shard, roster, operator), entry.firstTicket,
+                                     entry.tickets, head.tickets, shards.vacatedAt(shard, roster, operator),
+                                     head.slasher))  # fmt: skip
+            assert [tuple(place) for place in shards.placesIn(shard, epoch, operator)] == expected
+        assert shards.placesIn(shard, 0, operators[0]) == []
+
+
+class TestMarks:
+    """I-S6: who is counted anew, and who isn't."""
+
+    def state(self, staking, operator):
+        state = staking.members.memberOf(staking.shard, operator)
+        return state.tickets, state.marked
+
+    def test_only_restaking_and_operators_mark(self, staking, members, operators, stranger):
+        """A stranger can't make snapshots dear; of who is no member nothing is said."""
+        staking.enroll(operators[0])
+        with reverts_with(members.CallerNotModule, caller=stranger, expected=name32("restaking")):
+            members.noteChange(operators[0], sender=stranger)
+        members.noteChange(operators[1], sender=stranger)
+
+    def test_every_change_marks(self, staking, members, operators, restaker):
+        """Bond and stake, up and down: each marks; counting takes the mark away."""
+        operator, restaking, alpha = operators[0], staking.restaking, staking.alpha
+        staking.enroll(operator, tickets=4)
+        assert self.state(staking, operator) == (0, True)
+        members.refresh(staking.shard, 9, sender=restaker)
+        assert self.state(staking, operator) == (4, False)
+        changes = [
+            (lambda: staking.post_bond(operator, 100 * WAD), 4),
+            (lambda: staking.stake(restaker, operator, 300 * WAD), 7),
+            (lambda: restaking.undelegate(operator, alpha, 100 * WAD, sender=restaker), 6),
+            (lambda: restaking.deallocate(staking.shard, alpha, WAD // 2, sender=operator), 3),
+            (lambda: restaking.queueBondWithdrawal(staking.shard, 120 * WAD, sender=operator), 2),
+            (lambda: restaking.acceptSlasher(staking.governor, sender=operator), 2),
+        ]
+        for change, tickets in changes:
+            before = self.state(staking, operator)[0]
+            change()
+            assert self.state(staking, operator) == (before, True)
+            assert members.standingOf(staking.shard, operator).tickets == tickets
+            members.refresh(staking.shard, 9, sender=restaker)
+            assert self.state(staking, operator) == (tickets, False)
+
+    def test_a_slash_marks(self, staking, members, operators):
+        """What a slash took isn't counted again."""
+        staking.enroll(operators[0], tickets=3)
+        staking.snapshot()
+        assert self.state(staking, operators[0]) == (3, False)
+        staking.slash(operators[0])
+        assert self.state(staking, operators[0]) == (3, True)
+        members.refresh(staking.shard, 1, sender=operators[0])
+        assert self.state(staking, operators[0]) == (1, False)
+
+    def test_refresh_in_parts(self, staking, members, operators):
+        """As many as asked for, the lowest seats first; a snapshot does the rest."""
+        for operator in operators[:3]:
+            staking.enroll(operator)
+        members.refresh(staking.shard, 2, sender=operators[0])
+        assert [self.state(staking, operator) for operator in operators[:3]] == [(2, False), (2, False), (0, True)]
+        members.refresh(staking.shard, 0, sender=operators[0])
+        assert tickets_of(staking, staking.snapshot()) == by_address(operators[:3], (2, 2, 2))
+
+    def test_a_source_that_changes_by_itself_marks_nobody(self, staking, members, shard, operators, project, stranger):
+        """Anyone has its member counted anew; who is no member can't be."""
+        source = staking.governor.deploy(project.StakeSourceDouble)
+        for operator in operators[:2]:
+            staking.enroll(operator)
+            source.setStake(operator, shard, staking.alpha, 200 * WAD, sender=stranger)
+        staking.directory.set(name32("stakeSource"), source, sender=staking.governor)
+        staking.snapshot()
+        source.setStake(operators[0], shard, staking.alpha, 100 * WAD, sender=stranger)
+        assert self.state(staking, operators[0]) == (2, False)
+        with reverts_with(members.NotJoined, shard=shard, operator=stranger):
+            members.refreshOperators(shard, [operators[0], stranger], sender=stranger)
+        # named twice, counted once
+        members.refreshOperators(shard, [operators[0], operators[0]], sender=stranger)
+        assert self.state(staking, operators[0]) == (1, False)
+        chain.mine(SPACING)
+        second = staking.snapshot()
+        assert tickets_of(staking, second) == by_address(operators[:2], (1, 2))
+
+
+class TestCrowd:
+    """More operators than marks or tickets fit a slot, with doubles of what is not Shards and Members."""
+
+    PEOPLE = 300
+
+    @pytest.fixture
+    def crowd(self, deployed, project, deployer, guardian):
+        """Return a shard of 300 operators with a ticket each."""
+        staking = copy(deployed)
+        directory = deployer.deploy(project.Directory, deployer, guardian, TIMELOCK)
+        key = staking.operators.keyAccountOf(staking.operators.operatorAt(0))
+        double = deployer.deploy(project.CrowdDouble, WITHDRAWAL_DELAY, key)
+        shards = deployer.deploy(project.Shards, directory)
+        names = {"restaking": double, "stakeSource": double, "operators": double, "shards": shards}
+        others = ["objects", "audits", "rewards", "randomness", "openingVerifier", "pricing", "payments", "assets"]
+        for name in (*others, "licenses"):
+            names[name] = deployer
+        names["certificateVerifier"] = staking.verifier
+        for name, module in names.items():
+            directory.set(name32(name), module, sender=deployer)
+        terms = staking.terms(ticketPrice=WAD, stakeSlashPerTicket=1, maxOperators=1000)
+        shards.create(terms, staking.weights(), sender=deployer)
+        members = project.Members.at(shards.members())
+        for _ in range(self.PEOPLE // 50):
+            double.join(members, 1, 50, sender=deployer)
+        return double, shards, members
+
+    def test_many(self, crowd, deployer):
+        """Seats, tickets and marks beyond one slot; a thousand tickets among three hundred."""
+        double, shards, members = crowd
+        assert members.refresh.call(1, 290) == 290
+        members.refresh(1, 290, sender=deployer)
+        members.snapshot(1, sender=deployer)
+        head = shards.rosterHead(1, 1)
+        # alpha and beta count for one ticket each
+        assert (head.tickets, head.operators, head.seats, head.largest) == (600, 300, 300, 2)
+        double.setStake(255, 258, 5 * WAD, members, sender=deployer)
+        double.setStake(299, 300, 200 * WAD, members, sender=deployer)
+        chain.mine(SPACING)
+        members.snapshot(1, sender=deployer)
+        raw = [2] * 255 + [10] * 3 + [2] * 41 + [400]
+        raw[299] = largest_cap(raw)
+        entries = shards.rosterEntries(1, 2, 0, 300)
+        assert [entry.tickets for entry in entries] == raw
+        assert [entry.firstTicket for entry in entries] == [sum(raw[:seat]) for seat in range(300)]
+        assert entries[256].operator == double.crowd(256)
+        assert shards.rosterIndexOf(1, 2, double.crowd(256)) == 256
+        double.slash(members, 1, 257, 1, True, sender=deployer)
+        assert (shards.vacantTicketsOf(1, 1), shards.vacantTicketsOf(1, 2)) == (2, 10)
+        assert members.memberOf(1, double.crowd(257)).marked
 
 
 class TestRosterViews:
@@ -679,8 +897,10 @@ class TestRosterViews:
         """A roster of one operator has one entry."""
         staking.enroll(operator)
         roster = staking.snapshot()
-        with reverts_with(shards.EntryOutOfRange, index=1, count=1):
+        with reverts_with(shards.SeatOutOfRange, seat=1, seats=1):
             shards.rosterEntry(shard, roster, 1)
+        with reverts_with(shards.SeatEmpty, seat=1):
+            shards.rosterKeys(shard, roster, [0, 1])
 
     def test_operator_not_in_roster(self, staking, shards, shard, operators, stranger):
         """Who has no entry has no index and no terms."""
@@ -712,14 +932,14 @@ class TestRosterViews:
 
     def test_rosters_live_in(self, staking, shards, shard, operator):
         """The range holds exactly the rosters with activeFromEpoch ≤ e < endEpoch, and never more than 7."""
-        staking.enroll(operator)
+        staking.enroll(operator, tickets=100)
         heads = []
-        amount = 200 * WAD
+        amount = 10_000 * WAD
         for _ in range(10):
             staking.snapshot()
             heads.append(shards.rosterHead(shard, len(heads) + 1))
             # a twentieth leaves each time: a roster at every chance
-            leaving = amount // 19
+            leaving = amount // 15
             staking.restaking.undelegate(operator, staking.alpha, leaving, sender=operator)
             amount -= leaving
             go_to_block(heads[-1].snapshotBlock + SPACING - 1)
@@ -749,11 +969,64 @@ class TestRecordObject:
             shards.recordObject(shard, 1, 5, sender=staking.objects)
 
 
-class TestRecordVacancy:
-    def test_only_restaking(self, staking, shards, shard, operator):
-        """Only Restaking says that a bond fell below the least."""
-        with reverts_with(shards.CallerNotModule, caller=operator, expected=name32("restaking")):
-            shards.recordVacancy(shard, operator, sender=operator)
+class TestRecordSlash:
+    def test_only_restaking(self, members, shard, operator):
+        """Only the shard's Restaking says that somebody was slashed."""
+        with reverts_with(members.CallerNotModule, caller=operator, expected=name32("restaking")):
+            members.recordSlash(shard, operator, 1, True, sender=operator)
+
+    @pytest.mark.parametrize(
+        ("call", "arguments"),
+        [("addRoster", [1, ZERO_ADDRESS]), ("setSeat", [1, 0, ZERO_ADDRESS, True]), ("setKey", [1, 0, ZERO_ADDRESS]),
+         ("vacate", [1, ZERO_ADDRESS])],
+    )  # fmt: skip
+    def test_only_members_write_rosters(self, staking, shards, call, arguments):
+        """Not even the governor says who sits where."""
+        with reverts_with(shards.NotMembers, caller=staking.governor):
+            getattr(shards, call)(*arguments, sender=staking.governor)
+
+    def test_only_shards_opens(self, staking, members):
+        """Members learns of shards from Shards alone."""
+        with reverts_with(members.CallerNotModule, caller=staking.governor, expected=name32("shards")):
+            members.open(7, staking.restaking, staking.terms(), staking.weights(), sender=staking.governor)
+
+    def test_repeated_misses_jail(self, staking, members, operators):
+        """The third slash within ten epochs removes the operator for ten epochs, to the epoch."""
+        shard = staking.create_shard(jailMisses=3, jailEpochs=10)
+        first = operators[0]
+        staking.enroll(first, tickets=10)
+        staking.post_bond(first, 200 * WAD)
+        staking.snapshot()
+        staking.slash(first, epoch=1)
+        # ten epochs after the first one a new count begins
+        staking.slash(first, epoch=11)
+        staking.slash(first, epoch=12)
+        assert members.isMember(shard, first)
+        assert (members.memberOf(shard, first).misses, members.memberOf(shard, first).missEpoch) == (2, 11)
+        receipt = staking.slash(first, epoch=20)
+        until = staking.shards.epochAt(shard, receipt.block_number) + 10
+        assert [e.untilEpoch for e in receipt.events if e.event_name == "OperatorJailed"] == [until]
+        assert not members.isMember(shard, first)
+        assert members.memberOf(shard, first).openSince == receipt.block_number
+        go_to_block(staking.seed_block(until) - 2)
+        with reverts_with(members.Jailed, shard=shard, operator=first, untilEpoch=until):
+            members.join(shard, sender=first)
+        members.join(shard, sender=first)
+        state = members.memberOf(shard, first)
+        assert (state.isMember, state.openSince, state.misses) == (True, 0, 0)
+
+    def test_who_left_is_jailed_too(self, staking, members, operator):
+        """A member that exits before the slash can't come back to escape the jail."""
+        shard = staking.create_shard(jailMisses=1)
+        staking.enroll(operator)
+        staking.snapshot()
+        slash = staking.miss(operator)
+        members.exit(shard, sender=operator)
+        chain.mine(3)
+        staking.restaking.executeSlash(slash, sender=staking.governor)
+        assert members.memberOf(shard, operator).jailedUntil > 0
+        with reverts_with(members.Jailed):
+            members.join(shard, sender=operator)
 
     def test_place_falls_vacant(self, staking, shards, shard, operators):
         """A slash that leaves less than the least bond opens the places of all rosters so far, from its block on."""
@@ -761,9 +1034,8 @@ class TestRecordVacancy:
             staking.enroll(operator)
         first = staking.snapshot()
         receipt = staking.slash(operators[0])
-        assert receipt.events[-1] == shards.PlaceVacated(
-            shard=shard, operator=operators[0], blockNumber=receipt.block_number
-        )
+        (vacated,) = [event for event in receipt.events if event.event_name == "PlaceVacated"]
+        assert vacated == shards.PlaceVacated(shard=shard, operator=operators[0], blockNumber=receipt.block_number)
         assert shards.vacatedAt(shard, first, operators[0]) == receipt.block_number
         assert shards.vacatedAt(shard, first, operators[1]) == 0
 
@@ -798,7 +1070,7 @@ class TestRecordVacancy:
         staking.slash(operator, epoch=2)
         assert shards.vacatedAt(shard, roster, operator) == vacated
 
-    def test_vacated_in_the_snapshots_block(self, staking, shards, shard, operators, project):
+    def test_vacated_in_the_snapshots_block(self, staking, shards, members, shard, operators, project):
         """A place that fell vacant and was bonded again in the snapshot's own block isn't in that roster."""
         caller = staking.governor.deploy(project.Caller)
         secret = cp.secret(77)
@@ -814,7 +1086,7 @@ class TestRecordVacancy:
         act(staking.restaking, staking.restaking.postBond, shard, 20 * WAD)
         staking.stake(operators[1], caller, 200 * WAD)
         act(staking.restaking, staking.restaking.allocate, shard, staking.alpha, WAD)
-        act(shards, shards.join, shard)
+        act(staking.members, staking.members.join, shard)
         staking.enroll(operators[1])
         assert caller.address in staking.entries(staking.snapshot())
         slash = staking.miss(caller)
@@ -823,7 +1095,7 @@ class TestRecordVacancy:
         calls = [
             (staking.restaking, staking.restaking.executeSlash.encode_input(slash)),
             (staking.restaking, staking.restaking.postBond.encode_input(shard, 100 * WAD)),
-            (shards, shards.snapshot.encode_input(shard)),
+            (staking.members, staking.members.snapshot.encode_input(shard)),
         ]
         caller.runMany([call[0] for call in calls], [call[1] for call in calls], sender=staking.governor)
         assert shards.vacatedAt(shard, 1, caller) == chain.blocks.height

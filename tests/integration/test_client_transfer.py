@@ -17,9 +17,8 @@ from qanat.chain.signer import KeySigner
 from qanat.client.disperse import Dispersal, Target, disperse
 from qanat.client.download import Downloader
 from qanat.client.nodes import NodeClient, connections
-from qanat.client.store import needed_tickets
 from qanat.errors import NodeRefused, NodeUnreachable, NotEnoughSlices
-from qanat.objects import encode, restore_file, slices_of_operator, ticket_of_row
+from qanat.objects import encode, needed_tickets, restore_file, slices_of_operator, ticket_of_row
 from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people
 
 OBJECT = b"\x77" * 32
@@ -242,6 +241,42 @@ def test_a_restarted_run_sends_nothing_to_those_who_signed(network: Network) -> 
     outcome = network.disperse(known=first.signatures)
     assert len(outcome.signatures) == 6
     assert asked == []
+
+
+def test_a_resumed_run_sends_what_nodes_lack(network: Network) -> None:
+    """Slices of an earlier run are not sent again; a node that names only the first of many gets all."""
+    full, some, bare, none = network.nodes[:4]
+    for node in (full, some, bare):
+        node.take_all(OBJECT, ENCODED)
+    own = some.own(OBJECT, ENCODED)
+    some.store.delete(OBJECT, own[1])
+    for index in bare.own(OBJECT, ENCODED)[1:]:
+        bare.store.delete(OBJECT, index)
+    real = bare.intake.sign
+
+    def short_of_words(object_id: bytes) -> bytes:
+        try:
+            return real(object_id)
+        except NodeRefused as error:
+            error.data["missing"] = error.data["missing"][:1]
+            raise
+
+    bare.intake.sign = short_of_words  # type: ignore[method-assign]
+    sent: dict[int, list[str]] = {number: [] for number in range(6)}
+    for number in range(6):
+
+        def note(request: Request, number: int = number) -> None:
+            if "/slices/" in request.url.path:
+                sent[number].append(request.url.path)
+
+        network.faults[number] = note  # type: ignore[assignment]
+    outcome = network.disperse(again=True, grace=20.0)
+    assert outcome.failures == {}
+    every = ENCODED.manifest.matrices
+    assert every > 2
+    assert [len(sent[number]) for number in range(6)] == [0, 1, every, every, every, every]
+    assert sent[1][0].endswith(f"/{own[1]}")
+    assert none.store.get(OBJECT, none.own(OBJECT, ENCODED)[0])
 
 
 def test_it_ends_when_the_chain_takes_no_certificate_any_more(network: Network) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import httpx
 import pytest
 
 from qanat.chain.views import DutyStatus, ObjectStatus
-from qanat.client.disperse import Dispersal
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
 from qanat.client.store import StoredObject, store_file
 from qanat.devnet.anvil import Clock
@@ -260,64 +260,88 @@ def test_nothing_is_paid_when_it_cannot_work(network: Network, clock: Clock, tmp
     assert network.views.nonce(owner.address) == before
 
 
-def test_an_interrupted_storing_goes_on_and_pays_once(
-    network: Network, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after encoding, right after the payment left, and after signing: one payment in all."""
-    from qanat.client import store as module
+@dataclass
+class Client:
+    """`qanat store` as a process of its own, that a test may kill."""
 
+    network: Network
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.storing")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        owner = self.network.actor("owner").number
+        deployed = str(self.network.folder / "local.json")
+        command = [str(Path(sys.executable).with_name("qanat")), "store", str(self.path), "--json", "--yes"]
+        command += ["--epochs", "4", "--tolerate-down", "1", "--out-dir", str(self.path.parent)]
+        command += ["--rpc", self.network.url, "--deployment", deployed, "--test-account", str(owner)]
+        environment = {**os.environ, **self.network.environment(), "QANAT_THREADS": "1"}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def kill_when(self, what: str, holds: Callable[[], bool]) -> None:
+        """Start one, and send SIGKILL at the first moment at which something holds."""
+        with self.start() as process:
+            deadline = time.monotonic() + SECONDS
+            while not holds():
+                assert process.poll() is None, (what, process.stdout.read(), process.stderr.read())
+                assert time.monotonic() < deadline, what
+                time.sleep(0.002)
+            process.kill()
+
+    def job(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / "job.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def encoded(self) -> int:
+        """Bytes of the records of matrices that need not be encoded again."""
+        try:
+            return (self.folder / "encoded.bin").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def test_a_storing_that_is_killed_goes_on_and_pays_once(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """kill -9 while it encodes, when the payment has left, when a node signed: one payment, nothing encoded twice."""
     owner = network.actor("owner")
-    sender = owner.session.sender
-    token = network.parameters.payment_token
-    balance = network.chain.call(network.chain.token(token).functions.balanceOf(owner.address))
+    token = network.chain.token(network.parameters.payment_token)
+    balance = network.chain.call(token.functions.balanceOf(owner.address))
     nonce = network.views.nonce(owner.address)
-    path = make_file(tmp_path, 300_000)
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_arguments: object, **_options: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module._Storing, "open", die)
-        with pytest.raises(Killed):
-            store(network, clock, path)
-    recovery = (tmp_path / "file.recovery.json").read_bytes()
-    real = sender.send
-
-    def send_and_die(function: Any, *arguments: Any, **options: Any) -> Any:
-        receipt = real(function, *arguments, **options)
-        if function.fn_name.startswith("open"):
-            raise Killed
-        return receipt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sender, "send", send_and_die)
-        with pytest.raises(Killed):
-            store(network, clock, path)
+    path = make_file(tmp_path, 12_000_000)
+    client = Client(network, path)
+    with clock.settling():
+        client.kill_when("some is encoded", lambda: client.encoded() > 0)
+        first, header = client.encoded(), client.job()["header"]
+        assert not client.job()["encoded"]
+        client.kill_when("more is encoded", lambda: client.encoded() > first)
+        client.kill_when("it is paid", lambda: network.views.nonce(owner.address) > nonce)
+        written = (client.folder / "slices.bin").stat().st_mtime_ns
+        assert client.job()["header"] == header
+        client.kill_when("somebody signed", lambda: bool(client.job().get("signatures")))
+        assert (client.folder / "slices.bin").stat().st_mtime_ns == written
+        with client.start() as process:
+            out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert told["resumed"]
     assert network.views.nonce(owner.address) == nonce + 1
-    with monkeypatch.context() as patch:
-        patch.setattr(module._Storing, "certify", die)
-        with pytest.raises(Killed):
-            store(network, clock, path)
-    asked: list[int] = []
-
-    def nobody_is_asked(*_arguments: object, **options: Any) -> Dispersal:
-        asked.append(len(options["known"]))
-        return Dispersal(signatures=dict(options["known"]))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "disperse", nobody_is_asked)
-        stored = store(network, clock, path)
-    assert asked == [OPERATORS]
-    assert stored.resumed
-    assert network.views.nonce(owner.address) == nonce + 1
-    after = network.chain.call(network.chain.token(token).functions.balanceOf(owner.address))
-    assert balance - after == stored.payment
-    assert (tmp_path / "file.recovery.json").read_bytes() == recovery
-    assert RecoveryFile.load(tmp_path / "file.recovery.json").object_id == stored.object_id
-    assert fetch(network, clock, stored, tmp_path / "back") == path.read_bytes()
+    assert balance - network.chain.call(token.functions.balanceOf(owner.address)) == told["payment"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "file.recovery.json"]
+    recovery = RecoveryFile.load(tmp_path / "file.recovery.json")
+    assert recovery.manifest.header.hex() == header
+    assert recovery.object_id.hex() == told["objectId"].removeprefix("0x")
+    with ticking(clock):
+        fetch_recovered(
+            tmp_path / "file.recovery.json",
+            chain=network.chain,
+            signer=owner.session.signer,
+            out_path=tmp_path / "back",
+            timeout_seconds=SECONDS,
+        )
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
 
 
 def test_too_few_operators_is_told_and_can_be_finished_later(network: Network, clock: Clock, tmp_path: Path) -> None:
@@ -350,7 +374,13 @@ def test_an_object_that_was_not_certified_in_time_is_refunded(network: Network, 
     with pytest.raises(QuorumNotReached, match="taken back"):
         store(network, clock, path)
     assert network.views.object(object_id).status is ObjectStatus.FAILED
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["file"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "file.storing"]
+    network.start_nodes(network.hosts[:2])
+    slices = tmp_path / "file.storing" / "slices.bin"
+    written = slices.stat().st_mtime_ns
+    with pytest.raises(Refused):  # it is encoded, and asks again before it pays again
+        store(network, clock, path, confirm=lambda _quote: False)
+    assert slices.stat().st_mtime_ns == written
     clock.mine(30)
     eventually(
         "the node deletes it",

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from eth_utils import keccak
 
 from qanat import bls
-from qanat.chain.draws import DrawReader, follow
+from qanat.chain.draws import follow
 from qanat.chain.header import encode_header
 from qanat.chain.sender import Sender
+from qanat.chain.snapshots import SnapshotReader
 from qanat.cli import main
 from qanat.cli.command import development_account
 from qanat.node.answer import build_response
@@ -173,7 +174,7 @@ def send(world, contract, function, *arguments, account=STRANGER):
 def answer(world, item, epoch, account):
     """Answer an epoch for an operator, as its node would."""
     operator = world.address(account)
-    draw = DrawReader(world.views).draw(1, epoch, operator)
+    draw = SnapshotReader(world.views).draw(1, epoch, operator)
     response = build_response(
         1,
         epoch,

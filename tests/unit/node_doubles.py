@@ -59,6 +59,8 @@ PARAMETERS = ShardParameters(
     samples=4,
     max_operators=32,
     unproven_to_payer_bps=5000,
+    jail_misses=3,
+    jail_epochs=14,
     max_rows_per_ticket=10_000,
     bond_token=ZERO,
     payment_token=ZERO,
@@ -200,9 +202,11 @@ class FakeViews:
         entries, first = [], 0
         for person, tickets in zip(self.people, self.tickets, strict=True):
             key_hash = self.key_hashes.get((roster, person.address), bytes(keccak(person.key.public_key)))
-            entries.append(RosterEntry(person.address, first, tickets, key_hash, 1, 1))
+            entries.append(RosterEntry(len(entries), person.address, first, tickets, key_hash))
             first += tickets
-        head = RosterHead(1, 0, 30, first, len(entries), CONTRACTS["Audits"])
+        head = RosterHead(
+            1, 0, 30, first, len(entries), len(entries), max(entry.tickets for entry in entries), CONTRACTS["Audits"]
+        )
         return Roster(shard, roster, head, tuple(entries), b"")
 
     def operator(self, address: str) -> OperatorRecord:

@@ -418,6 +418,7 @@ class TestRoster:
                 [f"tickets of {FOURTH} begin at 4, not 5", "holds 5 tickets, says 6"],
             ),
             (with_tickets(2, 2, 2, 0), [f"{FOURTH} holds no tickets"]),
+            (lambda world: world.entry(1, operator=FIRST), [f"{FIRST} sits in more than one seat"]),
             (with_tickets(3, 2, 1, 1), [f"{FIRST} holds more than a third of the tickets"]),
             (
                 lambda world: world.keys.pop(keccak(PEOPLE[2].key.public_key)),
@@ -544,7 +545,7 @@ class TestCertificate:
 
     def test_finds_who_is_not_in_the_roster(self, world):
         world.change("certified", non_signers=(3, 4))
-        assert world.certificate_findings() == ["leaves out place 4, the roster has 4"]
+        assert world.certificate_findings() == ["leaves out seat 4, where the roster has nobody"]
 
     def test_finds_commitments_that_are_no_encoding(self):
         (found,) = World(encoded=swapped(make_object(5000))).certificate_findings()

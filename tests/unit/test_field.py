@@ -190,3 +190,19 @@ def test_single_values() -> None:
             root_of_unity(order)
     with pytest.raises(BadParameters):
         kernel("magic")
+
+
+def test_the_arithmetic_limit_counts_what_the_loops_do() -> None:
+    """Products of a transform, of parity and of a commitment, counted one by one; and products take some time."""
+    from qanat.field import timing
+
+    for size in (1, 2, 8, 64):
+        halves = [1 << layer for layer in range(size.bit_length() - 1)]
+        counted = sum(size // (2 * half) * len(range(1, half)) for half in halves)
+        assert timing.transform_products(size) == counted
+    assert timing.parity_products(4, 12) == (3 * timing.transform_products(4) + 2 * 4) / (31 * 4)
+    assert timing.decode_products(4, 12, 2) == (timing.transform_products(16) + timing.transform_products(4) + 22) / 124
+    entries, buckets, side = 64 * 52 * 31 / 32, 16, 4
+    assert timing.commitment_products(64, 5, 52) == 6 * (entries - buckets + 2 * (buckets - side))
+    times = timing.product_ns(200)
+    assert 0.1 < times.scalar < times.base * 2

@@ -163,6 +163,8 @@ class TestInequalities:
             ("samples", 1, 64),
             ("max_operators", 1, 80),
             ("unproven_to_payer_bps", 0, 10_000),
+            ("jail_misses", 1, 2**16 - 1),
+            ("jail_epochs", 1, 10**6),
             ("max_rows_per_ticket", 1, 2**64 - 1),
             ("bond_slash_per_ticket", 1, 10 * 10**18),
             ("stake_slash_per_ticket", 0, 100 * 10**18),

@@ -25,19 +25,7 @@ CERTIFICATE_TAG = bytes(keccak(text="qanat/v1/certificate"))
 
 def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
     """Check ticket ranges, key hashes and the aggregate key. ``keys``: registered keys by their hash, from events."""
-    first = 0
-    for entry in roster.entries:
-        if entry.tickets == 0:
-            yield f"{entry.operator} holds no tickets"
-        if entry.first_ticket != first:
-            yield f"tickets of {entry.operator} begin at {entry.first_ticket}, not {first}"
-        first = entry.first_ticket + entry.tickets
-    if first != roster.tickets:
-        yield f"holds {first} tickets, says {roster.tickets}"
-    capped = len(roster.entries) >= 3
-    for entry in roster.entries:
-        if capped and 3 * entry.tickets > roster.tickets:
-            yield f"{entry.operator} holds more than a third of the tickets"
+    yield from _check_tickets(roster)
     missing = [entry.operator for entry in roster.entries if entry.key_hash not in keys]
     registered = [entry for entry in roster.entries if entry.key_hash in keys]
     others = [entry.operator for entry in registered if keccak(keys[entry.key_hash]) != entry.key_hash]
@@ -47,6 +35,24 @@ def check_roster(roster: Roster, keys: dict[bytes, bytes]) -> Iterator[str]:
         yield f"keys of {', '.join(missing)} were never registered"
     elif bls.aggregate_keys([keys[entry.key_hash] for entry in roster.entries]) != roster.aggregate_key:
         yield "the aggregate key is not the sum of the operators' keys"
+
+
+def _check_tickets(roster: Roster) -> Iterator[str]:
+    first = 0
+    for entry in roster.entries:
+        if entry.tickets == 0:
+            yield f"{entry.operator} holds no tickets"
+        if entry.first_ticket != first:
+            yield f"tickets of {entry.operator} begin at {entry.first_ticket}, not {first}"
+        first = entry.first_ticket + entry.tickets
+    for name in sorted({name for name in roster.operators if roster.operators.count(name) > 1}):
+        yield f"{name} sits in more than one seat"
+    if first != roster.tickets:
+        yield f"holds {first} tickets, says {roster.tickets}"
+    capped = len(roster.entries) >= 3
+    for entry in roster.entries:
+        if capped and 3 * entry.tickets > roster.tickets:
+            yield f"{entry.operator} holds more than a third of the tickets"
 
 
 def certificate_digest(chain_id: int, objects: str, item: CertifiedObject) -> bytes:
@@ -98,9 +104,9 @@ def check_certificate(
     if (certificate.first_epoch, certificate.end_epoch) != (first, first + opened.epochs):
         yield f"lives in epochs {certificate.first_epoch} to {certificate.end_epoch}, should begin with {first}"
 
-    strangers = [str(index) for index in certificate.non_signers if index >= len(roster.entries)]
+    strangers = [str(seat) for seat in certificate.non_signers if roster.at(seat) is None]
     if strangers:
-        yield f"leaves out place {', '.join(strangers)}, the roster has {len(roster.entries)}"
+        yield f"leaves out seat {', '.join(strangers)}, where the roster has nobody"
         return
     yield from _check_quorum(item, roster)
 
@@ -108,11 +114,12 @@ def check_certificate(
     if tuple(call["nonSigners"]) != certificate.non_signers or call["objectId"] != opened.object_id:
         yield "the transaction's data is not what the event says"
     digest = certificate_digest(evidence.chain.chain_id, evidence.chain.contract("Objects").address, item)
-    excluded = [keys[roster.entries[index].key_hash] for index in certificate.non_signers]
+    absent = [entry for entry in roster.entries if entry.seat in certificate.non_signers]
+    excluded = [keys[entry.key_hash] for entry in absent]
     if not bls.verify_aggregate(roster.aggregate_key, excluded, digest, bytes(call["signature"])):
         yield "the aggregate signature does not hold"
 
-    signers = [entry.operator for number, entry in enumerate(roster.entries) if number not in certificate.non_signers]
+    signers = [entry.operator for entry in roster.entries if entry not in absent]
     yield from _check_vacancies(signers, roster, certificate.block, population)
     manifest = evidence.manifest(opened.object_id, opened.manifest_root, signers)
     try:
@@ -126,7 +133,7 @@ def _check_quorum(item: CertifiedObject, roster: Roster) -> Iterator[str]:
     if not tickets or not opened.n or opened.n % tickets:
         yield f"{opened.n} rows of a matrix cannot be dealt evenly to {tickets} tickets"
         return
-    signed = tickets - sum(roster.entries[index].tickets for index in item.certificate.non_signers)
+    signed = sum(entry.tickets for entry in roster.entries if entry.seat not in item.certificate.non_signers)
     each = opened.n // tickets
     needed = max(-(-2 * tickets // 3), -(-(opened.k + tickets // 3 * each) // each))
     if signed < needed:

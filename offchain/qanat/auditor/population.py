@@ -123,16 +123,15 @@ class Population:
         places = []
         for number in sorted(self.rosters):
             roster = self.rosters[number]
-            index = roster.index_of(operator)
-            if index is None or roster.head.end_epoch <= epoch or self.is_vacant(roster, operator, epoch):
+            entry = roster.entry_of(operator)
+            if entry is None or roster.head.end_epoch <= epoch or self.is_vacant(roster, operator, epoch):
                 continue
-            entry = roster.entries[index]
-            rows, _ = self.live_rows(roster, index, epoch)
+            rows, _ = self.live_rows(roster, entry.seat, epoch)
             places.append(
                 Place(
                     roster=number,
                     roster_tickets=roster.tickets,
-                    index=index,
+                    index=entry.seat,
                     first_ticket=entry.first_ticket,
                     tickets=entry.tickets,
                     held=entry.tickets * rows,

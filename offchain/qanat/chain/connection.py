@@ -48,6 +48,8 @@ MODULES = {
     "Payments": "payments",
     "RestakerRewards": "restakerRewards",
 }
+#: Contract → (the one that made it, the view that names it).
+MADE_BY = {"Members": ("Shards", "members")}
 
 
 class _Provider(HTTPProvider):
@@ -202,6 +204,12 @@ class Chain:
             cached = self._contracts.get(name)
         if cached is not None:
             return cached
+        if name in MADE_BY:
+            maker, view = MADE_BY[name]
+            made = self.contract_at(name, str(self.contract(maker).functions[view]().call()))
+            with self._lock:
+                self._contracts[name] = made
+            return made
         recorded = self.deployment.contract(name)
         address = recorded.address
         module = MODULES.get(name)
@@ -441,7 +449,7 @@ HINTS = {
     "StakeBelowTicket": "Let more stake be delegated, or allocate more of it to the shard.",
     "BondBelowMinimum": "Post more bond.",
     "SnapshotTooEarly": "Rosters lie apart by a seventh of the shard's term; wait until that block.",
-    "WeightUnchanged": "A new roster needs 5 % of the weight to have changed.",
+    "TicketsUnchanged": "A new roster needs 5 % of the tickets to have changed.",
     "RosterNotActive": "A newer roster is active: plan again.",
     "CertificationTooLate": "The time for certifying is over; `fail` returns the storage fee, then store again.",
     "PaymentAboveMaximum": "The price rose; look at it again and raise --max-payment if it suits you.",

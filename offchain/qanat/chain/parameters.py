@@ -23,11 +23,12 @@ __all__ = ["Delays", "NetworkParameters", "ShardPlan", "TokenPlan", "load_parame
 #: EIP-2935 keeps 8,191 block hashes.
 MAX_SEALING = 8191
 #: The contracts' own limits (``contracts/libraries/ShardRules.sol``).
-MAX_OPERATORS = 80
+MAX_OPERATORS = 1000
 MAX_COLLATERALS = 8
 MAX_SAMPLES = 64
 MAX_TERM_EPOCHS = 10**6
 MAX_WEIGHT = 10**24
+MAX_UINT16 = 2**16 - 1
 MAX_UINT32 = 2**32 - 1
 MAX_UINT64 = 2**64 - 1
 MAX_UINT128 = 2**128 - 1
@@ -72,6 +73,8 @@ class ShardPlan:
     samples: int
     max_operators: int
     unproven_to_payer_bps: int
+    jail_misses: int
+    jail_epochs: int
     max_rows_per_ticket: int
     bond_token: str
     payment_token: str
@@ -98,6 +101,8 @@ class ShardPlan:
             "samples": self.samples,
             "maxOperators": self.max_operators,
             "unprovenToPayerBps": self.unproven_to_payer_bps,
+            "jailMisses": self.jail_misses,
+            "jailEpochs": self.jail_epochs,
             "maxRowsPerTicket": self.max_rows_per_ticket,
             "bondToken": addresses[self.bond_token],
             "paymentToken": addresses[self.payment_token],
@@ -357,6 +362,8 @@ def _check_shard(network: NetworkParameters, shard: ShardPlan) -> None:
     _between(where, "samples", shard.samples, 1, MAX_SAMPLES)
     _between(where, "max_operators", shard.max_operators, 1, MAX_OPERATORS)
     _between(where, "unproven_to_payer_bps", shard.unproven_to_payer_bps, 0, 10_000)
+    _between(where, "jail_misses", shard.jail_misses, 1, MAX_UINT16)
+    _between(where, "jail_epochs", shard.jail_epochs, 1, MAX_TERM_EPOCHS)
     _between(where, "max_rows_per_ticket", shard.max_rows_per_ticket, 1, MAX_UINT64)
     for label in ("ticket_price", "bond_per_ticket", "min_bond"):
         _between(where, label, getattr(shard, label), 1, MAX_UINT128)

@@ -85,7 +85,8 @@ class SnapshotReader:
             vacated = 0 if index is None else self.views.vacated_at(shard, number, operator, block)
             if index is None or roster.head.slasher.lower() != audits or 0 < vacated <= frozen:
                 continue
-            entry = roster.entries[index]
+            entry = roster.entry_of(operator)
+            assert entry is not None  # noqa: S101 (it has an index)
             places.append(
                 Place(
                     roster=number,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -53,6 +54,9 @@ __all__ = [
 PURPOSES = ("train", "fine-tune", "evaluate", "infer", "redistribute", "commercial")
 
 WAD = 10**18
+#: Seats of a roster that are read at once.
+_SEATS_A_CALL = 256
+
 _T = TypeVar("_T")
 
 
@@ -117,6 +121,8 @@ class ShardParameters:
     samples: int
     max_operators: int
     unproven_to_payer_bps: int
+    jail_misses: int
+    jail_epochs: int
     max_rows_per_ticket: int
     bond_token: str
     payment_token: str
@@ -138,25 +144,33 @@ class RosterHead:
     active_from_epoch: int
     end_epoch: int
     tickets: int
+    #: that have tickets
     operators: int
+    #: empty ones included
+    seats: int
+    #: most tickets of one operator
+    largest: int
     slasher: str
 
 
 @dataclass(frozen=True)
 class RosterEntry:
-    """One operator's place: tickets ``first_ticket … first_ticket + tickets - 1``."""
+    """One operator's place, in its seat: tickets ``first_ticket … first_ticket + tickets - 1``."""
 
+    seat: int
     operator: str
     first_ticket: int
     tickets: int
+    #: of the key that the roster counts, keccak256 of its 256 bytes
     key_hash: bytes
-    weight: int
-    bond_slash: int
 
 
 @dataclass(frozen=True)
 class Roster:
-    """A roster with all its entries and the 256-byte EIP-2537 sum of its keys. Immutable, as on chain."""
+    """A roster with all its entries and the 256-byte EIP-2537 sum of its keys. Immutable, as on chain.
+
+    Operators sit in numbered seats; empty ones have no entry. Certificates, draws and transactions name seats.
+    """
 
     shard: int
     number: int
@@ -171,18 +185,22 @@ class Roster:
 
     @property
     def operators(self) -> list[str]:
-        """Addresses in the order of their indexes."""
+        """Addresses in the order of their seats."""
         return [entry.operator for entry in self.entries]
 
     def index_of(self, operator: str) -> int | None:
-        """Index of an operator's entry, None if it has none."""
-        wanted = operator.lower()
-        return next((number for number, entry in enumerate(self.entries) if entry.operator.lower() == wanted), None)
+        """An operator's seat, None if it has none."""
+        entry = self.entry_of(operator)
+        return None if entry is None else entry.seat
 
     def entry_of(self, operator: str) -> RosterEntry | None:
         """An operator's entry, None if it has none."""
-        index = self.index_of(operator)
-        return None if index is None else self.entries[index]
+        wanted = operator.lower()
+        return next((entry for entry in self.entries if entry.operator.lower() == wanted), None)
+
+    def at(self, seat: int) -> RosterEntry | None:
+        """Entry of a seat, None if nobody sits there."""
+        return next((entry for entry in self.entries if entry.seat == seat), None)
 
     def holder_of(self, ticket: int) -> RosterEntry:
         """Entry that holds a ticket. Raises :class:`BadParameters` for one that does not exist."""
@@ -503,7 +521,7 @@ class Views:
 
     def members(self, shard: int, block: BlockIdentifier = "latest") -> list[str]:
         """Operators that want to be counted by the next snapshot."""
-        return [to_checksum_address(item) for item in self._ask("Shards", "membersOf", shard, block=block)]
+        return [to_checksum_address(item) for item in self._ask("Members", "membersOf", shard, block=block)]
 
     def roster_count(self, shard: int, block: BlockIdentifier = "latest") -> int:
         """Number of a shard's rosters; they are numbered from 1."""
@@ -526,8 +544,9 @@ class Views:
             return known
         head = self.roster_head(shard, roster, block)
         entries = tuple(
-            self._struct(RosterEntry, "Shards", "rosterEntry", shard, roster, index, block=block)
-            for index in range(head.operators)
+            RosterEntry(seat, to_checksum_address(operator), int(first), int(tickets), bytes(key_hash))
+            for seat, (operator, first, tickets, key_hash) in enumerate(self._seats(shard, roster, head.seats, block))
+            if tickets
         )
         made = Roster(
             shard, roster, head, entries, bytes(self._ask("Shards", "aggregateKeyOf", shard, roster, block=block))
@@ -536,6 +555,14 @@ class Views:
             with self._lock:
                 self._rosters[key] = made
         return made
+
+    def _seats(self, shard: int, roster: int, seats: int, block: BlockIdentifier) -> Iterator[Any]:
+        for start in range(0, seats, _SEATS_A_CALL):
+            yield from self._ask("Shards", "rosterEntries", shard, roster, start, start + _SEATS_A_CALL, block=block)
+
+    def roster_keys(self, roster: Roster, seats: Sequence[int], block: BlockIdentifier = "latest") -> bytes:
+        """The 256-byte keys that a roster counts for seats, one after the other."""
+        return bytes(self._ask("Shards", "rosterKeys", roster.shard, roster.number, list(seats), block=block))
 
     def rosters_live_in(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> range:
         """Numbers of the rosters that may have live objects in an epoch."""

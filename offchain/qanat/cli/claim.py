@@ -120,9 +120,9 @@ def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
                 calls.append((f"fees of {name} for void epoch {epoch}", call))
                 continue
             answered = {answer.operator for answer in index.answers(item.shard, epoch)}
-            for number, entry in enumerate(roster.entries):
+            for entry in roster.entries:
                 key = ("0x" + item.object_id.hex(), epoch, entry.operator)
-                if number in absent or entry.operator in answered or key in returned:
+                if entry.seat in absent or entry.operator in answered or key in returned:
                     continue
                 call = rewards.returnUnproven(item.object_id, epoch, entry.operator, absent)
                 calls.append((f"fees of {name} that {entry.operator} did not prove in epoch {epoch}", call))

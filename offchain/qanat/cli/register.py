@@ -304,7 +304,7 @@ def _join(session: Session, shard: int, join: bool | None, member: bool) -> tupl
     if join is False:
         return False, "--no-join was given."
     try:
-        session.sender.send(session.chain.contract("Shards").functions.join(shard))
+        session.sender.send(session.chain.contract("Members").functions.join(shard))
     except TransactionReverted as error:
         if join is None and error.error_name in {"StakeBelowTicket", "BondBelowMinimum"}:
             return False, f"{error.message} Let stake be delegated, then run this again."

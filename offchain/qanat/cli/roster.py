@@ -16,10 +16,10 @@ def roster(session: Session, *, shard: str | None) -> Outcome:
 
     chain, views = session.chain, session.views
     number = chain.deployment.shard(shard)
-    shards = chain.contract("Shards")
-    session.sender.estimate(shards.functions.snapshot(number))
+    members = chain.contract("Members")
+    session.sender.estimate(members.functions.snapshot(number))
     session.confirm(f"Take a new roster of shard {number}", [])
-    receipt = session.sender.send(shards.functions.snapshot(number))
+    receipt = session.sender.send(members.functions.snapshot(number))
     taken = views.roster_count(number)
     found = views.roster(number, taken)
     rows = [

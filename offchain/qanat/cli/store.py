@@ -13,7 +13,7 @@ from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
-    from qanat.client.store import Quote
+    from qanat.client.stored import Quote
 
 __all__ = ["COMMAND", "stages", "store"]
 
@@ -27,6 +27,8 @@ def store(
     out_dir: Path,
     name: str | None,
     tolerate_down: int,
+    tolerate_absent: int,
+    durability: float,
     profile: str,
     plain: bool,
     max_payment: str | None,
@@ -73,6 +75,8 @@ def store(
             out_dir=out_dir,
             name=name,
             tolerate_down=tolerate_down,
+            tolerate_absent=tolerate_absent,
+            durability=durability,
             profile=profile,
             encrypt=not plain,
             confirm=confirm,
@@ -89,6 +93,8 @@ def store(
     if stored.recovery is not None:
         says.append(f"Keep {stored.recovery}: with it and the account's key the file can always be had back.")
         says.append(f"Next: qanat mint --recovery {stored.recovery}")
+    if stored.receipt is not None:
+        says.append(f"{stored.receipt} keeps its id: anybody can fetch it by that.")
     return Outcome(stored.to_json(), says, [table("Did not sign", ["operator", "why"], absent)] if absent else [])
 
 
@@ -137,7 +143,7 @@ COMMAND = Command(
     name="store",
     run=store,
     summary="Store a file for a number of epochs: encrypted, spread, certified on chain.",
-    details="If it is interrupted, run it again with the same arguments: nothing is paid twice.",
+    details="If it is interrupted, run it again with the same arguments: nothing is paid or encoded twice.",
     example="photos.tar --epochs 12",
     parameters=(
         click.argument("file", type=click.Path(path_type=Path)),
@@ -158,9 +164,25 @@ COMMAND = Command(
             show_default=True,
             help="Operators, any, that may be down without losing the file.",
         ),
+        click.option(
+            "--tolerate-absent",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Operators, any, that may fail to sign without preventing the certificate.",
+        ),
+        click.option(
+            "--durability",
+            type=click.FloatRange(min=0),
+            default=0.0,
+            show_default="as it comes",
+            help="Nines a year: with 9 it is lost within a year with a probability of at most 1e-9.",
+        ),
         click.option("--wide", "profile", flag_value="wide", default="", help="Profile for the largest networks."),
         click.option(
-            "--plain", is_flag=True, help="Do not encrypt: anybody can read it, and there is no recovery file."
+            "--plain",
+            is_flag=True,
+            help="Do not encrypt: anybody can read it; a receipt takes the recovery file's place.",
         ),
         click.option("--max-payment", help="Most to pay, in whole payment tokens."),
     ),

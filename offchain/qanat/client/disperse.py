@@ -59,6 +59,7 @@ def disperse(
     known: Mapping[str, bytes],
     grace_seconds: float,
     seconds: float,
+    again: bool = False,
     on_slice: Callable[[int, int], None] | None = None,
     on_signature: Callable[[str, bytes], None] | None = None,
 ) -> Dispersal:
@@ -66,7 +67,8 @@ def disperse(
 
     ``digest``: what is signed; every signature is verified against it and its operator's key. ``is_enough``: whether
     signers suffice for a certificate. ``is_possible``: whether the chain would still take one; asked now and then,
-    from a thread. ``known``: signatures of an earlier run.
+    from a thread. ``known``: signatures of an earlier run. ``again``: that run sent slices, too: nodes are asked to
+    sign first, and say what they lack.
     """
     work = _Work(
         object_id,
@@ -78,6 +80,7 @@ def disperse(
         is_possible,
         grace_seconds,
         seconds,
+        again,
         on_slice,
         on_signature,
     )
@@ -96,6 +99,7 @@ class _Work:
     is_possible: Callable[[], bool]
     grace_seconds: float
     seconds: float
+    again: bool
     on_slice: Callable[[int, int], None] | None
     on_signature: Callable[[str, bytes], None] | None
     result: Dispersal = field(default_factory=Dispersal)
@@ -148,8 +152,8 @@ class _Work:
 
     async def _serve(self, node: NodeClient, target: Target) -> None:
         pause = _FIRST_PAUSE
-        unsent = set(target.indexes)
-        resends = 0
+        unsent = set() if self.again else set(target.indexes)
+        resends = -1 if self.again else 0
         has_manifest = False
         while True:
             try:
@@ -162,10 +166,10 @@ class _Work:
                 self.result.failures[target.operator] = error.message
             except NodeRefused as error:
                 self.result.failures[target.operator] = error.message
-                wanted = _wanted(error)
-                if wanted is not None and resends < _RESENDS:
+                wanted = _wanted(error, target.indexes)
+                if wanted and resends < _RESENDS:
                     resends += 1
-                    unsent |= wanted & set(target.indexes)
+                    unsent |= wanted
                     continue
                 if error.data.get("status") == 404 and has_manifest and resends < _RESENDS:
                     resends += 1
@@ -211,13 +215,15 @@ class _Work:
             self.on_signature(target.operator, signature)
 
 
-def _wanted(error: NodeRefused) -> set[int] | None:
-    """Return the slices that a node says it lacks or found false, None if its refusal is about something else."""
+def _wanted(error: NodeRefused, own: Sequence[int]) -> set[int]:
+    """Return the own slices that a node says it lacks or found false, none if its refusal is about something else."""
     answer = error.data.get("answer")
     if not isinstance(answer, dict):
-        return None
+        return set()
     for name in ("missing", "indexes"):
         listed = answer.get(name)
         if isinstance(listed, list) and listed and all(isinstance(index, int) for index in listed):
-            return set(listed)
-    return None
+            lacks = answer.get("missing_count", len(listed))
+            # a node that lacks many names the first only
+            return set(own) if isinstance(lacks, int) and lacks > len(listed) else set(listed) & set(own)
+    return set()

@@ -1,124 +1,50 @@
 """Storing a file: encrypt, plan, encode, pay, send, gather signatures, certify.
 
-Before anything is paid the whole file has been read and encoded, and the recovery file is on disk. An interrupted run
-goes on where it was when it is started again with the same file and folder; what was paid is found again by the
-object's id, which is known before the payment.
+Before anything is paid the whole file has been read and encoded, and the recovery file is on disk. A run that was
+interrupted, at whatever instant, goes on where it was when it is started again with the same file and folder:
+
+===========================================  ===========================================================================
+interrupted                                  the next run
+===========================================  ===========================================================================
+while it encodes                             reads the file again, and encodes the matrices that are not on disk yet
+encoded, nothing sent                        asks, and pays
+after the payment's number was noted         looks on chain for an object with this manifest, from that number on; pays
+                                             only if there is none and no transaction of the account is on its way
+paid, while it sends                         sends what nodes say they lack; signatures gathered stand
+certified                                    finds it certified, and tidies up
+===========================================  ===========================================================================
+
+What is on disk, and what is synced before what: :mod:`qanat.client.job`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
+import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-from web3.logs import DISCARD
-
-from qanat import bls
 from qanat.chain.connection import Chain
 from qanat.chain.sender import Sender
-from qanat.chain.views import ObjectRecord, ObjectStatus, OpenRequest, Roster, Views
-from qanat.client.disperse import Dispersal, Target, disperse
-from qanat.client.job import Job, JobFolder, Source, write_durably
-from qanat.errors import (
-    BadParameters,
-    ChainError,
-    FileChanged,
-    FileUnreadable,
-    QuorumNotReached,
-    Refused,
-    TransactionReverted,
-)
+from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
+from qanat.client.availability import measured_availability
+from qanat.client.certifying import Certifier
+from qanat.client.disperse import Dispersal
+from qanat.client.job import Job, JobFolder, Source, sync_folder, write_durably
+from qanat.client.opening import Opener, open_request
+from qanat.client.stored import Quote, StoredObject
+from qanat.errors import BadParameters, FileChanged, FileUnreadable, QuorumNotReached, Refused
 from qanat.keys import FileEncryption, generate_data_key
 from qanat.keys.recovery import RecoveryFile
-from qanat.node.certificate import certificate_digest, object_id_of
-from qanat.objects import Manifest, Plan, encode_file, plan, slices_of_operator
+from qanat.kzg.points import COMPRESSED_IDENTITY
+from qanat.objects import Failures, Manifest, Plan, Shape, encode_file, plan
 
-__all__ = ["Quote", "StoredObject", "needed_tickets", "store_file"]
+__all__ = ["Quote", "StoredObject", "store_file"]
 
 Progress = Callable[[str, int, int], None]
 """Takes (stage: "encode", "send" or "sign"; done; in all): bytes, slices, operators."""
-
-_PENDING_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Quote:
-    """What an opening will take, in units of ``token``, and what it buys."""
-
-    token: str
-    storage_fee: int
-    intake_fee: int
-    size: int
-    stored_bytes: int
-    epochs: int
-    explanation: tuple[str, ...]
-
-    @property
-    def total(self) -> int:
-        """Storage and intake."""
-        return self.storage_fee + self.intake_fee
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """A certified object. ``absent``: operators that did not sign, with the reason; ``sha256``: of the file."""
-
-    object_id: bytes
-    manifest: Manifest = field(repr=False)
-    shard: int
-    roster: int
-    first_epoch: int
-    end_epoch: int
-    token: str
-    payment: int
-    recovery: Path | None
-    sha256: bytes
-    size: int
-    signers: tuple[str, ...]
-    absent: dict[str, str]
-    explanation: tuple[str, ...]
-    open_transaction: str
-    certify_transaction: str
-    resumed: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {
-            "objectId": "0x" + self.object_id.hex(),
-            "manifestRoot": "0x" + self.manifest.root.hex(),
-            "shard": self.shard,
-            "roster": self.roster,
-            "width": self.manifest.width,
-            "k": self.manifest.k,
-            "n": self.manifest.n,
-            "matrices": self.manifest.matrices,
-            "slices": self.manifest.count,
-            "firstEpoch": self.first_epoch,
-            "endEpoch": self.end_epoch,
-            "token": self.token,
-            "payment": self.payment,
-            "recovery": None if self.recovery is None else str(self.recovery),
-            "sha256": self.sha256.hex(),
-            "size": self.size,
-            "signers": list(self.signers),
-            "absent": dict(self.absent),
-            "explanation": list(self.explanation),
-            "openTransaction": self.open_transaction,
-            "certifyTransaction": self.certify_transaction,
-            "resumed": self.resumed,
-        }
-
-
-def needed_tickets(tickets: int, k: int, n: int) -> int:
-    """Return how many signed tickets a certificate needs: ⌈2T/3⌉, and k + ⌊T/3⌋·n/T rows' worth (DESIGN §5.2)."""
-    per_ticket = n // tickets
-    rows = k + tickets // 3 * per_ticket
-    return max(-(-2 * tickets // 3), -(-rows // per_ticket))
 
 
 def store_file(
@@ -131,8 +57,11 @@ def store_file(
     out_dir: str | Path,
     name: str | None = None,
     tolerate_down: int = 2,
-    availability: float = 0.99,
+    tolerate_absent: int = 0,
+    availability: float | None = None,
     target: float = 0.9999,
+    durability: float = 0.0,
+    failures: Failures | None = None,
     profile: str = "",
     encrypt: bool = True,
     confirm: Callable[[Quote], bool] | None = None,
@@ -143,16 +72,20 @@ def store_file(
     """Store a file with the operators of a shard's active roster for a number of epochs.
 
     Args:
-        path: the file; it is read once, and must not change meanwhile.
+        path: the file; it must not change while it is encoded.
         chain: the connection, with a deployment.
         sender: whose account owns and pays.
         shard: number of the shard.
         epochs: term.
-        out_dir: folder for the recovery file ``<name>.recovery.json`` and, while it works, ``<name>.storing``.
+        out_dir: folder for the recovery file ``<name>.recovery.json`` (of a file that is not encrypted a receipt,
+            ``<name>.stored.json``) and, while it works, ``<name>.storing``.
         name: of those, the file's own by default.
         tolerate_down: operators, any, that may be down without losing the file.
-        availability: probability with which an operator answers.
-        target: probability with which the file must be restorable.
+        tolerate_absent: operators, any, that may fail to sign without preventing the certificate.
+        availability: probability with which an operator answers; by default measured, one for each.
+        target: probability with which the file must be restorable at a moment.
+        durability: nines a year asked for.
+        failures: how operators are lost for good.
         profile: "" or "wide".
         encrypt: False stores the bytes as they are, for anybody to read; no recovery file is written.
         confirm: asked before paying; ``False`` ends with :class:`Refused`, nothing paid.
@@ -162,198 +95,206 @@ def store_file(
 
     Raises:
         FileUnreadable, FileChanged: nothing paid.
-        BadParameters: the roster can't hold it as asked; nothing paid.
+        BadParameters: the roster can't hold it as asked, or another process is at it; nothing paid.
         InsufficientFunds: with figures; nothing paid.
         QuorumNotReached: with each operator's reason. Run again within the epoch: signatures stand, nothing is paid
-            twice. After it the fee is
-            taken back, all but the intake.
+            twice. After it the fee is taken back, all but the intake, and the file stays encoded.
         TransactionReverted, ChainUnreachable: run again.
     """
     source = Source.of(Path(path))
     folder = Path(out_dir)
     stem = name or Path(path).name
+    views = Views(chain)
+
+    def planned(size: int, roster: Roster) -> Plan:
+        return plan(
+            size,
+            roster.tickets,
+            [entry.tickets for entry in roster.entries],
+            tolerate_down=tolerate_down,
+            tolerate_absent=tolerate_absent,
+            availability=measured_availability(views, roster) if availability is None else availability,
+            target=target,
+            durability=durability,
+            failures=failures,
+            profile=profile,
+        )
+
+    job_folder = JobFolder(folder / f"{stem}.storing")
     storing = _Storing(
-        views=Views(chain),
-        sender=sender,
+        opener=Opener(views, sender),
         source=source,
         shard=shard,
         epochs=epochs,
-        job_folder=JobFolder(folder / f"{stem}.storing"),
+        planned=planned,
+        job_folder=job_folder,
         recovery=folder / f"{stem}.recovery.json" if encrypt else None,
+        receipt=None if encrypt else folder / f"{stem}.stored.json",
         progress=progress or (lambda _stage, _done, _all: None),
         confirm=confirm,
     )
-    job, resumed = storing.resume()
-    if job is None:
-        job = storing.encode(tolerate_down, availability, target, profile)
-    job = storing.open(job)
-    outcome = storing.gather(job, grace_seconds, timeout_seconds)
-    return storing.certify(job, outcome, resumed=resumed)
+    with job_folder.locked():
+        job = storing.resume()
+        resumed = job is not None
+        if job is None:
+            job = storing.begin()
+        job = storing.encode(job)
+        job = storing.open(job)
+        outcome = storing.gather(job, grace_seconds, timeout_seconds, again=resumed)
+        return storing.certify(job, outcome, resumed=resumed)
 
 
 @dataclass
 class _Storing:
-    views: Views
-    sender: Sender
+    opener: Opener
     source: Source
     shard: int
     epochs: int
+    planned: Callable[[int, Roster], Plan]
     job_folder: JobFolder
     recovery: Path | None
+    receipt: Path | None
     progress: Progress
     confirm: Callable[[Quote], bool] | None
     _manifest: Manifest | None = None
+    _data_key: bytes = b""
 
     @property
-    def objects(self) -> Any:
-        return self.views.chain.contract("Objects")
+    def views(self) -> Views:
+        return self.opener.views
+
+    @property
+    def sender(self) -> Sender:
+        return self.opener.sender
 
     # ---- before paying
 
-    def resume(self) -> tuple[Job | None, bool]:
+    def resume(self) -> Job | None:
         """Return the job of an earlier run if it is for the same file and still of use."""
         job = self.job_folder.load()
         if job is None:
-            self.job_folder.clear()
-            return None, False
-        here = (job.chain_id, job.objects, job.owner, job.shard, job.epochs)
-        wanted = (self.views.chain.chain_id, self.objects.address, self.sender.address, self.shard, self.epochs)
-        same = here == wanted and job.source == self.source and job.encrypted == (self.recovery is not None)
-        record = self._paid(job)
-        if record is None and job.object_id:
-            self._wait_for_pending(job)
-            record = self._paid(job)
-        if record is None:
-            if same and job.roster == self.views.active_roster(self.shard):
-                return job, True
-            # nothing was paid for it: begin anew. Its recovery file is put aside, not deleted, where a
-            # payment was prepared
-            if self.recovery is not None and self.recovery.exists():
-                self.recovery.replace(self.recovery.with_name(self.recovery.name + ".unused"))
-            self.job_folder.clear()
-            return None, False
-        if not same:
-            raise BadParameters(
-                f"{self.job_folder.path} holds an unfinished storing that was paid: object 0x{job.object_id} "
-                f"of {job.source.path}.",
-                hint="Finish that one first (same file, account, shard and epochs), or choose another --name.",
-                object_id=job.object_id,
-            )
-        return job, True
-
-    def _paid(self, job: Job) -> ObjectRecord | None:
-        """Return the chain's record of the job's object if this job's payment made it."""
-        if not job.object_id or job.chain_id != self.views.chain.chain_id:
+            self.job_folder.empty()
             return None
-        record = self.views.object(bytes.fromhex(job.object_id))
-        if record.status is ObjectStatus.NONE or record.manifest_root != self._load_manifest().root:
-            return None
-        return record
-
-    def encode(self, tolerate_down: int, availability: float, target: float, profile: str) -> Job:
-        """Encrypt and encode the whole file, and write manifest and recovery file."""
-        roster = self._active_roster()
-        data_key = generate_data_key()
-        encryption = FileEncryption(data_key) if self.recovery is not None else None
-        hashing = _Hashing(encryption)
-        chosen = plan(
-            hashing.stored_size(self.source.size),
-            roster.tickets,
-            [entry.tickets for entry in roster.entries],
-            tolerate_down=tolerate_down,
-            availability=availability,
-            target=target,
-            profile=profile,
-        )
-        self._check_affordable(chosen, roster)
-        if self.recovery is not None and self.recovery.exists():
-            raise FileUnreadable(
-                f"{self.recovery} is there already; it may be the only way to another object's data.",
-                hint="Move it away, or choose another --name.",
-                path=str(self.recovery),
-            )
-        try:
-            with self.job_folder.writer(chosen.slice_bytes) as sink:
-                self._manifest = encode_file(
-                    self.source.path,
-                    chosen,
-                    sink,
-                    transform=hashing,
-                    progress=lambda done, all_: self.progress("encode", done, all_),
+        if job.prepared:
+            here = (self.views.chain.chain_id, self.opener.objects.address, self.sender.address)
+            if (job.chain_id, job.objects, job.owner) != here:
+                raise self._unfinished(job, f"prepared for account {job.owner} on chain {job.chain_id}")
+            found = self.opener.find_settled(job)
+            if found is not None:
+                object_id, _ = found
+                if not self._is_same_file(job) or (job.shard, job.epochs) != (self.shard, self.epochs):
+                    raise self._unfinished(job, f"paid: object 0x{object_id.hex()} of {job.source.path}")
+                return self.job_folder.change(job, object_id=object_id.hex(), opened=True)
+        if self._is_same_file(job):
+            roster = self._active_roster()
+            chosen = self.planned(self._stored_size(), roster)
+            if Shape(chosen.width, chosen.k, chosen.n) == job.shape:
+                return self.job_folder.change(
+                    job,
+                    chain_id=self.views.chain.chain_id,
+                    objects=self.opener.objects.address,
+                    shard=self.shard,
+                    roster=roster.number,
+                    epochs=self.epochs,
+                    explanation=chosen.explanation,
+                    opened=False,
                 )
-            _check_unchanged(self.source)
-            write_durably(self.job_folder.manifest, self._manifest.to_bytes())
-        except BaseException:
-            self.job_folder.clear()
-            raise
+        self._abandon(job)
+        return None
+
+    def _is_same_file(self, job: Job) -> bool:
+        here = (self.source, self.recovery is not None, self.sender.address)
+        return (job.source, job.encrypted, job.owner) == here
+
+    def _unfinished(self, job: Job, what: str) -> BadParameters:
+        return BadParameters(
+            f"{self.job_folder.path} holds an unfinished storing that was {what}.",
+            hint="Finish that one first (same file, account, shard and epochs), or choose another --name.",
+            object_id=job.object_id,
+        )
+
+    def _abandon(self, job: Job) -> None:
+        """Begin anew: nothing was paid. The recovery file is put aside, not deleted, if a payment was prepared."""
+        if job.prepared and self.recovery is not None and self.recovery.exists():
+            names = (self.recovery.with_name(f"{self.recovery.name}.unused{number or ''}") for number in count())
+            self.recovery.rename(next(name for name in names if not name.exists()))
+            sync_folder(self.recovery.parent)
+        self.job_folder.empty()
+
+    def begin(self) -> Job:
+        """Plan, and write down what is going to be encoded, and the sealed key."""
+        self._check_not_there()
+        roster = self._active_roster()
+        chosen = self.planned(self._stored_size(), roster)
+        encryption = None
+        if self.recovery is not None:
+            self._data_key = generate_data_key()
+            encryption = FileEncryption(self._data_key)
         job = Job(
             source=self.source,
             chain_id=self.views.chain.chain_id,
-            objects=self.objects.address,
+            objects=self.opener.objects.address,
             owner=self.sender.address,
             shard=self.shard,
             roster=roster.number,
             epochs=self.epochs,
-            sha256=hashing.sha256.hexdigest(),
             encrypted=encryption is not None,
-            explanation=chosen.explanation,
-        )
-        if self.recovery is not None:
-            nonce = self.views.nonce(job.owner)
-            object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce)
-            self._write_recovery(data_key, object_id, job)
-        return self.job_folder.save(job)
-
-    def _check_affordable(self, chosen: Plan, roster: Roster) -> None:
-        """Refuse what the account can't pay before anything is written: the price follows from the shape alone."""
-        request = OpenRequest(
-            shard=self.shard,
-            roster=roster.number,
             width=chosen.width,
             k=chosen.k,
             n=chosen.n,
-            matrices=chosen.count,
-            size=chosen.size,
-            epochs=self.epochs,
-            tree_root=bytes(32),
-            content_hash=bytes(32),
-            header_hash=bytes(32),
-            max_payment=0,
+            header="" if encryption is None else encryption.header.hex(),
+            explanation=chosen.explanation,
         )
-        storage, intake, token = self.views.quote(request)
-        self.sender.check_tokens(token, storage + intake)
+        # what the account can't pay for is refused before anything is written
+        self.opener.check_affordable(open_request(job, chosen, chosen.size))
+        if encryption is not None:
+            self._seal(_nothing(encryption.header), bytes(32), job).save(self.job_folder.key)
+        return self.job_folder.save(job)
+
+    def _check_not_there(self) -> None:
+        left = self.recovery or self.receipt
+        if left is not None and left.exists():
+            raise FileUnreadable(
+                f"{left} is there already, of an object that was stored; it may be the only way to it.",
+                hint="Move it away, or choose another --name.",
+                path=str(left),
+            )
+
+    def encode(self, job: Job) -> Job:
+        """Encrypt and encode the file, but for what an earlier run did, and write the manifest."""
+        if job.encoded:
+            return job
+        encryption = FileEncryption.resumed(self._key(), bytes.fromhex(job.header)) if job.encrypted else None
+        hashing = _Hashing(encryption)
+        try:
+            with self.job_folder.encoding(job.shape) as (sink, memory):
+                self._manifest = encode_file(
+                    self.source.path,
+                    job.shape,
+                    sink,
+                    transform=hashing,
+                    progress=lambda done, all_: self.progress("encode", done, all_),
+                    memory=memory,
+                )
+            _check_unchanged(self.source)
+        except FileChanged:
+            self.job_folder.empty()
+            raise
+        write_durably(self.job_folder.manifest, self._manifest.to_bytes())
+        return self.job_folder.change(
+            job, encoded=True, sha256=hashing.sha256.hexdigest(), root=self._manifest.root.hex()
+        )
 
     # ---- paying
 
     def open(self, job: Job) -> Job:
         """Open the object and pay, unless that has happened."""
-        if self._paid(job) is not None:
-            return job if job.opened else self.job_folder.change(job, opened=True)
+        if job.opened:
+            return job
         manifest = self._load_manifest()
-        self._wait_for_pending(job)
-        if self._paid(job) is not None:
-            return self.job_folder.change(job, opened=True)
-        if self.recovery is not None and not self.recovery.exists():
-            raise FileUnreadable(
-                f"The recovery file {self.recovery} is gone; without it nobody could read what would be paid for.",
-                hint=f"Remove {self.job_folder.path} and begin anew.",
-                path=str(self.recovery),
-            )
-        request = OpenRequest(
-            shard=job.shard,
-            roster=job.roster,
-            width=manifest.width,
-            k=manifest.k,
-            n=manifest.n,
-            matrices=manifest.matrices,
-            size=manifest.size,
-            epochs=job.epochs,
-            tree_root=manifest.tree.root,
-            content_hash=manifest.content_hash,
-            header_hash=_keccak(manifest.header),
-            max_payment=0,
-        )
-        storage, intake, token = self.views.quote(request)
+        self._check_recovery_is_ours(job)
+        request = open_request(job, manifest.shape, manifest.size, manifest)
+        storage, intake, token = self.opener.check_affordable(request)
         quote = Quote(
             token=token,
             storage_fee=storage,
@@ -363,132 +304,47 @@ class _Storing:
             epochs=job.epochs,
             explanation=job.explanation,
         )
-        self.sender.check_tokens(token, quote.total)
         if self.confirm is not None and not self.confirm(quote):
             raise Refused("Not stored: nothing was paid.", hint="The encoded file is kept for the next time.")
-        request = OpenRequest(**{**_fields(request), "max_payment": quote.total})
-        function = self.objects.functions.open(request.as_tuple())
-        self._check_refusal(function)
-        self.sender.approve_if_needed(token, self.views.chain.contract("Payments").address, quote.total)
-        self.sender.estimate(function)
-        nonce = self.views.nonce(job.owner)
-        object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce)
-        # the id is on disk before the payment leaves: whatever happens, the next run finds what was paid
-        self._name_object(object_id, job)
-        job = self.job_folder.change(job, nonce=nonce, object_id=object_id.hex(), payment=quote.total, token=token)
-        receipt = self.sender.send(function)
-        opened = self.objects.events.ObjectOpened().process_receipt(receipt, errors=DISCARD)
-        actual = bytes(opened[0]["args"]["objectId"])
-        if actual != object_id:  # another opening of the same account came first
-            job = self.job_folder.change(job, object_id=actual.hex())
-            self._name_object(actual, job)
-        transaction = "0x" + bytes(receipt["transactionHash"]).hex()
+        request = open_request(job, manifest.shape, manifest.size, manifest, max_payment=quote.total)
+        first = job.nonce
+
+        def prepared(nonce: int, object_id: bytes) -> None:
+            # both are on disk before the payment leaves: whatever happens, the next run finds what was paid
+            nonlocal job
+            nonce = min(first, nonce) if first >= 0 else nonce
+            job = self.job_folder.change(
+                job, nonce=nonce, object_id=object_id.hex(), payment=quote.total, token=quote.token
+            )
+            self._name_object(object_id, job)
+
+        opened = self.opener.pay(request, token, prepared)
+        self._name_object(opened.object_id, job)  # another opening of the account may have come first
         return self.job_folder.change(
-            job, opened=True, payment=int(opened[0]["args"]["payment"]), open_transaction=transaction
+            job,
+            object_id=opened.object_id.hex(),
+            opened=True,
+            payment=opened.payment,
+            open_transaction=opened.transaction,
         )
 
-    def _check_refusal(self, function: Any) -> None:
-        """Raise what ``Objects`` itself refuses, before an allowance is given that would stay.
+    # ---- sending, certifying
 
-        It takes the payment last, so a refusal for want of the allowance says that it found nothing wrong.
-        """
-        own = {item["name"] for item in self.objects.abi if item["type"] == "error"}
-        try:
-            self.sender.estimate(function)
-        except TransactionReverted as error:
-            if error.error_name in own:
-                raise
-
-    def _wait_for_pending(self, job: Job) -> None:
-        """If an earlier run may have sent the payment, wait until no transaction of the account is on its way."""
-        if not job.object_id:
-            return
-        eth = self.views.chain.web3.eth
-        account = to_checksum_address(self.sender.address)
-        deadline = time.monotonic() + _PENDING_SECONDS
-        while eth.get_transaction_count(account, "pending") > eth.get_transaction_count(account, "latest"):
-            if time.monotonic() > deadline:
-                raise ChainError(
-                    f"A transaction of {self.sender.address} still waits for a block; it may be the payment.",
-                    hint="Run again when it is through.",
-                )
-            time.sleep(1.0)
-
-    # ---- sending
-
-    def gather(self, job: Job, grace_seconds: float, seconds: float) -> Dispersal:
+    def gather(self, job: Job, grace_seconds: float, seconds: float, *, again: bool) -> Dispersal:
         """Send slices and gather verified signatures, at least as many as a certificate needs."""
         object_id = bytes.fromhex(job.object_id)
         record = self.views.object(object_id)
         if record.status is ObjectStatus.CERTIFIED:
-            return Dispersal()
-        manifest = self._load_manifest()
-        roster = self.views.roster(record.shard, record.roster)
+            return Dispersal(signatures={name: bytes.fromhex(mine) for name, mine in job.signatures.items()})
         deadline = self.views.certification_deadline(object_id)
         if record.status is ObjectStatus.FAILED or self.views.chain.latest() >= deadline:
-            self._take_back(object_id, record)
-        digest = certificate_digest(job.chain_id, self.objects.address, object_id, record)
-        vacant = self.views.vacant_operators(roster)
-        targets = [item for item in self._targets(object_id, roster, manifest) if item.operator not in vacant]
-        needed = needed_tickets(roster.tickets, record.k, record.n)
-        held = {entry.operator: entry.tickets for entry in roster.entries}
-        total = sum(len(item.indexes) for item in targets)
+            self._take_back(job, object_id, record)
+        return self._certifier(again=again).gather(job, record, deadline, grace_seconds, seconds)
 
-        def is_enough(signers: frozenset[str]) -> bool:
-            return sum(held[operator] for operator in signers) >= needed
+    def _certifier(self, *, again: bool) -> Certifier:
+        return Certifier(self.views, self.sender, self.job_folder, self._load_manifest(), again, self.progress)
 
-        signatures = {operator: mine for operator, mine in job.signatures.items() if operator not in vacant}
-
-        def on_signature(operator: str, signature: bytes) -> None:
-            signatures[operator] = signature.hex()
-            self.job_folder.change(job, signatures=dict(signatures))
-            self.progress("sign", len(signatures), len(targets))
-
-        with self.job_folder.reader(manifest.slice_bytes) as read:
-            outcome = disperse(
-                object_id,
-                manifest.to_bytes(),
-                read,
-                targets,
-                chain_id=job.chain_id,
-                digest=digest,
-                is_enough=is_enough,
-                is_possible=lambda: self.views.chain.latest() < deadline,
-                known={operator: bytes.fromhex(signature) for operator, signature in signatures.items()},
-                grace_seconds=grace_seconds,
-                seconds=seconds,
-                on_slice=lambda done, _bytes: self.progress("send", min(done, total), total),
-                on_signature=on_signature,
-            )
-        if not is_enough(frozenset(outcome.signatures)):
-            got = sum(held[operator] for operator in outcome.signatures)
-            reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(outcome.failures.items()))
-            raise QuorumNotReached(
-                f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed."
-                + reasons,
-                hint=f"Run again before block {deadline}: what was signed and paid stands.",
-                object_id=object_id,
-                signed_tickets=got,
-                needed_tickets=needed,
-                tickets=roster.tickets,
-                deadline=deadline,
-                reasons=outcome.failures,
-            )
-        return outcome
-
-    def _targets(self, object_id: bytes, roster: Roster, manifest: Manifest) -> list[Target]:
-        targets = []
-        for entry in roster.entries:
-            operator = self.views.operator(entry.operator)
-            if _keccak(operator.key) != entry.key_hash:
-                continue  # its key changed since the snapshot: it can't sign under this roster
-            indexes = slices_of_operator(
-                object_id, roster.tickets, entry.first_ticket, entry.tickets, manifest.n, manifest.matrices
-            )
-            targets.append(Target(entry.operator, operator.endpoint, operator.key, indexes))
-        return targets
-
-    def _take_back(self, object_id: bytes, record: ObjectRecord) -> None:
+    def _take_back(self, job: Job, object_id: bytes, record: ObjectRecord) -> None:
         if record.status is ObjectStatus.OPEN:
             if self.views.chain.latest() <= self.views.certification_deadline(object_id):
                 raise QuorumNotReached(
@@ -496,32 +352,27 @@ class _Storing:
                     hint="Run again when there is a new block: the storage fee is taken back then.",
                     object_id=object_id,
                 )
-            self.sender.send(self.objects.functions.fail(object_id))
-        self.job_folder.clear()
+            self.sender.send(self.opener.objects.functions.fail(object_id))
         if self.recovery is not None:
             self.recovery.unlink(missing_ok=True)
+        self.job_folder.change(job, nonce=-1, object_id="", opened=False, payment=0, open_transaction="", signatures={})
         raise QuorumNotReached(
             f"Object 0x{object_id.hex()} was not certified within its epoch. The storage fee was taken back.",
-            hint="Store the file again.",
+            hint="Store the file again: it is encoded already.",
             object_id=object_id,
         )
 
-    # ---- certifying
-
     def certify(self, job: Job, outcome: Dispersal, *, resumed: bool) -> StoredObject:
-        """Bring the certificate, unless somebody did."""
+        """Bring the certificate, unless somebody did, and tidy up."""
         object_id = bytes.fromhex(job.object_id)
-        manifest = self._load_manifest()
         transaction = ""
         record = self.views.object(object_id)
-        roster = self.views.roster(record.shard, record.roster)
         if record.status is not ObjectStatus.CERTIFIED:
-            transaction = self._send_certificate(object_id, roster, outcome)
+            transaction = self._certifier(again=resumed).certify(object_id, record, outcome)
             record = self.views.object(object_id)
-        signers = tuple(sorted(outcome.signatures))
         stored = StoredObject(
             object_id=object_id,
-            manifest=manifest,
+            manifest=self._load_manifest(),
             shard=record.shard,
             roster=record.roster,
             first_epoch=record.first_epoch,
@@ -529,63 +380,63 @@ class _Storing:
             token=job.token,
             payment=job.payment,
             recovery=self.recovery,
+            receipt=self.receipt,
             sha256=bytes.fromhex(job.sha256),
             size=job.source.size,
-            signers=signers,
+            signers=tuple(sorted(outcome.signatures)),
             absent=outcome.failures,
             explanation=job.explanation,
             open_transaction=job.open_transaction,
             certify_transaction=transaction,
             resumed=resumed,
         )
+        # one of the two is left: a further run finds it, and pays nothing
         self._name_object(object_id, job)
-        self.job_folder.clear()
+        if self.receipt is not None:
+            write_durably(self.receipt, (json.dumps(stored.to_json(), indent=1) + "\n").encode(), mode=0o644)
+        self.job_folder.empty()
         return stored
 
-    def _send_certificate(self, object_id: bytes, roster: Roster, outcome: Dispersal) -> str:
-        # a place may have fallen vacant since it signed
-        signers = outcome.signatures.keys() - self.views.vacant_operators(roster)
-        absent = [index for index, entry in enumerate(roster.entries) if entry.operator not in signers]
-        excluded = b"".join(self.views.operator(roster.entries[index].operator).key for index in absent)
-        ordered = [entry.operator for entry in roster.entries if entry.operator in signers]
-        signature = bls.aggregate([outcome.signatures[operator] for operator in ordered])
-        function = self.objects.functions.certify(object_id, signature, absent, excluded)
-        try:
-            receipt = self.sender.send(function)
-        except TransactionReverted:
-            if self.views.object(object_id).status is ObjectStatus.CERTIFIED:
-                return ""  # anyone may bring it, and somebody did
-            raise
-        return "0x" + bytes(receipt["transactionHash"]).hex()
+    # ---- the data key and the recovery file
 
-    # ---- the recovery file
+    def _key(self) -> bytes:
+        if not self._data_key:
+            self._data_key = RecoveryFile.load(self.job_folder.key).open(self.sender.signer)
+        return self._data_key
 
-    def _write_recovery(self, data_key: bytes, object_id: bytes, job: Job) -> None:
-        if self.recovery is None:
-            return
-        made = RecoveryFile.seal(
-            data_key=data_key,
-            manifest=self._load_manifest(),
+    def _seal(self, manifest: Manifest, object_id: bytes, job: Job) -> RecoveryFile:
+        return RecoveryFile.seal(
+            data_key=self._data_key,
+            manifest=manifest,
             object_id=object_id,
             chain_id=job.chain_id,
             contract=job.objects,
             account=self.sender.signer,
             extra={"name": Path(job.source.path).name, "sha256": job.sha256, "size": str(job.source.size)},
         )
-        # beside the old one first: at no instant is there none
-        partial = self.recovery.with_name(f".{self.recovery.name}.new")
-        partial.unlink(missing_ok=True)
-        self.recovery.parent.mkdir(parents=True, exist_ok=True)
-        made.save(partial)
-        partial.replace(self.recovery)
+
+    def _check_recovery_is_ours(self, job: Job) -> None:
+        """A recovery file that is there must be this job's, of an earlier try to pay."""
+        if not job.prepared:
+            self._check_not_there()
+        elif self.recovery is not None and self.recovery.exists():
+            present = RecoveryFile.load(self.recovery)
+            if present.manifest.content_hash != self._load_manifest().content_hash:
+                self._check_not_there()
 
     def _name_object(self, object_id: bytes, job: Job) -> None:
-        """Bind the recovery file to the object's id, unless it is."""
+        """Write the recovery file, bound to the object's id, unless it is there. At no instant is there none."""
         if self.recovery is None:
             return
-        present = RecoveryFile.load(self.recovery)
-        if present.object_id != object_id:
-            self._write_recovery(present.open(self.sender.signer), object_id, job)
+        if self.recovery.exists() and RecoveryFile.load(self.recovery).object_id == object_id:
+            return
+        self._key()
+        made = self._seal(self._load_manifest(), object_id, job)
+        partial = self.recovery.with_name(f".{self.recovery.name}.new")
+        partial.unlink(missing_ok=True)
+        made.save(partial)
+        partial.replace(self.recovery)
+        sync_folder(self.recovery.parent)
 
     # ---- helpers
 
@@ -597,6 +448,10 @@ class _Storing:
             )
         return self.views.roster(self.shard, number)
 
+    def _stored_size(self) -> int:
+        size = self.source.size
+        return size if self.recovery is None else FileEncryption(bytes(32)).stored_size(size)
+
     def _load_manifest(self) -> Manifest:
         if self._manifest is None:
             try:
@@ -604,6 +459,12 @@ class _Storing:
             except OSError as error:
                 raise FileUnreadable(f"{self.job_folder.manifest} can't be read: {error.strerror}.") from error
         return self._manifest
+
+
+def _nothing(header: bytes) -> Manifest:
+    """The manifest of no bytes: what a data key is sealed with before there is the object's own."""
+    digest = hashlib.sha256(b"").digest()
+    return Manifest(64, 1, 1, 1, 0, digest, header, (COMPRESSED_IDENTITY,))
 
 
 class _Hashing:
@@ -628,14 +489,6 @@ class _Hashing:
         for chunk in chunks:
             self.sha256.update(chunk)
             yield chunk
-
-
-def _fields(request: OpenRequest) -> dict[str, Any]:
-    return {item.name: getattr(request, item.name) for item in fields(request)}
-
-
-def _keccak(data: bytes) -> bytes:
-    return bytes(keccak(data))
 
 
 def _check_unchanged(source: Source) -> None:

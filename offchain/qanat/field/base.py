@@ -38,7 +38,7 @@ total = _ARITHMETIC.operation("sum")
 difference = _ARITHMETIC.operation("difference")
 opposite = _ARITHMETIC.operation("opposite")
 
-load, store = _ROWS.operation("load"), _ROWS.operation("store")
+load, store, rows_product = _ROWS.operation("load"), _ROWS.operation("store"), _ROWS.operation("product")
 pairs_forward, pairs_backward = _ROWS.operation("pairs_forward"), _ROWS.operation("pairs_backward")
 
 _DIGITS = 96

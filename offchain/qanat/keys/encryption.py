@@ -82,6 +82,21 @@ class FileEncryption:
         self._cipher = AESGCM(file_key)
         self._used = False
 
+    @classmethod
+    def resumed(cls, data_key: bytes, header: bytes) -> FileEncryption:
+        """Take up an encryption that was cut off, of *the same bytes*: they give the same ciphertext again.
+
+        Other bytes under the same header would repeat nonces: the caller compares what it can with the first try and
+        never lets out both. A malformed header raises ``FormatError``, another file's key ``DecryptionFailed``.
+        """
+        known = EncryptionHeader.from_bytes(header)
+        file_key, commitment = _derive(data_key, known.chunk_bytes, known.prefix, known.salt)
+        if not hmac.compare_digest(commitment, known.key_commitment):
+            raise DecryptionFailed("This data key is not the one that the encryption was begun with.")
+        encryption = cls(data_key, chunk_bytes=known.chunk_bytes)
+        encryption._header, encryption._cipher = known, AESGCM(file_key)
+        return encryption
+
     @property
     def header(self) -> bytes:
         """The header for the manifest."""

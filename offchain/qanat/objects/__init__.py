@@ -23,7 +23,7 @@ from qanat.objects.decoder import (
     wrong_slices,
 )
 from qanat.objects.durability import Failures, annual_loss, nines
-from qanat.objects.encoder import Encoded, encode, encode_file, encode_stream, slice_name
+from qanat.objects.encoder import Encoded, Memory, encode, encode_file, encode_stream, slice_name
 from qanat.objects.manifest import Manifest
 from qanat.objects.planner import Plan, needed_tickets, plan
 from qanat.objects.shape import Shape
@@ -33,6 +33,7 @@ __all__ = [
     "Encoded",
     "Failures",
     "Manifest",
+    "Memory",
     "Plan",
     "Shape",
     "SliceTree",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +48,21 @@ class Transform(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What an interrupted encoding leaves to the next, so that no matrix is computed twice."""
+
+    def recall(self, matrix: int, digest: bytes) -> Sequence[bytes] | None:
+        """Return a matrix's n commitments if its slices are written; None if they are not.
+
+        :param digest: SHA-256 of the matrix's bytes; ``FileChanged`` if they were others.
+        """
+        ...
+
+    def keep(self, matrix: int, digest: bytes, commitments: Sequence[bytes]) -> None:
+        """Note a matrix whose slices have all gone to the sink."""
+        ...
+
+
 @dataclass(frozen=True)
 class Encoded:
     """An object in memory: its manifest and all slices in index order."""
@@ -71,11 +86,13 @@ def encode_stream(
     *,
     header: bytes = b"",
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Manifest:
     """Encode a stream of bytes whose length is known.
 
     :param chunks: pieces of any length, ``size`` bytes in all; more or fewer raise ``FileChanged``.
     :param sink: receives every slice once; what it raises ends the encoding.
+    :param memory: of an earlier try: what it recalls is not computed, and does not go to the sink, again.
 
     The rows of a matrix are committed on all processors, and its parity rows computed meanwhile; one matrix is in
     memory at a time.
@@ -90,13 +107,13 @@ def encode_stream(
         for matrix, payload in enumerate(_matrices(chunks, size, shape.matrix_payload, count)):
             digest.update(payload)
             done += len(payload)
-            rows = data_rows(payload, shape)
-            parity: Future[list[bytes]] = workers.submit(_parity_rows, rows, shape)
-            made = list(workers.map(_commit_row, rows))
-            commitments += made
-            commitments += parity_commitments(made, shape.k, shape.n)
-            for row, part in enumerate([*rows, *parity.result()]):
-                sink(matrix * shape.n + row, part)
+            mark = hashlib.sha256(payload).digest() if memory else b""
+            known = memory.recall(matrix, mark) if memory else None
+            if known is None:
+                known = _encode_matrix(workers, payload, shape, lambda row, part: sink(matrix * shape.n + row, part))
+                if memory:
+                    memory.keep(matrix, mark, known)
+            commitments += known
             if progress:
                 progress(done, size)
     return Manifest(
@@ -111,6 +128,19 @@ def encode_stream(
     )
 
 
+def _encode_matrix(workers: ThreadPoolExecutor, payload: bytes, shape: Shape, write: Sink) -> list[bytes]:
+    """Write a matrix's n rows; return their commitments."""
+    rows = data_rows(payload, shape)
+    parity: Future[list[bytes]] = workers.submit(_parity_rows, rows, shape)
+    made = list(workers.map(_commit_row, rows))
+    made += parity_commitments(made, shape.k, shape.n)
+    for row, part in enumerate(rows):
+        write(row, part)
+    for row, part in enumerate(parity.result(), shape.k):
+        write(row, part)
+    return made
+
+
 def encode_file(
     path: str | Path,
     plan: Shape,
@@ -118,12 +148,14 @@ def encode_file(
     *,
     transform: Transform | None = None,
     progress: Progress | None = None,
+    memory: Memory | None = None,
 ) -> Manifest:
     """Encode a file.
 
     :param plan: a :class:`~qanat.objects.planner.Plan` or any shape; M follows from the file's size.
     :param sink: a function, or a folder (made if missing) that gets a file per slice, named by :func:`slice_name`.
     :param transform: an encryption, such as ``qanat.keys.FileEncryption``; its header goes into the manifest.
+    :param memory: of an earlier try of the same file under the same encryption.
 
     An unreadable file raises ``FileUnreadable``; one whose size or time of change differs afterwards ``FileChanged``,
     and then, as with any other failure, no slice file is left behind.
@@ -139,7 +171,7 @@ def encode_file(
             chunks = transform.apply(_exactly(chunks, size, source))
         header = transform.header if transform is not None else b""
         with _slice_sink(sink) as write:
-            manifest = encode_stream(chunks, stored, plan, write, header=header, progress=progress)
+            manifest = encode_stream(chunks, stored, plan, write, header=header, progress=progress, memory=memory)
             if _state(file) != before or _path_state(source) != before:
                 raise FileChanged(
                     f"{source} changed while it was read.",

@@ -6,12 +6,12 @@ import {IShards} from "../interfaces/IShards.sol";
 import {CollateralWeight, ShardParameters} from "../types/Types.sol";
 
 /// @title ShardRules
-/// @notice What a shard's parameters must satisfy. Limits are named by the field that they limit.
-library ShardRules {
+/// @notice What a shard's parameters must satisfy. Limits are named by the field that they limit. Holds nothing; a contract of its own since Shards
+/// has no room for it.
+contract ShardRules {
     uint256 internal constant MAX_COLLATERALS = 8;
-    /// A snapshot takes about 0.25 million gas and, for each operator, 40,000 and 15,500 a collateral: 80 with 8 collaterals take 13.4 million,
-    /// below the 16.7 million that EIP-7825 allows a transaction, and their entries fill 17,556 of the 24,575 bytes of a blob.
-    uint256 internal constant MAX_OPERATORS = 80;
+    /// Each could have one of a roster's 1,024 tickets.
+    uint256 internal constant MAX_OPERATORS = 1000;
     /// EIP-2935 keeps 8,191 block hashes.
     uint256 internal constant MAX_SEALING_LIMIT = 8191;
     /// An answer folds this many openings in one transaction (see GAS in docs/contracts/audits.md).
@@ -26,13 +26,15 @@ library ShardRules {
         CollateralWeight[] calldata collaterals,
         IRestaking restaking,
         uint256 timelock
-    ) internal view {
+    ) external view {
         _checkPeriods(p);
         _checkDelays(p, restaking, timelock);
         _checkPrices(p);
         _between("samples", p.samples, 1, MAX_SAMPLES);
         _between("maxOperators", p.maxOperators, 1, MAX_OPERATORS);
         _between("unprovenToPayerBps", p.unprovenToPayerBps, 0, 10_000);
+        _between("jailMisses", p.jailMisses, 1, type(uint16).max);
+        _between("jailEpochs", p.jailEpochs, 1, MAX_TERM_EPOCHS);
         _between("maxRowsPerTicket", p.maxRowsPerTicket, 1, type(uint64).max);
         _between("collaterals", collaterals.length, 1, MAX_COLLATERALS);
         for (uint256 c = 0; c < collaterals.length; ++c) {
