@@ -31,6 +31,7 @@ __all__ = [
     "LicenseRecord",
     "Listing",
     "Magnitudes",
+    "MemberState",
     "ObjectRecord",
     "ObjectStatus",
     "OfferTerms",
@@ -163,6 +164,25 @@ class RosterEntry:
     tickets: int
     #: of the key that the roster counts, keccak256 of its 256 bytes
     key_hash: bytes
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """What a shard knows of an operator now.
+
+    ``tickets``: as last counted, before any cap; ``marked``: something changed since, the next snapshot counts anew.
+    ``misses``: executed slashes in the shard's ``jail_epochs`` epochs from ``miss_epoch`` on. ``jailed_until``: first
+    epoch in which it can join again. ``open_since``: block since which its places are open to others; 0: they aren't.
+    """
+
+    is_member: bool
+    seat: int
+    tickets: int
+    marked: bool
+    misses: int
+    miss_epoch: int
+    jailed_until: int
+    open_since: int
 
 
 @dataclass(frozen=True)
@@ -523,6 +543,10 @@ class Views:
         """Operators that want to be counted by the next snapshot."""
         return [to_checksum_address(item) for item in self._ask("Members", "membersOf", shard, block=block)]
 
+    def member(self, shard: int, operator: str, block: BlockIdentifier = "latest") -> MemberState:
+        """What a shard knows of an operator now, member or not."""
+        return self._struct(MemberState, "Members", "memberOf", shard, operator, block=block)
+
     def roster_count(self, shard: int, block: BlockIdentifier = "latest") -> int:
         """Number of a shard's rosters; they are numbered from 1."""
         return int(self._ask("Shards", "rosterCount", shard, block=block))
@@ -590,7 +614,7 @@ class Views:
 
     def standing(self, shard: int, operator: str, block: BlockIdentifier = "latest") -> tuple[int, int, int]:
         """What a snapshot would see now: (own bond, weight, the tickets that they make before any cap)."""
-        bond, weight, tickets = self._ask("Shards", "standingOf", shard, operator, block=block)
+        bond, weight, tickets = self._ask("Members", "standingOf", shard, operator, block=block)
         return int(bond), int(weight), int(tickets)
 
     def slash_terms(

@@ -44,7 +44,7 @@ def leave_shard(session: Session, *, shard: str | None) -> Outcome:
     )
     restaking = chain.contract("Restaking").functions
     if member:
-        session.sender.send(chain.contract("Shards").functions.exit(number))
+        session.sender.send(chain.contract("Members").functions.exit(number))
     for token, magnitude in removable.items():
         session.sender.send(restaking.deallocate(number, token, magnitude))
     if bond:
