@@ -13,6 +13,7 @@ __all__ = [
     "SHOWN",
     "allocated",
     "money_tables",
+    "places",
     "pools",
     "queue",
     "rewards",
@@ -227,6 +228,31 @@ def allocated(session: Session, index: Index, who: str) -> list[dict[str, Any]]:
     ]
 
 
+def places(session: Session, index: Index, who: str) -> list[dict[str, Any]]:
+    """What each shard knows of an operator: member, tickets, misses, jail, places that are open to others."""
+    if who not in index.operators():
+        return []
+    views, latest = session.views, session.chain.latest()
+    made = []
+    for number in range(1, views.shard_count() + 1):
+        state = views.member(number, who)
+        jailed = state.jailed_until > views.epoch_at(number, latest)
+        if state.is_member or jailed or state.open_since:
+            made.append(
+                {
+                    "shard": number,
+                    "member": state.is_member,
+                    "tickets": state.tickets,
+                    "counted_anew": state.marked,
+                    "misses": state.misses,
+                    "jailed_until_epoch": state.jailed_until if jailed else None,
+                    "jailed_until_block": views.seed_block(number, state.jailed_until) if jailed else None,
+                    "places_open_since_block": state.open_since or None,
+                }
+            )
+    return made
+
+
 def slashes(session: Session, index: Index, who: str | None) -> list[dict[str, Any]]:
     """Slashes of an account, of the operators that it delegated to; of all, where no account is named."""
     concerned = None if who is None else {who} | {operator for operator, _ in pools(index, who)}
@@ -289,6 +315,22 @@ def money_tables(session: Session, who: str, data: dict[str, Any]) -> list[Any]:
             for item in data["queue"]
         ]
         made.append(table("Queue", ["what", "operator", "amount", "can be completed"], lines))
+    if data["places"]:
+        known = [
+            (
+                item["shard"],
+                "yes" if item["member"] else "no",
+                f"{item['tickets']}{', to be counted anew' if item['counted_anew'] else ''}",
+                item["misses"],
+                f"until epoch {item['jailed_until_epoch']}, block {item['jailed_until_block']}"
+                if item["jailed_until_epoch"]
+                else "no",
+                f"since block {item['places_open_since_block']}" if item["places_open_since_block"] else "no",
+            )
+            for item in data["places"]
+        ]
+        columns = ["shard", "member", "tickets", "misses", "jailed", "open to others"]
+        made.append(table("As operator", columns, known, right=["shard", "misses"]))
     if data["allocations"]:
         shares = [
             (

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qanat.cli.command import Command
-from qanat.cli.holdings import SHOWN, allocated, money_tables, queue, rewards, slash_tables, slashes, stake, title
+from qanat.cli.holdings import (
+    SHOWN,
+    allocated,
+    money_tables,
+    places,
+    queue,
+    rewards,
+    slash_tables,
+    slashes,
+    stake,
+    title,
+)
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
@@ -48,6 +59,7 @@ def status(session: Session, *, address: str | None, shard: str | None, nodes: b
         data["queue"] = queue(session, index, who)
         data["rewards"] = rewards(session, index, who)
         data["allocations"] = allocated(session, index, who)
+        data["places"] = places(session, index, who)
         tables += money_tables(session, who, data)
     data["slashes"] = slashes(session, index, who)
     tables += slash_tables(session, data["slashes"]) + _owned_tables(data)
@@ -77,6 +89,7 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
         answered = [item.epoch for item in index.answers(number, operator=operator)]
         missed = [item.epoch for item in index.misses(number, operator=operator)]
         record = views.operator(operator)
+        jailed_until = views.member(number, operator).jailed_until
         operators.append(
             {
                 "operator": operator,
@@ -86,6 +99,7 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
                 "commission_bps": record.commission_bps,
                 "endpoint": record.endpoint,
                 "member": operator in members,
+                "jailed_until_epoch": jailed_until if jailed_until > epoch else None,
                 "answered": len(answered),
                 "missed": missed,
                 "last_answered": max(answered, default=None),
@@ -143,7 +157,8 @@ def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
             format_amount(item["weight"], 18),
             session.amount(item["bond"], bond_token),
             item["answered"],
-            ", ".join(map(str, item["missed"])) or "-",
+            (", ".join(map(str, item["missed"])) or "-")
+            + (f", jailed until epoch {item['jailed_until_epoch']}" if item["jailed_until_epoch"] else ""),
             item["endpoint"],
             *([item["node"]] if with_nodes else []),
         ]
