@@ -58,6 +58,12 @@ def _quicken_ape() -> None:
     Ethereum.default_transaction_type = property(lambda self: TransactionType.DYNAMIC)
     ContractInstance.is_contract = property(lambda self: True)
     requests.sessions.get_environ_proxies = lambda *args, **kwargs: {}
+    # Anvil would keep every step of every transaction, and write each block's whole state to disk.
+    command = FoundryProvider.build_command
+    FoundryProvider.build_command = lambda self: [
+        *(word for word in command(self) if word != "--steps-tracing" or os.environ.get("APE_TRACES")),
+        *("--prune-history", "500"),
+    ]
 
 
 @pytest.fixture(autouse=True)

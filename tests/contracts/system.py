@@ -318,7 +318,11 @@ class System:
         return operator
 
     def take_roster(self) -> int:
-        """Take a snapshot and begin the first epoch in which objects can be opened under it."""
+        """Take a snapshot, as soon as it may be taken, and begin the first epoch in which objects can be opened under it."""
+        taken = self.shards.rosterCount(self.shard)
+        if taken:
+            term = self.parameters["termEpochs"] * self.parameters["epochLength"]
+            self.go_to_block(max(chain.blocks.height, self.head(taken).snapshotBlock - (-term // 7) - 1))
         self.members.snapshot(self.shard, sender=self.governor)
         roster = self.shards.rosterCount(self.shard)
         self.go_to_epoch(self.head(roster).activeFromEpoch)

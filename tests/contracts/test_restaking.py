@@ -820,7 +820,7 @@ class TestQueueSlash:
     def test_nobody_accepted_makes_no_roster(self, rostered, restaking, shard, operator, owner):
         """Until the old roster's last miss can't be reported any more; then no consent is needed."""
         rostered.directory.set(name32("audits"), owner, sender=rostered.governor)
-        with reverts_with(rostered.shards.NoTickets, shard=shard):
+        with reverts_with(rostered.members.NoTickets, shard=shard):
             rostered.next_snapshot()
         go_to_block(free_block(rostered) - 1)
         rostered.snapshot()

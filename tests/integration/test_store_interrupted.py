@@ -267,9 +267,9 @@ class TestInterruptedStore:
             storing.run(monkeypatch, confirm=lambda _quote: False)
         assert storing.instants.computed > 1
         with pytest.raises(Refused):
-            storing.run(monkeypatch, confirm=lambda _quote: False, tolerate_absent=1)
+            storing.run(monkeypatch, confirm=lambda _quote: False, durability=7)
         assert storing.instants.computed > 1
-        stored = storing.run(monkeypatch, epochs=2, tolerate_absent=1)
+        stored = storing.run(monkeypatch, epochs=2, durability=7)
         assert (stored.resumed, storing.instants.computed) == (True, 0)
         storing.check(stored.object_id)
 

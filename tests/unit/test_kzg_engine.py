@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -23,7 +24,7 @@ from qanat.field import MODULUS, base, emit, root_of_unity
 from qanat.field.compiled import compiled
 from qanat.field.fast import pack
 from qanat.kzg import commitment_kernel, engine, msm, table
-from qanat.kzg.basis import FixedBasis, batch_workspace, make_table, raw_of
+from qanat.kzg.basis import BITS, FixedBasis, batch_workspace, make_table, raw_of, windows_of
 from qanat.kzg.points import COMPRESSED_IDENTITY, RAW_IDENTITY
 from qanat.kzg.setup import BLOB_BYTES, BLOB_ELEMENTS, reverse_bits, trusted_setup_path
 
@@ -351,11 +352,11 @@ def test_threads_that_commit_at_the_same_time_do_not_meet() -> None:
 def test_a_damaged_table_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flipped bit, a cut file, none, a folder in its place: all are refused, and the next one written is whole."""
     monkeypatch.setenv("QANAT_CACHE", str(tmp_path / "new"))
-    path = table.cache_folder() / table.TABLE_NAME
+    path = table.cache_folder() / table.table_name(1)
     assert table.load_table(path) is None
     good = table.setup_basis()._table
     table.save_table(path, good)
-    assert [file.name for file in path.parent.iterdir()] == [table.TABLE_NAME]
+    assert [file.name for file in path.parent.iterdir()] == [table.table_name(1)]
     loaded = table.load_table(path)
     assert loaded is not None
     assert np.array_equal(loaded, good)
@@ -365,7 +366,7 @@ def test_a_damaged_table_is_never_used(tmp_path: Path, monkeypatch: pytest.Monke
     for bad in (bytes(flipped), data[:-96], b"", data + b"\0"):
         path.write_bytes(bad)
         assert table.load_table(path) is None
-    monkeypatch.setattr(table, "build_table", lambda: good)  # what it computes is another test's
+    monkeypatch.setattr(table, "build_table", lambda _: good)  # what it computes is another test's
     table._setup_basis.cache_clear()
     assert table.setup_basis() is table.setup_basis()
     assert path.read_bytes() == data
@@ -374,6 +375,40 @@ def test_a_damaged_table_is_never_used(tmp_path: Path, monkeypatch: pytest.Monke
     assert table.load_table(path) is None
     table.save_table(path, good)  # nothing can be written there, which costs only time
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", table.TABLE_HASHES)
+def test_a_smaller_table_gives_the_same_commitments(judge: Any, step: int) -> None:
+    """Every step-th window of the whole table, whose hash is the one that is written down; widths and edges."""
+    whole = table.setup_basis()._table.reshape(windows_of(BITS), -1)
+    part = np.ascontiguousarray(whole[::step]).reshape(-1, 12)
+    assert hashlib.sha256(table._stored(part)).hexdigest() == table.TABLE_HASHES[step]
+    assert part.nbytes == table.table_bytes(step)
+    small = FixedBasis(part, BLOB_ELEMENTS, step=step)
+    chosen = blobs()
+    with small.workspace() as space:
+        for name in ("width 64", "largest", "zero", "last", "opposite digits") if step < 20 else ("width 64", "zero"):
+            numbers = pack([int.from_bytes(chosen[name][at : at + 32], "big") for at in range(0, BLOB_BYTES, 32)])
+            assert small.combine(numbers, space) == ckzg.blob_to_kzg_commitment(chosen[name], judge), name
+
+
+def test_a_table_of_few_windows_is_what_the_whole_one_holds() -> None:
+    """Computed for itself, window after window."""
+    raws = [point(value) for value in (1, 2, -3, 0)]
+    whole = make_table(raws).reshape(windows_of(BITS), -1)
+    for step in (2, 20):
+        assert np.array_equal(make_table(raws, step=step).reshape(-1, whole.shape[1]), whole[::step])
+
+
+def test_the_table_is_the_largest_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In megabytes; less than the smallest, or no number, is refused."""
+    for named, step in (("", 1), ("8", 1), ("7.8", 2), ("1000", 1), ("2", 4), ("1.9", 5), ("0.4", 20)):
+        monkeypatch.setenv("QANAT_TABLE_MB", named)
+        assert table.allowed_step() == step
+    for bad in ("0.3", "0", "-8", "eight", "nan"):
+        monkeypatch.setenv("QANAT_TABLE_MB", bad)
+        with pytest.raises(BadParameters):
+            table.allowed_step()
 
 
 def test_where_nothing_can_be_locked_work_goes_on(tmp_path: Path) -> None:

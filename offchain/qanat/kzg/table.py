@@ -13,18 +13,27 @@ from pathlib import Path
 
 import numpy as np
 
-from qanat.errors import FileUnreadable
+from qanat.errors import BadParameters, FileUnreadable
 from qanat.field import base
 from qanat.field.emit import words_of
 from qanat.kzg import msm
 from qanat.kzg.basis import BITS, FixedBasis, Words, make_table, windows_of
-from qanat.kzg.points import FIELD_MODULUS, NUMBER_BYTES
+from qanat.kzg.points import FIELD_MODULUS, NUMBER_BYTES, RAW_BYTES
 from qanat.kzg.setup import BLOB_ELEMENTS, trusted_setup
 
-TABLE_HASH = "97db289b8ae58098e799d03feac6cbf1f50927eaeef561f5ada66f6f0b31fa09"
-"""SHA-256 of the table of Ethereum's set-up for windows of 13 bits; it depends on nothing else, machine included."""
+TABLE_HASHES = {
+    1: "97db289b8ae58098e799d03feac6cbf1f50927eaeef561f5ada66f6f0b31fa09",
+    2: "b7231ee100034c8e5c304c59e3a4aa060ecda96f1f9cea9750f2cd6d1970c28e",
+    4: "b24ceec8e057f046ef9ae92cc07e93fdb3b9dd4b31a1346a2b8c7c4e452df524",
+    5: "43cb53d7601e55ac15dcbffe68543c8ab10ae6b5bd7c7aa850f6c696d5693a10",
+    10: "cea6e5ff07ea4d1a1c2e389629b5ff5d90d9be7752760050a30ffa48cf49f168",
+    20: "104db8c1be5138d0d0f121e77351c0b2cb7c792831758f2e533e0c817929ecde",
+}
+"""SHA-256 of the tables of Ethereum's set-up that hold every first, second ... of the windows of 13 bits.
 
-TABLE_NAME = f"kzg-lagrange-{BLOB_ELEMENTS}x{windows_of(BITS)}.table"
+They depend on nothing else, machine included. The first is the fastest: wider windows need more buckets than they save
+entries, narrower ones more entries.
+"""
 
 FILE_RADIX_BITS = 384
 
@@ -40,8 +49,38 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "qanat"
 
 
+def table_bytes(step: int) -> int:
+    """Return the size of the table that holds every step-th window."""
+    return windows_of(BITS) // step * BLOB_ELEMENTS * RAW_BYTES
+
+
+def table_name(step: int) -> str:
+    """Return the name of its file."""
+    return f"kzg-lagrange-{BLOB_ELEMENTS}x{windows_of(BITS) // step}.table"
+
+
+def allowed_step() -> int:
+    """Return the step of the largest table that ``QANAT_TABLE_MB`` allows; unset, it is the whole one, 8 MB.
+
+    No number, or too few megabytes for the smallest, raise ``BadParameters``.
+    """
+    named = os.environ.get("QANAT_TABLE_MB")
+    if not named:
+        return 1
+    try:
+        allowed = float(named) * 1e6
+    except ValueError:
+        allowed = 0.0
+    for step in TABLE_HASHES:
+        if table_bytes(step) <= allowed:
+            return step
+    raise BadParameters(
+        f"QANAT_TABLE_MB={named!r} holds no table.", hint="Leave it unset (8), or say a number from 0.4 on."
+    )
+
+
 def setup_basis() -> FixedBasis:
-    """Return the set-up's Lagrange points with their multiples, 8 MB; the same object every time.
+    """Return the set-up's Lagrange points with as many multiples as are allowed; the same object every time.
 
     A set-up whose table has another hash than it must raises ``FileUnreadable``.
     """
@@ -51,12 +90,13 @@ def setup_basis() -> FixedBasis:
 
 @cache
 def _setup_basis() -> FixedBasis:
-    path = cache_folder() / TABLE_NAME
-    table = load_table(path)
+    step = allowed_step()
+    path = cache_folder() / table_name(step)
+    table = load_table(path, step)
     if table is None:
-        table = build_table()
+        table = build_table(step)
         save_table(path, table)
-    return FixedBasis(table, BLOB_ELEMENTS)
+    return FixedBasis(table, BLOB_ELEMENTS, step=step)
 
 
 @contextmanager
@@ -78,22 +118,22 @@ def one_process(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def load_table(path: Path) -> Words | None:
+def load_table(path: Path, step: int = 1) -> Words | None:
     """Return the table in a file; None if there is none, or another than there must be."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    if hashlib.sha256(data).hexdigest() != TABLE_HASH:
+    if hashlib.sha256(data).hexdigest() != TABLE_HASHES[step]:
         return None
     return _times(np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12), base.RADIX_BITS - FILE_RADIX_BITS)
 
 
-def build_table() -> Words:
+def build_table(step: int = 1) -> Words:
     """Compute the table from the set-up's file, in about a second."""
     # Neither curve nor subgroup is checked point by point: the hash leaves one set of points.
-    table = make_table([_decompress(point) for point in trusted_setup().lagrange])
-    if hashlib.sha256(_stored(table)).hexdigest() != TABLE_HASH:
+    table = make_table([_decompress(point) for point in trusted_setup().lagrange], step=step)
+    if hashlib.sha256(_stored(table)).hexdigest() != TABLE_HASHES[step]:
         raise FileUnreadable(
             "The KZG set-up is not Ethereum's: the table of its points has another hash.",
             hint="Reinstall eth-account.",

@@ -110,7 +110,7 @@ def encode_stream(
             mark = hashlib.sha256(payload).digest() if memory else b""
             known = memory.recall(matrix, mark) if memory else None
             if known is None:
-                known = _encode_matrix(workers, payload, shape, lambda row, part: sink(matrix * shape.n + row, part))
+                known = _encode_matrix(workers, payload, shape, sink, matrix * shape.n)
                 if memory:
                     memory.keep(matrix, mark, known)
             commitments += known
@@ -128,16 +128,16 @@ def encode_stream(
     )
 
 
-def _encode_matrix(workers: ThreadPoolExecutor, payload: bytes, shape: Shape, write: Sink) -> list[bytes]:
-    """Write a matrix's n rows; return their commitments."""
+def _encode_matrix(workers: ThreadPoolExecutor, payload: bytes, shape: Shape, write: Sink, first: int) -> list[bytes]:
+    """Write a matrix's n rows, slices from ``first`` on; return their commitments."""
     rows = data_rows(payload, shape)
     parity: Future[list[bytes]] = workers.submit(_parity_rows, rows, shape)
     made = list(workers.map(_commit_row, rows))
     made += parity_commitments(made, shape.k, shape.n)
-    for row, part in enumerate(rows):
-        write(row, part)
-    for row, part in enumerate(parity.result(), shape.k):
-        write(row, part)
+    for index, part in enumerate(rows, first):
+        write(index, part)
+    for index, part in enumerate(parity.result(), first + shape.k):
+        write(index, part)
     return made
 
 
