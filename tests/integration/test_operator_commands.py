@@ -44,7 +44,7 @@ shards:
     {epoch: 10, finality: 2, sealing: 12, window: 6, reporting: 8, term_epochs: 14, samples: 4, max_operators: 8,
      max_rows_per_ticket: 100, unproven_to_payer_bps: 5000, bond_token: QBOND, payment_token: QUSD,
      collaterals: {QALPHA: 1e18}, ticket_price: 50e18, bond_per_ticket: 5e18, min_bond: 5e18,
-     bond_slash_per_ticket: 1e18, stake_slash_per_ticket: 2e18, reporter_fee: 0.5e18,
+     bond_slash_per_ticket: 1e18, stake_slash_per_ticket: 2e18, reporter_fee: 5e17,
      price_per_byte_epoch_wad: 1e27, intake_price_per_byte_wad: 1e27,
      jail_misses: 3, jail_epochs: 10}
   other: {<<: *small, epoch: 12}

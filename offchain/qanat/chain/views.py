@@ -785,6 +785,14 @@ class Views:
         """What became of an operator's duty in an epoch."""
         return DutyStatus(self._ask("Audits", "statusOf", shard, epoch, operator, block=block))
 
+    def answered_count(self, operator: str, block: BlockIdentifier = "latest") -> int:
+        """Number of (shard, epoch)s that an operator ever answered."""
+        return int(self._ask("Audits", "answeredCount", operator, block=block))
+
+    def settled_count(self, operator: str, audits: str, block: BlockIdentifier = "latest") -> int:
+        """Number of them, answered at one Audits contract, that were settled."""
+        return int(self._ask("Rewards", "settledCount", audits, operator, block=block))
+
     def held_rows(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
         """Rows that an operator must be able to open in an epoch; 0: no duty."""
         return int(self._ask("Audits", "heldRows", shard, epoch, operator, block=block))

@@ -9,7 +9,7 @@ import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
-from qanat.cli.settling import passing, settle, settle_calls
+from qanat.cli.settling import is_settled, passing, settle, settle_calls
 
 __all__ = ["COMMAND", "delegate"]
 
@@ -66,7 +66,11 @@ def delegate(
 def _put_behind(session: Session, choice: _Choice, waiting: int) -> Outcome:
     restaking = session.chain.contract("Restaking").functions
     # stake counts from when all that was earned before it is settled: it has no part in that
-    earned = passing(session, settle_calls(session, session.synced_index(), choice.operator))
+    earned = (
+        []
+        if is_settled(session, choice.operator)
+        else passing(session, settle_calls(session, session.synced_index(), choice.operator))
+    )
     lines = [f"settle {len(earned)} epochs for which the operator is owed fees"] if earned else []
     title, amount = ("Delegate stake", choice.units) if choice.units else ("Mature a delegation", waiting)
     lines += [f"{session.amount(amount, choice.token)} to operator {choice.operator}"]

@@ -9,7 +9,13 @@ from qanat.cli.session import Session
 if TYPE_CHECKING:
     from qanat.index import Index
 
-__all__ = ["passing", "settle", "settle_calls", "unsettled"]
+__all__ = ["is_settled", "passing", "settle", "settle_calls", "unsettled"]
+
+
+def is_settled(session: Session, operator: str) -> bool:
+    """Whether every epoch that an operator answered has been settled: asked of the chain, without its events."""
+    chain, views = session.chain, session.views
+    return views.settled_count(operator, chain.contract("Audits").address) >= views.answered_count(operator)
 
 
 def unsettled(index: Index, operator: str) -> list[tuple[int, int]]:
