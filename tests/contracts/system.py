@@ -290,11 +290,10 @@ class System:
         stake = tickets * self.parameters["ticketPrice"]
         parts = [stake // 4, stake - stake // 4]
         for token, amount in zip(self.collaterals, parts, strict=True):
-            fund(token, restaker, amount, self.restaking)
-            self.restaking.deposit(token, amount, sender=restaker)
-            # `.delegate` of an Ape contract is something else (EIP-7702)
-            self.restaking.invoke_transaction("delegate", account, token, amount, sender=restaker)
+            # at once, as long as nobody's stake is there
             self.restaking.allocate(self.shard, token, WAD, sender=account)
+            fund(token, restaker, amount, self.restaking)
+            self.restaking.depositAndDelegate(account, token, amount, sender=restaker)
         bond = max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"])
         fund(self.bond_token, account, bond, self.restaking)
         self.restaking.postBond(self.shard, bond, sender=account)
@@ -318,7 +317,7 @@ class System:
         return operator
 
     def take_roster(self) -> int:
-        """Take a snapshot, as soon as it may be taken, and begin the first epoch in which objects can be opened under it."""
+        """Take a snapshot, as soon as it may be taken, and begin the first epoch for objects under it."""
         taken = self.shards.rosterCount(self.shard)
         if taken:
             term = self.parameters["termEpochs"] * self.parameters["epochLength"]
