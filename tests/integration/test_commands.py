@@ -534,7 +534,9 @@ class TestViews:
 
     def test_weight(self, world):
         operator = world.address(OPERATORS[0])
-        assert world.views.weight(operator, 1) == world.views.roster(1, 1).entry_of(operator).weight == 200 * TOKEN
+        _, weight, tickets = world.views.standing(1, operator)
+        assert world.views.weight(operator, 1) == weight == 200 * TOKEN
+        assert world.views.roster(1, 1).entry_of(operator).tickets == world.views.member(1, operator).tickets == tickets
 
     def test_an_object_at_a_block_before_it_was_opened(self, world):
         before = world.chain.latest()
