@@ -59,6 +59,8 @@ interface IAudits {
         view
         returns (bytes32 seed, uint256 sealedBlock, uint256 deadline);
     function statusOf(uint32 shard, uint64 epoch, address operator) external view returns (DutyStatus);
+    /// @notice (shard, epoch)s for which an operator's answer stood: as many are to be settled (IRewards.settledCount).
+    function answeredCount(address operator) external view returns (uint256);
     /// @notice Whether the epoch can no longer be sealed and wasn't.
     function isVoid(uint32 shard, uint64 epoch) external view returns (bool);
     /// @notice Live signed rows that the operator must be able to open in the epoch; 0: no duty.

@@ -59,7 +59,8 @@ interface IMembers {
     /// @notice Counts members anew, marked or not. Anyone.
     function refreshOperators(uint32 shard, address[] calldata operators) external;
 
-    /// @notice Marks a member in all of its shards, to be counted anew. The shard's Restaking, and Operators.
+    /// @notice Marks a member in those of its shards whose Restaking the caller is, in all if the caller is Operators, to be counted anew.
+    /// Nothing happens in others: a Restaking doesn't know where else its operators are.
     function noteChange(address operator) external;
     /// @notice The shard's Restaking: a slash for a miss in `epoch` was executed. `vacant`: it left less than the least bond, so the operator's places
     /// are vacant from this block on and its duty ends. The jailMisses-th miss within jailEpochs epochs removes the operator for as many.
@@ -76,4 +77,6 @@ interface IMembers {
     function membersOf(uint32 shard) external view returns (address[] memory);
     /// @notice Shards in which the operator is, or was and may still be bound. At most 8.
     function shardsOf(address operator) external view returns (uint32[] memory);
+    /// @notice Every Audits that a roster names as slasher, in the order in which they came.
+    function slashers() external view returns (address[] memory);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IMembers} from "./IMembers.sol";
 import {IPayments} from "./IPayments.sol";
 import {IRestaking} from "./IRestaking.sol";
 
@@ -31,8 +32,12 @@ interface IRestakerRewards {
         uint256 next
     ) external;
 
+    /// @notice Whether each answered epoch of the operator, under whatever Audits a roster of these members names, is settled: then nothing that was earned
+    /// so far is still to be booked. Whose settling counts for an Audits is the Rewards that was in force when this was first asked of it.
+    function isSettled(address operator, IMembers members) external returns (bool);
+
     /// @notice Shares `amount` among the matured, unqueued shares of the operator's pools, by the weight that each has behind the shard (allocated
-    /// magnitude queued for removal included: it still can be slashed). Only Rewards, which has already moved `amount` to this contract's account
+    /// magnitude queued for removal included: it still can be slashed). Only the Rewards in force, or one that booked when it was, which has already moved `amount` to this contract's account
     /// `INBOX_KEY` in Payments. Returns what could not be shared (nothing there, more than MAX_TOKENS tokens, remainders): that goes to the
     /// operator's own account.
     function book(address operator, uint32 shard, address token, uint256 amount) external returns (uint256 unshared);

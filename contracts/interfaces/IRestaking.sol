@@ -34,6 +34,17 @@ interface IRestaking is IStakeSource {
     event Matured(
         address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 shares
     );
+    event DelegationCancelled(
+        address indexed restaker, address indexed operator, address indexed collateral, uint256 amount
+    );
+    event RedelegationQueued(uint256 indexed id, address indexed toOperator);
+    event AllocationQueued(
+        address indexed operator,
+        uint32 indexed shard,
+        address indexed collateral,
+        uint256 magnitude,
+        uint256 readyBlock
+    );
     event WithdrawalQueued(
         uint256 indexed id,
         address indexed restaker,
@@ -88,11 +99,15 @@ interface IRestaking is IStakeSource {
     error SharesTooLow(uint256 shares, uint256 asked);
     error NothingToMature(address restaker, address operator, address collateral);
     error NotMature(uint256 maturesAtBlock, uint256 blockNumber);
+    /// @notice The operator answered in epochs that are not settled: settle them first (Rewards.settle), anyone may.
+    error EpochsUnsettled(address operator);
     error WithdrawalUnknown(uint256 id);
     error WithdrawalNotReady(uint256 readyBlock, uint256 blockNumber);
     error StakeBound(address operator, uint256 untilBlock);
     error SlashPending(address operator, uint256 pending);
     error MagnitudeTooLarge(uint256 magnitude, uint256 available);
+    error AllocationUnknown(address operator, uint32 shard, address collateral);
+    error AllocationNotReady(uint256 readyBlock, uint256 blockNumber);
     error DeallocationUnknown(address operator, uint32 shard, address collateral);
     error BondTooLow(uint256 bond, uint256 asked);
     error BondWithdrawalUnknown(address operator, uint32 shard);
@@ -125,14 +140,25 @@ interface IRestaking is IStakeSource {
     /// @notice Pays out free balance to the caller: of a collateral, or of the token of a bond or a reporter's fee.
     function withdraw(address collateral, uint256 amount) external;
     /// @notice Moves free balance into an operator's pool. It matures (counts, earns, can be slashed) at once if no roster that counts the
-    /// operator is live, otherwise `withdrawalDelay` blocks later. Topping up what has not matured starts its wait anew.
+    /// operator is live, no miss of it is pending and all that it earned is settled; otherwise it waits for that, in the first two cases
+    /// `withdrawalDelay` blocks at least. Topping up what has not matured starts its wait anew.
     function delegate(address operator, address collateral, uint256 amount) external;
-    /// @notice Turns a delegation whose wait is over into shares, once no reported miss of the operator is pending. Anyone.
-    /// Shares of an ended generation that the restaker still has are paid out to its free balance.
+    /// @notice `deposit` and `delegate` in one.
+    function depositAndDelegate(address operator, address collateral, uint256 amount)
+        external
+        returns (uint256 received);
+    /// @notice Takes all that has not matured back into the caller's free balance. At any time.
+    function cancelDelegation(address operator, address collateral) external returns (uint256 amount);
+    /// @notice Turns a delegation whose wait is over into shares, once no reported miss of the operator is pending and all that it earned is
+    /// settled. Anyone. Shares of an ended generation that the restaker still has are paid out to its free balance.
     function mature(address restaker, address operator, address collateral) external;
     /// @notice Queues shares for withdrawal; they earn nothing more and stay slashable until completed.
     function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id);
-    /// @notice Credits a queued withdrawal to its restaker's free balance. Anyone.
+    /// @notice As `undelegate`, but what the shares are worth when completed is delegated to another operator, and matures there as any delegation.
+    function redelegate(address operator, address collateral, uint256 shares, address toOperator)
+        external
+        returns (uint256 id);
+    /// @notice Credits a queued withdrawal to its restaker's free balance, or delegates it again. Anyone.
     function completeWithdrawal(uint256 id) external returns (uint256 amount);
     function freeBalance(address restaker, address collateral) external view returns (uint256);
     /// @notice Shares of a restaker that are not queued, and whose generation they are.
@@ -152,7 +178,8 @@ interface IRestaking is IStakeSource {
         external
         view
         returns (uint256 assets, uint256 shares, uint256 queuedShares);
-    /// @notice A queued withdrawal: `freeFromBlock` is the date known beforehand at which it can be completed unless a miss is pending.
+    /// @notice A queued withdrawal: `freeFromBlock` is the date known beforehand at which it can be completed unless a miss is pending;
+    /// `toOperator` whom it goes to then, zero: to the free balance.
     function withdrawal(uint256 id)
         external
         view
@@ -163,19 +190,29 @@ interface IRestaking is IStakeSource {
             uint256 shares,
             uint256 queuedBlock,
             uint256 freeFromBlock,
-            bool completed
+            bool completed,
+            address toOperator
         );
 
     // ---- operators
 
-    /// @notice Puts `magnitude` more (of 1e18 in all, per collateral) of the pool behind `shard`. Takes effect with the next snapshot.
+    /// @notice Reserves `magnitude` more (of 1e18 in all, per collateral) of the pool for `shard`. It stands behind the shard at once if the pool
+    /// is empty; otherwise it waits `withdrawalDelay` blocks, so that whoever doesn't want to stand behind that shard can see it and leave. Reserving more
+    /// starts the wait anew.
     function allocate(uint32 shard, address collateral, uint256 magnitude) external;
+    /// @notice Puts what was reserved behind the shard, when its wait is over and no miss of the operator is pending. Anyone.
+    function completeAllocation(address operator, uint32 shard, address collateral) external;
+    /// @notice What is reserved for the shard and waits, and the block from which on it can be completed.
+    function waitingAllocation(address operator, uint32 shard, address collateral)
+        external
+        view
+        returns (uint256 magnitude, uint256 readyBlock);
     /// @notice Queues the removal of magnitude; snapshots stop counting it at once. Queueing more starts the wait anew.
     function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock);
     /// @notice Frees queued magnitude for other shards, when the delay is over and no roster of this shard with a snapshot up to the queueing binds
     /// it. Anyone.
     function completeDeallocation(address operator, uint32 shard, address collateral) external;
-    /// @notice (allocated to the shard, of it queued for removal, all allocated, all there is). The whole starts at 1e18 and shrinks with slashes.
+    /// @notice (allocated to the shard, of it queued for removal, allocated or reserved to all shards, all there is). The whole starts at 1e18 and shrinks with slashes.
     function magnitudes(address operator, uint32 shard, address collateral)
         external
         view

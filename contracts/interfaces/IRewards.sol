@@ -53,6 +53,8 @@ interface IRewards {
 
     function earnedIn(uint32 shard, uint64 epoch, address operator) external view returns (uint256);
     function isSettled(uint32 shard, uint64 epoch, address operator) external view returns (bool);
+    /// @notice Answered (shard, epoch)s of an operator under an Audits that are settled: as many as `IAudits.answeredCount` when all are.
+    function settledCount(address audits, address operator) external view returns (uint256);
     /// @notice Account in Payments that holds a shard's fees, and the one of its repair fund.
     function feeAccount(uint32 shard) external view returns (bytes32);
     function repairAccount(uint32 shard) external view returns (bytes32);

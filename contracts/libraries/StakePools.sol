@@ -37,9 +37,13 @@ library StakePools {
         uint64 magnitude;
         // of `magnitude`, queued for removal: slashable, not counted
         uint64 queued;
-        uint64 queuedBlock;
+        // beside `magnitude`, reserved for the shard: neither counted nor slashable yet
+        uint64 waiting;
         // of the pool; what was allocated of an ended one stands for nothing
         uint24 generation;
+        // blocks of the last queueing for removal, and of the last reservation
+        uint40 queuedBlock;
+        uint40 waitingBlock;
     }
 
     function toShares(Pool storage pool, uint256 amount) internal view returns (uint256) {
@@ -74,19 +78,46 @@ library StakePools {
         view
         returns (uint256 magnitude, uint256 queued)
     {
-        if (allocation.generation != pool.generation) return (0, 0);
-        return (allocation.magnitude, allocation.queued);
+        magnitude = allocation.magnitude;
+        if (magnitude == 0 || allocation.generation != pool.generation) return (0, 0);
+        queued = allocation.queued;
     }
 
-    /// @notice Puts more of the pool behind a shard. The caller checks that it is there.
-    function allocate(Pool storage pool, Allocation storage allocation, uint256 magnitude) internal {
+    /// @notice Magnitude that is reserved for the shard and does not stand behind it yet.
+    function waiting(Pool storage pool, Allocation storage allocation) internal view returns (uint256) {
+        return allocation.generation == pool.generation ? allocation.waiting : 0;
+    }
+
+    /// @notice Reserves more of the pool for a shard. The caller checks that it is there. Stands behind it at once if there is nobody whose stake
+    /// that puts at risk; returns whether it does.
+    function reserve(Pool storage pool, Allocation storage allocation, uint256 magnitude) internal returns (bool) {
         if (allocation.generation != pool.generation) {
+            (allocation.magnitude, allocation.queued, allocation.waiting) = (0, 0, 0);
             allocation.generation = pool.generation;
-            allocation.magnitude = 0;
-            allocation.queued = 0;
         }
-        allocation.magnitude += uint64(magnitude);
         pool.allocated += uint64(magnitude);
+        if (pool.assets == 0) {
+            allocation.magnitude += uint64(magnitude);
+            return true;
+        }
+        allocation.waiting += uint64(magnitude);
+        allocation.waitingBlock = uint40(block.number);
+        return false;
+    }
+
+    /// @notice Puts what is reserved for a shard behind it; returns how much that was.
+    function allocate(Pool storage pool, Allocation storage allocation) internal returns (uint256 magnitude) {
+        magnitude = waiting(pool, allocation);
+        allocation.magnitude += uint64(magnitude);
+        allocation.waiting = 0;
+    }
+
+    /// @notice Gives back what was queued for removal; returns how much that was.
+    function release(Pool storage pool, Allocation storage allocation) internal returns (uint256 magnitude) {
+        (, magnitude) = current(pool, allocation);
+        allocation.queued = 0;
+        allocation.magnitude -= uint64(magnitude);
+        pool.allocated -= uint64(magnitude);
     }
 
     /// @notice Ends the current generation, which `ended` keeps.
@@ -98,7 +129,7 @@ library StakePools {
 
     /// @notice Takes up to `amount` of what stands behind one shard; returns what was taken.
     function slash(Pool storage pool, Allocation storage allocation, uint256 amount) internal returns (uint256 taken) {
-        if (allocation.generation != pool.generation) return 0;
+        if (amount == 0 || allocation.generation != pool.generation) return 0;
         uint256 assets = pool.assets;
         taken = Math.min(amount, part(pool, assets, allocation.magnitude));
         if (taken == 0) return 0;

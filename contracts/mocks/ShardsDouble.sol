@@ -17,6 +17,7 @@ contract ShardsDouble {
     address public bondToken;
     uint256 public constant MIN_BOND = 1;
     uint256 public vacancies;
+    mapping(address operator => uint256) public changes;
 
     CollateralWeight[] private _collaterals;
     mapping(address operator => uint256 blockNumber) private _bound;
@@ -43,7 +44,14 @@ contract ShardsDouble {
         if (vacant) ++vacancies;
     }
 
-    function noteChange(address) external {}
+    function noteChange(address operator) external {
+        ++changes[operator];
+    }
+
+    function slashers() external view returns (address[] memory found) {
+        found = new address[](1);
+        found[0] = slasher;
+    }
 
     /// Its own Members.
     function members() external view returns (address) {

@@ -8,6 +8,7 @@ import {IStakeSource} from "../interfaces/IStakeSource.sol";
 contract StakeSourceDouble is IStakeSource {
     mapping(address operator => mapping(uint32 shard => mapping(address collateral => uint256))) public stakeOf;
 
+    /// Not Restaking's to take.
     function slashableOf(address, uint32, address) external pure returns (uint256, uint256) {
         return (0, 0);
     }

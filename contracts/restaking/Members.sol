@@ -118,18 +118,16 @@ contract Members is IMembers {
 
     mapping(uint32 shard => Shard) private _shards;
     mapping(address operator => uint32[] shards) private _shardsOf;
+    address[] private _slashers;
 
     constructor(IDirectory directory_, IShards shards_) {
         directory = directory_;
         shards = shards_;
     }
 
-    function open(
-        uint32 shard,
-        address restaking,
-        ShardParameters calldata p,
-        CollateralWeight[] calldata collaterals
-    ) external {
+    function open(uint32 shard, address restaking, ShardParameters calldata p, CollateralWeight[] calldata collaterals)
+        external
+    {
         if (msg.sender != address(shards)) revert CallerNotModule(msg.sender, ModuleNames.SHARDS);
         Shard storage s = _shards[shard];
         // Shards has bounded what is narrowed here
@@ -214,9 +212,7 @@ contract Members is IMembers {
             Shard storage s = _shards[joined[i]];
             uint256 place = s.members[operator].place;
             if (place == 0) continue;
-            if (msg.sender != s.terms.restaking && msg.sender != directory.module(ModuleNames.OPERATORS)) {
-                revert CallerNotModule(msg.sender, ModuleNames.RESTAKING);
-            }
+            if (msg.sender != s.terms.restaking && msg.sender != directory.module(ModuleNames.OPERATORS)) continue;
             s.marked.mark(place - 1);
         }
     }
@@ -297,6 +293,10 @@ contract Members is IMembers {
         }
     }
 
+    function slashers() external view returns (address[] memory) {
+        return _slashers;
+    }
+
     function shardsOf(address operator) external view returns (uint32[] memory) {
         return _shardsOf[operator];
     }
@@ -358,11 +358,20 @@ contract Members is IMembers {
 
         if (slasher != s.slasher && s.roster != 0) {
             // the last epoch under the newest roster begins one before its end
-            uint256 lastSeed = s.terms.firstBlock + (_epochAt(s, s.rosterBlock) + _termEpochs(s) - 1) * s.terms.epochLength;
+            uint256 lastSeed =
+                s.terms.firstBlock + (_epochAt(s, s.rosterBlock) + _termEpochs(s) - 1) * s.terms.epochLength;
             (s.otherSlasherBlock, s.otherSlasherUntil) = (s.rosterBlock, uint48(lastSeed + s.terms.closing));
         }
         (s.source, s.slasher) = (source, slasher);
         s.marked.markAll(s.seatCount);
+        _noteSlasher(slasher);
+    }
+
+    function _noteSlasher(address slasher) internal {
+        for (uint256 i = 0; i < _slashers.length; ++i) {
+            if (_slashers[i] == slasher) return;
+        }
+        _slashers.push(slasher);
     }
 
     /// Counts seats anew, and keeps the sum of the keys of those that have tickets.
@@ -378,13 +387,9 @@ contract Members is IMembers {
         return n;
     }
 
-    function _refreshSeat(
-        Shard storage s,
-        uint32 shard,
-        uint256 index,
-        IOperators operators,
-        KeyChange memory change
-    ) internal {
+    function _refreshSeat(Shard storage s, uint32 shard, uint256 index, IOperators operators, KeyChange memory change)
+        internal
+    {
         Seat storage seat = s.seats[index];
         address operator = seat.operator;
         uint256 before = s.tickets.get(index);

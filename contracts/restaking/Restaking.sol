@@ -7,6 +7,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IDirectory} from "../interfaces/IDirectory.sol";
+import {IMembers} from "../interfaces/IMembers.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
 import {IRestakerRewards} from "../interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
@@ -25,12 +26,13 @@ import {Tags} from "../libraries/Tags.sol";
 ///
 /// Invariants:
 /// - I-R1  recorded(t) = Σ free balances + Σ pools' assets, ended generations' too + Σ pending delegations + Σ bonds + burnable, for every token t;
-/// - I-R2  balanceOf(t) ≥ recorded(t), whatever anyone sends here;
-/// - I-R3  Σ allocations of a pool = allocated ≤ whole ≤ 1e18;
+/// - I-R2  balanceOf(t) ≥ recorded(t), whatever anyone sends here, for tokens whose balances change by transfers alone;
+/// - I-R3  Σ allocations of a pool, reserved ones too = allocated ≤ whole ≤ 1e18;
 /// - I-R4  a slash for shard s takes at most what stands behind s, and lowers what stands behind no other shard;
 /// - I-R5  Σ shares of positions and of uncompleted withdrawals = shares, of them Σ uncompleted withdrawals = queued, for each generation;
-/// - I-R6  a delegation made after an epoch's frozen block is worth as much after that epoch's slash as before;
-/// - I-R8  of a bond's slash the reporter gets at most half; of delegated stake's, nobody gets anything.
+/// - I-R6  a delegation made, or an allocation reserved, after an epoch's frozen block loses nothing to that epoch's slash;
+/// - I-R8  of a bond's slash the reporter gets at most half; of delegated stake's, nobody gets anything;
+/// - I-R9  one slash for each (shard, epoch, operator): at most the bond and stake that Shards names for its roster (capped per shard and epoch).
 contract Restaking is IRestaking, ReentrancyGuardTransient {
     using Math for uint256;
     using SafeERC20 for IERC20;
@@ -70,6 +72,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         bool completed;
         address operator;
         uint64 queuedBlock;
+        // when completed it is delegated again (see _destinations)
+        bool redelegated;
         address collateral;
         uint128 shares;
     }
@@ -105,6 +109,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     /// Shards whose rosters bind the stake here; zero until there is something to bind.
     IShards private _pinnedShards;
+    IMembers private _pinnedMembers;
     /// Who keeps the books of what the shares here earn; zero until there is a share.
     IRestakerRewards private _pinnedRewards;
     mapping(address token => Token) private _tokens;
@@ -120,6 +125,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _positions;
     mapping(address restaker => mapping(address operator => mapping(address collateral => Pending))) private _pending;
     mapping(uint256 id => Withdrawal) private _withdrawals;
+    mapping(uint256 id => address operator) private _destinations;
     mapping(address operator => mapping(uint32 shard => Bond)) private _bonds;
     mapping(bytes32 id => Slash) private _slashes;
     mapping(address operator => mapping(address slasher => bool)) public accepted;
@@ -192,19 +198,54 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _delegate(msg.sender, operator, collateral, amount);
     }
 
+    function depositAndDelegate(address operator, address collateral, uint256 amount)
+        external
+        nonReentrant
+        returns (uint256 received)
+    {
+        _checkCollateral(collateral);
+
+        received = _receive(collateral, amount);
+        emit Deposited(msg.sender, collateral, received);
+        _delegate(msg.sender, operator, collateral, received);
+    }
+
+    function cancelDelegation(address operator, address collateral) external returns (uint256 amount) {
+        amount = _takePending(msg.sender, operator, collateral);
+        _free[msg.sender][collateral] += amount;
+        emit DelegationCancelled(msg.sender, operator, collateral, amount);
+    }
+
     function mature(address restaker, address operator, address collateral) external {
-        Pending storage pending = _pending[restaker][operator][collateral];
-        if (pending.amount == 0) revert NothingToMature(restaker, operator, collateral);
-        if (block.number < pending.maturesAtBlock) revert NotMature(pending.maturesAtBlock, block.number);
+        uint256 maturesAtBlock = _pending[restaker][operator][collateral].maturesAtBlock;
+        uint256 amount = _takePending(restaker, operator, collateral);
+        if (block.number < maturesAtBlock) revert NotMature(maturesAtBlock, block.number);
         // a slash reported before may be for an epoch before the delegation
         _checkNoSlashPending(operator);
+        // what was earned before belongs to those who were there
+        if (!_isSettled(operator)) revert EpochsUnsettled(operator);
 
-        uint256 amount = pending.amount;
-        delete _pending[restaker][operator][collateral];
         _mature(restaker, operator, collateral, amount);
     }
 
     function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id) {
+        return _queue(operator, collateral, shares, false);
+    }
+
+    function redelegate(address operator, address collateral, uint256 shares, address toOperator)
+        external
+        returns (uint256 id)
+    {
+        _stateOf(toOperator);
+        id = _queue(operator, collateral, shares, true);
+        _destinations[id] = toOperator;
+        emit RedelegationQueued(id, toOperator);
+    }
+
+    function _queue(address operator, address collateral, uint256 shares, bool redelegated)
+        internal
+        returns (uint256 id)
+    {
         if (shares == 0) revert ZeroAmount();
         Position storage position = _positions[msg.sender][operator][collateral];
         if (position.shares < shares) revert SharesTooLow(position.shares, shares);
@@ -221,6 +262,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             completed: false,
             operator: operator,
             queuedBlock: uint64(block.number),
+            redelegated: redelegated,
             collateral: collateral,
             shares: uint128(shares)
         });
@@ -241,8 +283,9 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         StakePools.Pool storage pool_ = _poolOf(w.operator, w.collateral, w.generation);
         pool_.queued -= w.shares;
         amount = pool_.remove(w.shares);
-        _free[w.restaker][w.collateral] += amount;
         emit WithdrawalCompleted(id, w.restaker, w.collateral, amount);
+        if (w.redelegated && amount != 0) _delegate(w.restaker, _destinations[id], w.collateral, amount);
+        else _free[w.restaker][w.collateral] += amount;
     }
 
     function freeBalance(address restaker, address collateral) external view returns (uint256) {
@@ -295,14 +338,16 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             uint256 shares,
             uint256 queuedBlock,
             uint256 freeFromBlock,
-            bool completed
+            bool completed,
+            address toOperator
         )
     {
         Withdrawal storage w = _withdrawals[id];
         if (w.restaker == address(0)) revert WithdrawalUnknown(id);
         uint256 boundUntil = _shards().boundUntil(w.operator, w.sinceBlock, w.queuedBlock);
         freeFromBlock = boundUntil.max(w.queuedBlock + withdrawalDelay);
-        return (w.restaker, w.operator, w.collateral, w.shares, w.queuedBlock, freeFromBlock, w.completed);
+        toOperator = _destinations[id];
+        return (w.restaker, w.operator, w.collateral, w.shares, w.queuedBlock, freeFromBlock, w.completed, toOperator);
     }
 
     // ---- operators
@@ -318,9 +363,35 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         uint256 available = pool_.whole - pool_.allocated;
         if (magnitude > available) revert MagnitudeTooLarge(magnitude, available);
 
-        pool_.allocate(_allocations[msg.sender][collateral][shard], magnitude);
-        emit Allocated(msg.sender, shard, collateral, magnitude);
-        _noteChange(msg.sender);
+        if (pool_.reserve(_allocations[msg.sender][collateral][shard], magnitude)) {
+            emit Allocated(msg.sender, shard, collateral, magnitude);
+            _noteChange(msg.sender);
+        } else {
+            emit AllocationQueued(msg.sender, shard, collateral, magnitude, block.number + withdrawalDelay);
+        }
+    }
+
+    function completeAllocation(address operator, uint32 shard, address collateral) external {
+        StakePools.Allocation storage allocation = _allocations[operator][collateral][shard];
+        uint256 magnitude = _pools[operator][collateral].allocate(allocation);
+        if (magnitude == 0) revert AllocationUnknown(operator, shard, collateral);
+        uint256 readyBlock = allocation.waitingBlock + withdrawalDelay;
+        if (block.number < readyBlock) revert AllocationNotReady(readyBlock, block.number);
+        // as for delegations: a miss reported before may be for an epoch before
+        _checkNoSlashPending(operator);
+
+        emit Allocated(operator, shard, collateral, magnitude);
+        _noteChange(operator);
+    }
+
+    function waitingAllocation(address operator, uint32 shard, address collateral)
+        external
+        view
+        returns (uint256 magnitude, uint256 readyBlock)
+    {
+        StakePools.Allocation storage allocation = _allocations[operator][collateral][shard];
+        magnitude = _pools[operator][collateral].waiting(allocation);
+        if (magnitude != 0) readyBlock = allocation.waitingBlock + withdrawalDelay;
     }
 
     function deallocate(uint32 shard, address collateral, uint256 magnitude) external returns (uint256 readyBlock) {
@@ -331,7 +402,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (magnitude > available) revert MagnitudeTooLarge(magnitude, available);
 
         allocation.queued += uint64(magnitude);
-        allocation.queuedBlock = uint64(block.number);
+        allocation.queuedBlock = uint40(block.number);
         readyBlock = block.number + withdrawalDelay;
         emit DeallocationQueued(msg.sender, shard, collateral, magnitude, readyBlock);
         _noteChange(msg.sender);
@@ -339,14 +410,10 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     function completeDeallocation(address operator, uint32 shard, address collateral) external {
         StakePools.Allocation storage allocation = _allocations[operator][collateral][shard];
-        StakePools.Pool storage pool_ = _pools[operator][collateral];
-        (, uint256 magnitude) = pool_.current(allocation);
+        uint256 magnitude = _pools[operator][collateral].release(allocation);
         if (magnitude == 0) revert DeallocationUnknown(operator, shard, collateral);
         _checkReleased(operator, shard, allocation.queuedBlock);
 
-        allocation.queued = 0;
-        allocation.magnitude -= uint64(magnitude);
-        pool_.allocated -= uint64(magnitude);
         emit Deallocated(operator, shard, collateral, magnitude);
     }
 
@@ -371,10 +438,10 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         view
         returns (uint256 units, uint256 value)
     {
-        (uint256 allocated,) = _magnitude(operator, shard, collateral);
         StakePools.Pool storage pool_ = _pools[operator][collateral];
+        (uint256 allocated,) = _magnitude(operator, shard, collateral);
         units = pool_.part(pool_.assets, allocated);
-        return (units, units);
+        value = units;
     }
 
     function postBond(uint32 shard, uint256 amount) external nonReentrant {
@@ -494,7 +561,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             _slashStake(id, operator, shard, collaterals[c], amounts[c]);
         }
 
-        shards.members().recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
+        _pinnedMembers.recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
     }
 
     function slashId(uint32 shard, uint64 epoch, address operator) public view returns (bytes32) {
@@ -584,16 +651,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         OperatorState storage state = _stateOf(operator);
         Pending storage pending = _pending[restaker][operator][collateral];
         uint256 waiting = pending.amount + amount;
-        if (state.pendingSlashes == 0 && !_isBound(operator, state)) {
-            emit Delegated(restaker, operator, collateral, amount, block.number);
+        bool waits = state.pendingSlashes != 0 || _isBound(operator, state);
+        uint256 maturesAtBlock = block.number + (waits ? withdrawalDelay : 0);
+        emit Delegated(restaker, operator, collateral, amount, maturesAtBlock);
+
+        if (waits || !_isSettled(operator)) {
+            pending.amount = uint128(waiting);
+            pending.maturesAtBlock = uint64(maturesAtBlock);
+        } else {
             delete _pending[restaker][operator][collateral];
             _mature(restaker, operator, collateral, waiting);
-            return;
         }
-        uint256 maturesAtBlock = block.number + withdrawalDelay;
-        pending.amount = uint128(waiting);
-        pending.maturesAtBlock = uint64(maturesAtBlock);
-        emit Delegated(restaker, operator, collateral, amount, maturesAtBlock);
     }
 
     function _mature(address restaker, address operator, address collateral, uint256 amount) internal {
@@ -617,6 +685,13 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _noteChange(operator);
     }
 
+    /// Takes away what waits to mature.
+    function _takePending(address restaker, address operator, address collateral) internal returns (uint256 amount) {
+        amount = _pending[restaker][operator][collateral].amount;
+        if (amount == 0) revert NothingToMature(restaker, operator, collateral);
+        delete _pending[restaker][operator][collateral];
+    }
+
     function _poolOf(address operator, address collateral, uint24 generation)
         internal
         view
@@ -638,13 +713,21 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         Position storage position,
         uint256 next
     ) internal {
-        IRestakerRewards rewards = _pinnedRewards;
-        if (address(rewards) == address(0)) {
-            rewards = _rewardsInForce();
-            _pinnedRewards = rewards;
-            emit RestakerRewardsPinned(address(rewards));
-        }
-        rewards.noteShares(restaker, operator, collateral, position.shares, position.generation, next);
+        _rewards().noteShares(restaker, operator, collateral, position.shares, position.generation, next);
+    }
+
+    /// Whether all that the operator has earned so far is booked.
+    function _isSettled(address operator) internal returns (bool) {
+        IMembers pinned = _pinnedMembers;
+        return _rewards().isSettled(operator, address(pinned) != address(0) ? pinned : _shards().members());
+    }
+
+    function _rewards() internal returns (IRestakerRewards rewards) {
+        rewards = _pinnedRewards;
+        if (address(rewards) != address(0)) return rewards;
+        rewards = _rewardsInForce();
+        _pinnedRewards = rewards;
+        emit RestakerRewardsPinned(address(rewards));
     }
 
     function _rewardsInForce() internal view returns (IRestakerRewards) {
@@ -675,6 +758,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (!pool_.isSpent()) return;
         emit GenerationEnded(operator, collateral, pool_.generation, pool_.assets);
         pool_.end(_ended[operator][collateral][pool_.generation]);
+        // what stands behind the slashed shard Shards counts anew in any case, behind others only now
+        _noteChange(operator);
     }
 
     function _pendingSlash(bytes32 id) internal view returns (Slash storage slash) {
@@ -696,15 +781,11 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         return address(pinned) != address(0) ? pinned : IShards(directory.module(ModuleNames.SHARDS));
     }
 
-    /// Shards counts the operator anew before its next roster.
-    function _noteChange(address operator) internal {
-        if (address(_pinnedShards) != address(0)) _pinnedShards.members().noteChange(operator);
-    }
-
     /// From the first stake behind a shard on, the shards and rosters that bind it are these. Checks that the shard is one of them.
     function _pin(uint32 shard) internal {
         if (address(_pinnedShards) == address(0)) {
             _pinnedShards = IShards(directory.module(ModuleNames.SHARDS));
+            _pinnedMembers = _pinnedShards.members();
             emit ShardsPinned(address(_pinnedShards));
         }
         if (shard == 0 || shard > _pinnedShards.count()) revert ShardUnknown(shard);
@@ -718,6 +799,12 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             revert OperatorUnknown(operator);
         }
         state.known = true;
+    }
+
+    /// What stands behind an operator's shards may have changed.
+    function _noteChange(address operator) internal {
+        IMembers pinned = _pinnedMembers;
+        if (address(pinned) != address(0)) pinned.noteChange(operator);
     }
 
     /// Whether a roster binds the operator. What was found stands until its block has come, though the roster may release the operator before.

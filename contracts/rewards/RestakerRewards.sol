@@ -3,10 +3,13 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {IAudits} from "../interfaces/IAudits.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
+import {IMembers} from "../interfaces/IMembers.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
 import {IRestakerRewards} from "../interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
+import {IRewards} from "../interfaces/IRewards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {RewardBooks} from "../libraries/RewardBooks.sol";
 import {CollateralWeight} from "../types/Types.sol";
@@ -42,6 +45,9 @@ contract RestakerRewards is IRestakerRewards {
     IPayments public immutable payments;
 
     mapping(address operator => mapping(address collateral => RewardBooks.Book)) private _books;
+    /// A Rewards that once was in force still pays what it owes.
+    mapping(address rewards => bool) private _wasRewards;
+    mapping(address audits => IRewards rewards) private _settles;
 
     constructor(IDirectory directory_, IRestaking restaking_, IPayments payments_) {
         directory = directory_;
@@ -61,9 +67,22 @@ contract RestakerRewards is IRestakerRewards {
         _books[operator][collateral].checkpoint(restaker, shares, generation, next);
     }
 
+    function isSettled(address operator, IMembers members) external returns (bool) {
+        address[] memory slashers = members.slashers();
+        for (uint256 i = 0; i < slashers.length; ++i) {
+            uint256 answered = IAudits(slashers[i]).answeredCount(operator);
+            if (answered == 0) continue;
+            if (_rewardsOf(slashers[i]).settledCount(slashers[i], operator) < answered) return false;
+        }
+        return true;
+    }
+
     function book(address operator, uint32 shard, address token, uint256 amount) external returns (uint256 unshared) {
-        if (msg.sender != directory.module(ModuleNames.REWARDS)) {
-            revert CallerNotModule(msg.sender, ModuleNames.REWARDS);
+        if (!_wasRewards[msg.sender]) {
+            if (msg.sender != directory.module(ModuleNames.REWARDS)) {
+                revert CallerNotModule(msg.sender, ModuleNames.REWARDS);
+            }
+            _wasRewards[msg.sender] = true;
         }
         (Part[] memory parts, uint256 total) = _parts(operator, shard);
 
@@ -98,6 +117,14 @@ contract RestakerRewards is IRestakerRewards {
     {
         (uint256 shares, uint256 generation,) = restaking.positionOf(restaker, operator, collateral);
         return _books[operator][collateral].claimable(restaker, token, shares, generation);
+    }
+
+    /// Who settles what is answered to an Audits: the Rewards in force when that was first asked.
+    function _rewardsOf(address audits) private returns (IRewards rewards) {
+        rewards = _settles[audits];
+        if (address(rewards) != address(0)) return rewards;
+        rewards = IRewards(directory.module(ModuleNames.REWARDS));
+        _settles[audits] = rewards;
     }
 
     /// What an operator has behind a shard, by collateral, and the sum of the weights.

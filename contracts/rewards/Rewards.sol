@@ -52,6 +52,7 @@ contract Rewards is IRewards {
     mapping(bytes32 objectId => mapping(uint256 word => uint256)) private _void;
     mapping(uint32 shard => mapping(uint32 roster => mapping(address operator => uint256))) private _intakeClaimed;
     mapping(uint32 shard => Terms) private _terms;
+    mapping(address audits => mapping(address operator => uint256)) public settledCount;
 
     /// One slot: what of a shard's parameters is asked for at each payment. They never change, so they are read once.
     struct Terms {
@@ -65,6 +66,9 @@ contract Rewards is IRewards {
         // bits of the rosters it pays for, and whether the operator answered in any
         uint256 bits;
         bool answered;
+        // whom it answered, each once
+        address[] audits;
+        uint256 auditsCount;
     }
 
     constructor(IDirectory directory) {
@@ -118,6 +122,9 @@ contract Rewards is IRewards {
         amount = settlement.amount;
 
         _settled[shard][operator][epoch / EPOCHS_PER_WORD] |= settlement.bits;
+        for (uint256 i; i < settlement.auditsCount; ++i) {
+            ++settledCount[settlement.audits[i]][operator];
+        }
         uint256 commissionBps = IOperators(DIRECTORY.module(ModuleNames.OPERATORS)).commissionOf(operator);
         uint256 toOperator = amount * commissionBps / BPS;
         emit EpochSettled(shard, epoch, operator, amount, toOperator);
@@ -144,6 +151,7 @@ contract Rewards is IRewards {
         uint256 frozenBlock = shards.frozenBlockOf(shard, epoch);
         uint256 done = _settled[shard][operator][epoch / EPOCHS_PER_WORD];
         (uint32 first, uint32 last) = shards.rostersLiveIn(shard, epoch);
+        settlement.audits = new address[](first > last ? 0 : last - first + 1);
         for (uint32 roster = first; roster <= last; ++roster) {
             if (!shards.isInRoster(shard, roster, operator)) continue;
             address slasher = shards.rosterHead(shard, roster).slasher;
@@ -153,8 +161,17 @@ contract Rewards is IRewards {
             uint256 bit = 1 << (ROSTER_BITS * (epoch % EPOCHS_PER_WORD) + roster % ROSTER_BITS);
             if (done & bit != 0 || _isVacant(shards, shard, roster, operator, frozenBlock)) continue;
             settlement.bits |= bit;
+            _addAudits(settlement, slasher);
             settlement.amount += _earned(shards, shard, roster, epoch, operator);
         }
+    }
+
+    /// All of an Audits' rosters are paid for in one settlement: what was answered, and which places are vacant, doesn't change any more.
+    function _addAudits(Settlement memory settlement, address audits) private pure {
+        for (uint256 i; i < settlement.auditsCount; ++i) {
+            if (settlement.audits[i] == audits) return;
+        }
+        settlement.audits[settlement.auditsCount++] = audits;
     }
 
     /// Fees of an operator's signed live rows under one roster.

@@ -14,14 +14,7 @@ import {Draws} from "../libraries/Draws.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
 import {SliceTree} from "../libraries/SliceTree.sol";
-import {
-    DutyStatus,
-    ListedObject,
-    ReadWitness,
-    Response,
-    RosterPlace,
-    ShardParameters
-} from "../types/Types.sol";
+import {DutyStatus, ListedObject, ReadWitness, Response, RosterPlace, ShardParameters} from "../types/Types.sol";
 
 /// @title Audits
 /// @notice Holds the seed of each sealed epoch and whether each operator answered or missed. Holds no token.
@@ -112,6 +105,7 @@ contract Audits is IAudits {
 
     mapping(uint32 shard => mapping(uint64 epoch => Sealing)) private _sealings;
     mapping(uint32 shard => mapping(address operator => mapping(uint256 word => uint256))) private _statuses;
+    mapping(address operator => uint256) public answeredCount;
 
     constructor(IDirectory directory) {
         DIRECTORY = directory;
@@ -184,6 +178,7 @@ contract Audits is IAudits {
         }
 
         _setStatus(response.shard, response.epoch, response.operator, DutyStatus.Answered);
+        ++answeredCount[response.operator];
         emit Answered(response.shard, response.epoch, response.operator, reading.live, reading.read);
     }
 

@@ -114,10 +114,25 @@ class Staking:
         self.bond_token, self.payment_token = tokens["bond"], tokens["payment"]
         self.governor, self.guardian = people["governor"], people["guardian"]
         self.audits, self.objects, self.rewards = people["audits"], people["objects"], people["rewards"]
+        self.counts = contracts["counts"]
         self.shard = 0
         self.parameters: dict[str, Any] = {}
 
     # -- set-up
+
+    def let_count(self, account: Any) -> None:
+        """Let an account that stands for Audits or Rewards say what it has counted, and still send transactions."""
+        chain.provider.make_request("anvil_setCode", [account.address, "0xef0100" + self.counts.address[2:]])
+
+    def set_answered(self, operator: Any, count: int, audits: Any = None) -> None:
+        """Let Audits say in how many epochs an operator answered."""
+        data = self.counts.setAnswered.encode_input(operator, count)
+        self.governor.transfer(audits or self.audits, 0, data=data)
+
+    def set_settled(self, operator: Any, count: int, audits: Any = None) -> None:
+        """Let Rewards say how many of them are settled."""
+        data = self.counts.setSettled.encode_input(audits or self.audits, operator, count)
+        self.governor.transfer(self.rewards, 0, data=data)
 
     def terms(self, **overrides: Any) -> dict[str, Any]:
         """Return a shard's parameters."""
@@ -181,12 +196,16 @@ class Staking:
         self.deposit(restaker, amount, token)
         self.delegate(restaker, operator, amount, token)
 
+    def allocate(self, operator: Any, magnitude: int = WAD, token: Any = None, shard: int = 0) -> Any:
+        """Reserve a part of an operator's pool for the shard; where the pool is empty, it stands behind it at once."""
+        return self.restaking.allocate(shard or self.shard, token or self.alpha, magnitude, sender=operator)
+
     def enroll(self, operator: Any, tickets: int = 2, restaker: Any = None) -> None:
         """Register, bond, stake (all in alpha) and allocate for so many tickets, and join."""
         self.register(operator)
         self.post_bond(operator, max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"]))
+        self.allocate(operator)
         self.stake(restaker or operator, operator, tickets * self.parameters["ticketPrice"])
-        self.restaking.allocate(self.shard, self.alpha, WAD, sender=operator)
         self.members.join(self.shard, sender=operator)
 
     # -- rosters and time
@@ -255,6 +274,7 @@ def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
     }
     contracts["members"] = project.Members.at(contracts["shards"].members())
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
+    counts = governor.deploy(project.CountsDouble)
     people = {"governor": governor, "guardian": guardian, "audits": audits, "objects": objects, "rewards": rewards}
     for name in STAND_INS:
         directory.set(name32(name), people.get(name, restaking), sender=governor)
@@ -265,6 +285,8 @@ def deploy_staking(project: Any, accounts: Any, **shard: Any) -> Staking:
     tokens = {name: governor.deploy(project.MintableToken) for name in ("alpha", "beta", "bond", "payment")}
     for name in ("alpha", "beta"):
         restaking.listCollateral(tokens[name], sender=governor)
-    staking = Staking(contracts, tokens, people)
+    staking = Staking({**contracts, "counts": counts}, tokens, people)
+    for account in (audits, rewards):
+        staking.let_count(account)
     staking.create_shard(**shard)
     return staking

@@ -278,8 +278,8 @@ class System:
     ) -> list[Operator]:
         """Register operators where needed, and give each bond and stake for so many tickets of the shard; they join it.
 
-        The stake is split between both collaterals; `restaker` delegates it (each operator its own, if None). That part of it
-        stands behind the shard for which `magnitude` does, and the rest behind none.
+        The stake is split between both collaterals; `restaker` delegates it (each operator its own, if None). The part
+        of it for which `magnitude` stands is behind the shard, the rest behind none.
         """
         counts = [tickets] * len(accounts) if isinstance(tickets, int) else list(tickets)
         return [
@@ -292,11 +292,10 @@ class System:
         stake = -(-tickets * self.parameters["ticketPrice"] * WAD // magnitude)
         parts = [stake // 4, stake - stake // 4]
         for token, amount in zip(self.collaterals, parts, strict=True):
-            fund(token, restaker, amount, self.restaking)
-            self.restaking.deposit(token, amount, sender=restaker)
-            # `.delegate` of an Ape contract is something else (EIP-7702)
-            self.restaking.invoke_transaction("delegate", account, token, amount, sender=restaker)
+            # at once, as long as nobody's stake is there
             self.restaking.allocate(self.shard, token, magnitude, sender=account)
+            fund(token, restaker, amount, self.restaking)
+            self.restaking.depositAndDelegate(account, token, amount, sender=restaker)
         bond = max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"])
         fund(self.bond_token, account, bond, self.restaking)
         self.restaking.postBond(self.shard, bond, sender=account)

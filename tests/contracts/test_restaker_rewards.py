@@ -104,8 +104,8 @@ class TestBook:
     @pytest.mark.parametrize("short", [1, 700])
     def test_refuses_what_nobody_moved_here(self, staking, rewards, restaking, alpha, operator, restaker, short):
         """A Rewards that books more than came would promise one restaker what others have not claimed yet."""
-        staking.stake(restaker, operator, 30)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(restaker, operator, 30)
         staking.book(operator, 1_000)
         token = staking.payment_token
         inbox = staking.payments.moduleAccount(rewards, name32("inbox"))
@@ -114,8 +114,8 @@ class TestBook:
 
     def test_what_was_claimed_backs_nothing(self, staking, rewards, restaking, alpha, operator, restaker):
         """After a claim the account is empty, and what is booked next must come first."""
-        staking.stake(restaker, operator, 30)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(restaker, operator, 30)
         staking.book(operator, 900)
         token = staking.payment_token
         rewards.claim(operator, alpha, token, sender=restaker)
@@ -127,9 +127,9 @@ class TestBook:
     def test_shares_by_stake(self, staking, rewards, restaking, alpha, operator, restakers):
         """Two restakers of one pool share by their shares, to the unit."""
         first, second = restakers[:2]
+        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
         staking.stake(first, operator, 30)
         staking.stake(second, operator, 10)
-        restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
         receipt = staking.book(operator, 1_000)
         token = staking.payment_token
         assert rewards.RewardBooked(operator=operator, shard=staking.shard, token=token, amount=1_000) in receipt.events
@@ -141,10 +141,10 @@ class TestBook:
         """Pools share by amount, part allocated and weight. Remainders go to the operator."""
         staking.create_shard(staking.weights(alpha=3 * WAD, beta=WAD))
         first, second = restakers[:2]
-        staking.stake(first, operator, 100)
-        staking.stake(second, operator, 100, staking.beta)
         restaking.allocate(staking.shard, alpha, WAD // 2, sender=operator)
         restaking.allocate(staking.shard, staking.beta, WAD, sender=operator)
+        staking.stake(first, operator, 100)
+        staking.stake(second, operator, 100, staking.beta)
         # 50·3 : 100·1
         staking.book(operator, 999)
         token = staking.payment_token
@@ -162,9 +162,9 @@ class TestBook:
     def test_queued_shares_earn_nothing_more(self, staking, rewards, restaking, alpha, operator, restakers):
         """What is leaving keeps what it earned and earns no more."""
         first, second = restakers[:2]
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         staking.stake(first, operator, 50)
         staking.stake(second, operator, 50)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         staking.book(operator, 100)
         restaking.undelegate(operator, alpha, 50, sender=first)
         staking.book(operator, 100)
@@ -188,8 +188,8 @@ class TestBook:
     def test_late_stake_earns_nothing_of_before(self, staking, rewards, restaking, alpha, operator, restakers):
         """A booking is shared among the shares of its moment."""
         first, second = restakers[:2]
-        staking.stake(first, operator, 50)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(first, operator, 50)
         staking.book(operator, 100)
         staking.stake(second, operator, 50)
         token = staking.payment_token
@@ -202,9 +202,9 @@ class TestBook:
 
     def test_no_unit_is_lost_to_rounding(self, staking, rewards, restaking, alpha, operator, restakers):
         """Bookings that don't divide carry over: three shares get ten bookings of one unit."""
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         for restaker in restakers[:3]:
             staking.stake(restaker, operator, 1)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         for _ in range(9):
             staking.book(operator, 1)
         token = staking.payment_token
@@ -221,8 +221,8 @@ class TestBook:
 
     def test_at_most_four_tokens(self, staking, rewards, restaking, alpha, operator, restaker, make_token):
         """A fifth reward token goes to the operator: nobody makes checkpoints dear."""
-        staking.stake(restaker, operator, 100)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(restaker, operator, 100)
         tokens = [make_token("MintableToken") for _ in range(5)]
         for token in tokens:
             staking.book(operator, 100, token)
@@ -246,8 +246,8 @@ class TestClaim:
 
     def test_claims_once(self, staking, rewards, restaking, alpha, operator, restaker):
         """Claimed rewards lie in the restaker's account in Payments."""
-        staking.stake(restaker, operator, 100)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(restaker, operator, 100)
         staking.book(operator, 70)
         token = staking.payment_token
         receipt = rewards.claim(operator, alpha, token, sender=restaker)
@@ -272,8 +272,8 @@ class TestClaim:
         assert rewards.claimable(restaker, operator, alpha, token) == 70
         # a new generation's rewards aren't the old shares'
         go_to_block(free_block(staking))
-        staking.stake(operator, operator, 10)
         restaking.allocate(staking.shard, alpha, WAD, sender=operator)
+        staking.stake(operator, operator, 10)
         staking.book(operator, 30)
         assert rewards.claimable(restaker, operator, alpha, token) == 70
         assert rewards.claimable(operator, operator, alpha, token) == 30

@@ -20,6 +20,7 @@ from tests.contracts.staking import (
     RESOLUTION_DELAY,
     WAD,
     WITHDRAWAL_DELAY,
+    ZERO_ADDRESS,
     deploy_staking,
     fund,
     go_to_block,
@@ -346,6 +347,57 @@ class TestDelegate:
         assert position(rostered, restaker, operator) == 0
 
 
+class TestDepositAndDelegate:
+    def test_refuses_what_either_refuses(self, staking, restaking, make_token, restaker, operator, stranger):
+        """A token that isn't listed, nothing at all, and who is no operator."""
+        token = make_token("MintableToken", listed=False)
+        with reverts_with(restaking.CollateralUnknown, token=token):
+            restaking.depositAndDelegate(operator, token, 1, sender=restaker)
+        with reverts_with(restaking.ZeroAmount):
+            restaking.depositAndDelegate(operator, staking.alpha, 0, sender=restaker)
+        fund(staking.alpha, restaker, 5, restaking)
+        with reverts_with(restaking.OperatorUnknown, operator=stranger):
+            restaking.depositAndDelegate(stranger, staking.alpha, 5, sender=restaker)
+
+    def test_what_arrived_is_delegated(self, restaking, make_token, restaker, operator):
+        """Of a token that keeps a fee, what arrived; nothing stays free."""
+        token = make_token("FeeToken")
+        fund(token, restaker, 1_000, restaking)
+        receipt = restaking.depositAndDelegate(operator, token, 1_000, sender=restaker)
+        assert restaking.Deposited(restaker=restaker, collateral=token, amount=990) in receipt.events
+        assert restaking.sharesOf(restaker, operator, token) == 990 == restaking.recorded(token)
+        assert restaking.freeBalance(restaker, token) == 0
+
+    def test_not_within_itself(self, restaking, make_token, restaker, operator):
+        """A token that calls back finds the door shut."""
+        token = make_token("ReenteringToken")
+        fund(token, restaker, 100, restaking)
+        call = restaking.depositAndDelegate.encode_input(operator, token, 50)
+        token.arm(restaking, call, True, True, sender=restaker)
+        with reverts_with(restaking.ReentrancyGuardReentrantCall):
+            restaking.depositAndDelegate(operator, token, 100, sender=restaker)
+
+
+class TestCancelDelegation:
+    def test_nothing(self, restaking, alpha, restaker, operator):
+        """There must be something waiting."""
+        with reverts_with(restaking.NothingToMature, restaker=restaker, operator=operator, collateral=alpha):
+            restaking.cancelDelegation(operator, alpha, sender=restaker)
+
+    def test_at_any_time(self, rostered, restaking, alpha, restaker, operator):
+        """Before its wait is over, and while a miss is pending: it stands behind nothing yet."""
+        rostered.stake(restaker, operator, 50)
+        rostered.miss(operator)
+        receipt = restaking.cancelDelegation(operator, alpha, sender=restaker)
+        assert receipt.events == [
+            restaking.DelegationCancelled(restaker=restaker, operator=operator, collateral=alpha, amount=50)
+        ]
+        assert restaking.freeBalance(restaker, alpha) == 50
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (0, 0)
+        with reverts_with(restaking.NothingToMature):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+
+
 class TestMature:
     def test_nothing(self, restaking, alpha, restaker, operator):
         """There must be something waiting."""
@@ -377,6 +429,60 @@ class TestMature:
         # rounded down
         assert restaking.stakeValueOf(restaker, operator, alpha) == 50 * WAD - 1
         assert restaking.stakeValueOf(operator, operator, alpha) == 160 * WAD
+
+    def test_not_before_all_that_was_earned_is_settled(self, rostered, restaking, alpha, restaker, operator):
+        """A late deposit earns nothing of the past: an answered epoch must be paid to those who were there."""
+        rostered.deposit(restaker, 50)
+        matures = rostered.delegate(restaker, operator, 50).block_number + WITHDRAWAL_DELAY
+        rostered.set_answered(operator, 2)
+        rostered.set_settled(operator, 1)
+        go_to_block(matures)
+        with reverts_with(restaking.EpochsUnsettled, operator=operator):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+        rostered.set_settled(operator, 2)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+        assert position(rostered, restaker, operator) == 50
+
+    def test_nor_at_once(self, rostered, restaking, alpha, restaker, operator):
+        """Where no roster binds any more but something is still to be settled, it waits for that alone."""
+        rostered.set_answered(operator, 1)
+        go_to_block(free_block(rostered))
+        rostered.deposit(restaker, 50)
+        block = rostered.delegate(restaker, operator, 50).block_number
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (50, block)
+        rostered.set_settled(operator, 1)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+        assert position(rostered, restaker, operator) == 50
+
+    def test_counts_every_audits(self, rostered, restaking, alpha, restaker, operator, owner):
+        """What a former Audits was answered counts as well, by the Rewards of its time."""
+        members, governor = rostered.members, rostered.governor
+        assert list(members.slashers()) == [rostered.audits]
+        rostered.set_answered(operator, 1)
+        rostered.deposit(restaker, 50)
+        rostered.delegate(restaker, operator, 50)
+        chain.mine(WITHDRAWAL_DELAY)
+        with reverts_with(restaking.EpochsUnsettled, operator=operator):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+        rostered.set_settled(operator, 1)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+
+        # a new Audits with a new Rewards: what the old Rewards settled stands
+        rostered.let_count(owner)
+        for name in ("audits", "rewards"):
+            rostered.directory.set(name32(name), owner, sender=governor)
+        restaking.acceptSlasher(owner, sender=operator)
+        rostered.next_snapshot()
+        assert list(members.slashers()) == [rostered.audits, owner]
+        rostered.set_answered(operator, 2)
+        rostered.deposit(restaker, 50)
+        rostered.delegate(restaker, operator, 50)
+        chain.mine(WITHDRAWAL_DELAY)
+        with reverts_with(restaking.EpochsUnsettled, operator=operator):
+            restaking.mature(restaker, operator, alpha, sender=restaker)
+        rostered.set_settled(operator, 2)
+        restaking.mature(restaker, operator, alpha, sender=restaker)
+        assert position(rostered, restaker, operator) == 100
 
     def test_shares_at_the_pools_price(self, rostered, restaking, alpha, restaker, operator):
         """After a slash of a fifth a unit buys a quarter more shares than before."""
@@ -426,7 +532,7 @@ class TestUndelegate:
         ]
         assert tuple(restaking.pool(operator, alpha)) == (200 * WAD, 200 * WAD, 50 * WAD)
         assert restaking.stakeOf(operator, rostered.shard, alpha) == 150 * WAD
-        expected = (operator, operator, alpha, 50 * WAD, block, free_block(rostered), False)
+        expected = (operator, operator, alpha, 50 * WAD, block, free_block(rostered), False, ZERO_ADDRESS)
         assert tuple(restaking.withdrawal(1)) == expected
 
     def test_free_from_the_delay_where_nothing_binds(self, staking, restaking, alpha, restaker, operator):
@@ -434,6 +540,75 @@ class TestUndelegate:
         staking.stake(restaker, operator, 50)
         block = restaking.undelegate(operator, alpha, 50, sender=restaker).block_number
         assert restaking.withdrawal(1).freeFromBlock == block + WITHDRAWAL_DELAY
+
+
+class TestRedelegate:
+    @pytest.fixture
+    def moved(self, staking, restaking, alpha, restaker, operators):
+        """A restaker moves 30 of 50 shares from the first to the second operator. Returns the block."""
+        staking.stake(restaker, operators[0], 50)
+        return restaking.redelegate(operators[0], alpha, 30, operators[1], sender=restaker).block_number
+
+    def test_only_to_operators(self, staking, restaking, alpha, restaker, operator, stranger):
+        """Nor what isn't there."""
+        staking.stake(restaker, operator, 50)
+        with reverts_with(restaking.OperatorUnknown, operator=stranger):
+            restaking.redelegate(operator, alpha, 50, stranger, sender=restaker)
+        with reverts_with(restaking.SharesTooLow, shares=50, asked=51):
+            restaking.redelegate(operator, alpha, 51, operator, sender=restaker)
+        with reverts_with(restaking.ZeroAmount):
+            restaking.redelegate(operator, alpha, 0, operator, sender=restaker)
+
+    def test_waits_as_a_withdrawal(self, restaking, alpha, moved, restaker, operators, stranger):
+        """The same delay to the block; then anyone hands it on, and nothing was free in between."""
+        ready = moved + WITHDRAWAL_DELAY
+        assert restaking.withdrawal(1).toOperator == operators[1]
+        assert tuple(restaking.pool(operators[0], alpha)) == (50, 50, 30)
+        go_to_block(ready - 2)
+        with reverts_with(restaking.WithdrawalNotReady, readyBlock=ready, blockNumber=ready - 1):
+            restaking.completeWithdrawal(1, sender=stranger)
+        go_to_block(ready - 1)
+        receipt = restaking.completeWithdrawal(1, sender=stranger)
+        assert [event.event_name for event in receipt.events] == ["WithdrawalCompleted", "Delegated", "Matured"]
+        assert restaking.sharesOf(restaker, operators[1], alpha) == 30
+        assert restaking.sharesOf(restaker, operators[0], alpha) == 20
+        assert restaking.freeBalance(restaker, alpha) == 0
+
+    def test_says_where_it_goes(self, staking, restaking, alpha, restaker, operators):
+        """An event names the new operator."""
+        staking.stake(restaker, operators[0], 50)
+        receipt = restaking.redelegate(operators[0], alpha, 50, operators[1], sender=restaker)
+        assert restaking.RedelegationQueued(id=1, toOperator=operators[1]) in receipt.events
+
+    def test_is_slashed_meanwhile(self, rostered, restaking, alpha, operators):
+        """What is on its way still stands behind the operator that it leaves."""
+        operator = operators[0]
+        restaking.redelegate(operator, alpha, 200 * WAD, operators[1], sender=operator)
+        rostered.slash(operator)
+        go_to_block(free_block(rostered))
+        restaking.completeWithdrawal(1, sender=operator)
+        assert restaking.stakeValueOf(operator, operators[1], alpha) == 200 * WAD - STAKE_SLASH
+
+    def test_matures_there_as_any_delegation(self, rostered, restaking, alpha, restaker, operators):
+        """Where a roster counts the new operator, it waits once more."""
+        rostered.stake(restaker, operators[1], 50)
+        ready = restaking.redelegate(operators[1], alpha, 50, operators[0], sender=restaker).block_number
+        ready += WITHDRAWAL_DELAY
+        go_to_block(ready - 1)
+        restaking.completeWithdrawal(1, sender=restaker)
+        assert tuple(restaking.pendingOf(restaker, operators[0], alpha)) == (50, ready + WITHDRAWAL_DELAY)
+
+    def test_nothing_is_left(self, staking, restaking, alpha, restaker, operators):
+        """Shares that slashes made worthless complete, and delegate nothing."""
+        staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1)
+        staking.enroll(operators[0], restaker=restaker)
+        staking.snapshot()
+        restaking.redelegate(operators[0], alpha, 200 * WAD, operators[1], sender=restaker)
+        staking.slash(operators[0])
+        go_to_block(free_block(staking))
+        receipt = restaking.completeWithdrawal(1, sender=restaker)
+        assert [event.event_name for event in receipt.events] == ["WithdrawalCompleted"]
+        assert restaking.pendingOf(restaker, operators[1], alpha).amount == 0
 
 
 class TestCompleteWithdrawal:
@@ -557,12 +732,12 @@ class TestAllocate:
     def test_divides_the_stake(self, staking, restaking, alpha, shard, restaker, operator):
         """Each shard counts its part, rounded down; each collateral is divided for itself."""
         second = staking.create_shard()
-        staking.stake(restaker, operator, 101)
         receipt = restaking.allocate(shard, alpha, WAD // 2, sender=operator)
+        restaking.allocate(second, alpha, WAD // 10, sender=operator)
+        staking.stake(restaker, operator, 101)
         assert (
             restaking.Allocated(operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 2) in receipt.events
         )
-        restaking.allocate(second, alpha, WAD // 10, sender=operator)
         assert restaking.stakeOf(operator, shard, alpha) == 50
         assert restaking.stakeOf(operator, second, alpha) == 10
         assert restaking.stakeOf(operator, shard, staking.beta) == 0
@@ -571,8 +746,8 @@ class TestAllocate:
     def test_a_new_shard_needs_no_exit(self, rostered, restaking, alpha, operator):
         """Magnitude that stands behind no shard moves to a newly opened one at once."""
         first = rostered.shard
-        rostered.stake(operator, operator, 300 * WAD, rostered.beta)
         restaking.allocate(first, rostered.beta, WAD // 2, sender=operator)
+        rostered.stake(operator, operator, 300 * WAD, rostered.beta)
         second = rostered.create_shard()
         restaking.allocate(second, rostered.beta, WAD // 2, sender=operator)
         go_to_block(free_block_of(rostered, first))
@@ -587,6 +762,103 @@ class TestAllocate:
         staking.directory.set(name32("shards"), other, sender=staking.governor)
         restaking.allocate(shard, alpha, 1, sender=operator)
         assert restaking.magnitudes(operator, shard, alpha).allocated == 2
+
+
+class TestCompleteAllocation:
+    def test_unknown(self, restaking, alpha, shard, operator):
+        """There must be something reserved; what stands behind the shard at once isn't."""
+        with reverts_with(restaking.AllocationUnknown, operator=operator, shard=shard, collateral=alpha):
+            restaking.completeAllocation(operator, shard, alpha, sender=operator)
+        restaking.allocate(shard, alpha, WAD, sender=operator)
+        with reverts_with(restaking.AllocationUnknown):
+            restaking.completeAllocation(operator, shard, alpha, sender=operator)
+
+    def test_delay(self, staking, restaking, alpha, shard, operator, restaker, stranger):
+        """With stake in the pool it waits; refused one block early, done by anyone in its block, once."""
+        staking.stake(restaker, operator, 100)
+        receipt = restaking.allocate(shard, alpha, WAD // 2, sender=operator)
+        ready = receipt.block_number + WITHDRAWAL_DELAY
+        assert (
+            restaking.AllocationQueued(
+                operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 2, readyBlock=ready
+            )
+            in receipt.events
+        )
+        assert tuple(restaking.waitingAllocation(operator, shard, alpha)) == (WAD // 2, ready)
+        # reserved: others can't have it; but it stands behind nothing
+        assert tuple(restaking.magnitudes(operator, shard, alpha)) == (0, 0, WAD // 2, WAD)
+        assert restaking.stakeOf(operator, shard, alpha) == 0
+        assert tuple(restaking.slashableOf(operator, shard, alpha)) == (0, 0)
+        go_to_block(ready - 2)
+        with reverts_with(restaking.AllocationNotReady, readyBlock=ready, blockNumber=ready - 1):
+            restaking.completeAllocation(operator, shard, alpha, sender=stranger)
+        go_to_block(ready - 1)
+        receipt = restaking.completeAllocation(operator, shard, alpha, sender=stranger)
+        assert (
+            restaking.Allocated(operator=operator, shard=shard, collateral=alpha, magnitude=WAD // 2) in receipt.events
+        )
+        assert restaking.stakeOf(operator, shard, alpha) == 50
+        assert tuple(restaking.waitingAllocation(operator, shard, alpha)) == (0, 0)
+        with reverts_with(restaking.AllocationUnknown):
+            restaking.completeAllocation(operator, shard, alpha, sender=stranger)
+
+    def test_reserving_more_starts_the_wait_anew(self, staking, restaking, alpha, shard, operator, restaker):
+        """All of it waits for the last part; no more than the whole is reserved."""
+        staking.stake(restaker, operator, 100)
+        restaking.allocate(shard, alpha, WAD // 2, sender=operator)
+        chain.mine(30)
+        block = restaking.allocate(shard, alpha, WAD // 4, sender=operator).block_number
+        waiting = (3 * WAD // 4, block + WITHDRAWAL_DELAY)
+        assert tuple(restaking.waitingAllocation(operator, shard, alpha)) == waiting
+        with reverts_with(restaking.MagnitudeTooLarge, magnitude=WAD // 4 + 1, available=WAD // 4):
+            restaking.allocate(shard, alpha, WAD // 4 + 1, sender=operator)
+
+    def test_who_leaves_at_once_is_out_before(self, staking, restaking, alpha, shard, operator, restaker):
+        """A withdrawal queued in the block of the announcement can be completed before the allocation stands."""
+        staking.stake(restaker, operator, 100)
+        queued = restaking.allocate(shard, alpha, WAD, sender=operator).block_number
+        left = restaking.undelegate(operator, alpha, 100, sender=restaker).block_number
+        assert left == queued + 1
+        go_to_block(left + WITHDRAWAL_DELAY - 1)
+        restaking.completeWithdrawal(1, sender=restaker)
+        restaking.completeAllocation(operator, shard, alpha, sender=operator)
+        assert restaking.freeBalance(restaker, alpha) == 100
+
+    def test_not_while_a_slash_is_pending(self, rostered, restaking, operator, restaker):
+        """I-R6: what comes behind a shard after a miss doesn't pay for it."""
+        beta, shard = rostered.beta, rostered.shard
+        rostered.stake(restaker, operator, 300 * WAD, beta)
+        chain.mine(WITHDRAWAL_DELAY)
+        restaking.mature(restaker, operator, beta, sender=restaker)
+        restaking.allocate(shard, beta, WAD, sender=operator)
+        chain.mine(WITHDRAWAL_DELAY)
+        slash = rostered.miss(operator, epoch=6)
+        with reverts_with(restaking.SlashPending, operator=operator, pending=1):
+            restaking.completeAllocation(operator, shard, beta, sender=operator)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=operator)
+        assert restaking.pool(operator, beta).assets == 300 * WAD
+        restaking.completeAllocation(operator, shard, beta, sender=operator)
+        assert restaking.stakeOf(operator, shard, beta) == 300 * WAD
+
+    def test_ends_with_its_generation(self, staking, restaking, alpha, operator, restaker):
+        """What was reserved of a pool that slashes emptied stands for nothing."""
+        first = staking.create_shard(stakeSlashPerTicket=100 * WAD, minBond=WAD, bondSlashPerTicket=1)
+        second = staking.create_shard()
+        staking.shard = first
+        staking.post_bond(operator, 20 * WAD)
+        staking.allocate(operator, WAD - 1)
+        staking.stake(restaker, operator, 200 * WAD)
+        staking.members.join(first, sender=operator)
+        staking.allocate(operator, 1, shard=second)
+        staking.snapshot()
+        staking.slash(operator)
+        staking.slash(operator, epoch=2)
+        assert restaking.pool(operator, alpha).shares == 0
+        assert restaking.waitingAllocation(operator, second, alpha).magnitude == 0
+        chain.mine(WITHDRAWAL_DELAY)
+        with reverts_with(restaking.AllocationUnknown):
+            restaking.completeAllocation(operator, second, alpha, sender=operator)
 
 
 def free_block_of(staking, shard, roster=1):
@@ -803,6 +1075,7 @@ class TestQueueSlash:
     ):
         """A slash takes from all shares: whom an older roster binds gets no tickets under a newer slasher unasked."""
         rostered.enroll(operators[1])
+        rostered.let_count(owner)
         rostered.directory.set(name32("audits"), owner, sender=rostered.governor)
         newer = rostered.next_snapshot()
         assert list(rostered.entries(newer)) == [operators[1]]
@@ -977,8 +1250,8 @@ class TestExecuteSlash:
         """I-R4: what stands behind another shard neither falls nor can be reached."""
         first = staking.shard
         staking.post_bond(operator, 20 * WAD)
-        staking.stake(restaker, operator, 500 * WAD + 7)
         restaking.allocate(first, alpha, 2 * WAD // 5, sender=operator)
+        staking.stake(restaker, operator, 500 * WAD + 7)
         second = staking.create_shard()
         restaking.allocate(second, alpha, WAD // 2, sender=operator)
         before = restaking.stakeOf(operator, second, alpha)
@@ -1028,13 +1301,42 @@ class TestExecuteSlash:
         weights = [{"token": token.address, "weightWad": WAD}]
         shard = staking.create_shard(weights)
         staking.post_bond(operator, 20 * WAD)
-        staking.stake(operator, operator, 200 * WAD, token)
         restaking.allocate(shard, token, WAD, sender=operator)
+        staking.stake(operator, operator, 200 * WAD, token)
         staking.members.join(shard, sender=operator)
         staking.snapshot()
         token.refuseAll(True, sender=staking.governor)
         staking.slash(operator)
         assert restaking.burnable(token) == STAKE_SLASH
+
+    def test_takes_at_most_once_and_what_is_fixed(self, rostered, restaking, shard, alpha, operator, stranger):
+        """I-R9: for one shard and epoch an operator loses what its roster fixed, once, whatever stands behind it."""
+        rostered.stake(stranger, operator, 10**6 * WAD)
+        rostered.post_bond(operator, 10**6 * WAD)
+        slash = rostered.miss(operator, epoch=3)
+        with reverts_with(restaking.SlashExists, id=slash):
+            rostered.miss(operator, epoch=3)
+        chain.mine(RESOLUTION_DELAY)
+        restaking.executeSlash(slash, sender=stranger)
+        assert restaking.burnable(alpha) == STAKE_SLASH
+        assert restaking.burnable(rostered.bond_token) == BOND_SLASH - FEE
+        with reverts_with(restaking.SlashAlreadyExecuted, id=slash):
+            restaking.executeSlash(slash, sender=stranger)
+        with reverts_with(restaking.SlashExists, id=slash):
+            rostered.miss(operator, epoch=3)
+        # another epoch is another miss
+        rostered.slash(operator, epoch=4)
+        assert restaking.burnable(alpha) == 2 * STAKE_SLASH
+
+
+class TestSlashableOf:
+    def test_queued_shares_and_magnitude_count(self, rostered, restaking, shard, alpha, operator):
+        """What could be taken is what stands behind the shard, though snapshots count only what stays."""
+        restaking.undelegate(operator, alpha, 50 * WAD, sender=operator)
+        restaking.deallocate(shard, alpha, WAD // 2, sender=operator)
+        assert tuple(restaking.slashableOf(operator, shard, alpha)) == (200 * WAD, 200 * WAD)
+        assert restaking.stakeOf(operator, shard, alpha) == 75 * WAD
+        assert tuple(restaking.slashableOf(operator, shard, rostered.beta)) == (0, 0)
 
 
 class TestGenerations:
@@ -1060,9 +1362,9 @@ class TestGenerations:
         assert tuple(restaking.magnitudes(operator, wiped.shard, alpha)) == (0, 0, 0, WAD)
 
         go_to_block(free_block(wiped))
-        wiped.stake(second, operator, 70)
         assert restaking.stakeOf(operator, wiped.shard, alpha) == 0
         restaking.allocate(wiped.shard, alpha, WAD, sender=operator)
+        wiped.stake(second, operator, 70)
         assert restaking.stakeOf(operator, wiped.shard, alpha) == 70
         assert tuple(restaking.positionOf(second, operator, alpha))[:2] == (70, 1)
 
@@ -1085,13 +1387,13 @@ class TestGenerations:
         for epoch in range(1, 6):
             staking.slash(operator, epoch=epoch)
             assert tuple(restaking.pool(operator, alpha)) == (0, 0, 0)
+            restaking.allocate(staking.shard, alpha, WAD, sender=operator)
             staking.deposit(restaker, 150 * WAD)
             staking.delegate(restaker, operator, 150 * WAD)
             if restaking.pendingOf(restaker, operator, alpha).amount:
                 chain.mine(WITHDRAWAL_DELAY)
                 restaking.mature(restaker, operator, alpha, sender=restaker)
             assert tuple(restaking.pool(operator, alpha)) == (150 * WAD, 150 * WAD, 0)
-            restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         assert restaking.positionOf(restaker, operator, alpha).generation == 5
         assert restaking.recorded(alpha) == alpha.balanceOf(restaking)
 
@@ -1101,9 +1403,9 @@ class TestGenerations:
         unit = 2**30
         staking.create_shard(ticketPrice=unit, stakeSlashPerTicket=unit, minBond=WAD, bondSlashPerTicket=1)
         staking.post_bond(operator, 10 * WAD)
+        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         staking.stake(old, operator, unit)
         staking.stake(new, operator, 1000)
-        restaking.allocate(staking.shard, alpha, WAD, sender=operator)
         staking.members.join(staking.shard, sender=operator)
         staking.snapshot()
         receipt = staking.slash(operator)

@@ -86,7 +86,7 @@ def duty_of(system: System, people) -> bool:
 def test_opens_while_the_first_runs(system, rich, people):
     """Ten epochs, each with a certificate of the first shard and answers of all of its operators.
 
-    Meanwhile the second is created, bonded, given stake by delayed allocations, snapshotted, and then certifies and audits.
+    Meanwhile the second is created, bonded, given stake by delayed allocations, snapshotted; it certifies and audits.
     """
     first_epoch = system.epoch
     terms = [tuple(system.shards.slashTerms(system.shard, 1, person)) for person in people]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from qanat.coding import RowCode, code, locator, points
 from qanat.errors import BadParameters, NotEnoughSlices
-from qanat.field import MODULUS, kernel, root_of_unity
+from qanat.field import MODULUS, root_of_unity
 
 SHAPES = [
     (1, 1),
@@ -169,6 +169,11 @@ def test_vanishing_polynomials_by_trees_are_those_of_the_definition(count: int) 
     chosen = random.Random(count).sample(range(layout.domain), count)
     wanted = list(range(layout.domain))
     assert (count * len(wanted) > locator.DIRECT) == (count > 10)
-    direct = kernel("reference").products([layout.at(e) for e in wanted], [layout.at(e) for e in chosen])
+    direct = locator.directly([layout.at(e) for e in wanted], [layout.at(e) for e in chosen])
     assert locator.vanishing(layout, chosen, wanted) == direct
     assert locator.vanishing(layout, chosen, wanted[3:5]) == direct[3:5]
+
+
+def test_products_leave_out_the_point_itself() -> None:
+    """The vanishing polynomial's value, or its derivative at a root."""
+    assert locator.directly([5, 7], [3, 5, MODULUS - 1]) == [(5 - 3) * (5 + 1), (7 - 3) * (7 - 5) * 8]

@@ -136,12 +136,6 @@ def test_a_fold_is_the_weighted_sum_of_bytes_at_its_worst(limit: int) -> None:
     assert kernel("fast").to_ints(got) == expected
 
 
-def test_products_leave_out_the_point_itself(field: FieldKernel[Any]) -> None:
-    """The vanishing polynomial's value, or its derivative at a root."""
-    roots = [3, 5, MODULUS - 1]
-    assert field.products([5, 7], roots) == [(5 - 3) * (5 + 1), (7 - 3) * (7 - 5) * 8]
-
-
 def test_fast_equals_reference_on_wide_arrays() -> None:
     """Enough columns for several threads and a ragged last block give the same as the clear code."""
     fast, clear = kernel("fast"), kernel("reference")

@@ -373,6 +373,8 @@ class Withdrawal:
     queued_block: int
     free_from_block: int
     completed: bool
+    # whom it is delegated to when completed; address zero: to nobody
+    to_operator: str
 
 
 @dataclass(frozen=True)
@@ -650,6 +652,13 @@ class Views:
     def magnitudes(self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest") -> Magnitudes:
         """How an operator's pool of one collateral is allocated."""
         return self._struct(Magnitudes, "Restaking", "magnitudes", operator, shard, token, block=block)
+
+    def waiting_allocation(
+        self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest"
+    ) -> tuple[int, int]:
+        """What is reserved for a shard and waits: (magnitude, block from which on it can be completed)."""
+        magnitude, ready = self._ask("Restaking", "waitingAllocation", operator, shard, token, block=block)
+        return int(magnitude), int(ready)
 
     def stake(self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest") -> int:
         """Delegated stake that a snapshot would count now, in token units."""

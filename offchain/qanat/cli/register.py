@@ -247,7 +247,9 @@ def _to_allocate(session: Session, shard: int, shares: dict[str, int], *, regist
             part = wanted
         else:
             now = session.views.magnitudes(session.address, shard, token)
-            part = min(max(0, wanted * now.whole // WHOLE - (now.allocated - now.queued)), now.whole - now.total)
+            waiting, _ = session.views.waiting_allocation(session.address, shard, token)
+            there = now.allocated - now.queued + waiting
+            part = min(max(0, wanted * now.whole // WHOLE - there), now.whole - now.total)
         if part:
             missing[token] = part
     return missing

@@ -19,6 +19,18 @@ DIRECT = 1 << 11
 """Factors up to which Python multiplies them sooner than transforms are set up."""
 
 
+def directly(points: Sequence[int], roots: Sequence[int]) -> list[int]:
+    """Return, for each point x, the product of (x - u) over all roots u other than x: the definition."""
+    result = []
+    for point in points:
+        value = 1
+        for root in roots:
+            if root != point:
+                value = value * (point - root) % MODULUS
+        result.append(value)
+    return result
+
+
 def vanishing(layout: Points, roots: Sequence[int], wanted: Sequence[int]) -> list[int]:
     """Return W(u) for each wanted point u, W being the product of (x - v) over the roots v; W'(u) where u is a root.
 
@@ -26,7 +38,7 @@ def vanishing(layout: Points, roots: Sequence[int], wanted: Sequence[int]) -> li
     :param wanted: exponents likewise.
     """
     if len(roots) * len(wanted) <= DIRECT:
-        return kernel("reference").products([layout.at(e) for e in wanted], [layout.at(e) for e in roots])
+        return directly([layout.at(e) for e in wanted], [layout.at(e) for e in roots])
     field: Any = kernel()
     count = 1 << max(0, len(roots) - 1).bit_length()
     padding = count - len(roots)  # roots at zero, which make it W * x^padding

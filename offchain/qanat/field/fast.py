@@ -209,14 +209,6 @@ class FastField:
         by_columns(lambda low, high: limbs.transform(elements, table, reversal, scale, out, low, high), width, work)
         return out
 
-    def products(self, points: Sequence[int], roots: Sequence[int]) -> list[int]:
-        """Return, for each point x, the product of (x - u) over all roots u other than x."""
-        left, right = factors(points), factors(roots)
-        out = np.repeat(pack([MONTGOMERY]), len(points), axis=0)
-        by_columns(lambda low, high: limbs.products(left, right, out, low, high), len(points), len(points) * len(roots))
-        plain = np.ascontiguousarray(np.broadcast_to(pack([1])[0], out.shape))
-        return self.to_ints(self._each(2, out, plain))  # montmul by 1 removes R
-
     def _each(self, operation: int, left: Limbs, right: Limbs) -> Limbs:
         if left.shape != right.shape:
             raise BadParameters(f"Shapes {left.shape[:-1]} and {right.shape[:-1]} differ.")

@@ -167,20 +167,6 @@ def fold(rows, weights, constants, flags, out, low, high):
 
 
 @compiled
-def products(points, roots, out, low, high):
-    """Write the product of (x-u)*R over the roots u that differ from x, times R; everything already times R."""
-    x, u, to = points.ctypes.data, roots.ctypes.data, out.ctypes.data
-    room = np.empty(4, dtype=np.uint64)
-    d = room.ctypes.data
-    for i in range(low, high):
-        for j in range(roots.shape[0]):
-            difference((d, x + ELEMENT * i, u + ELEMENT * j))
-            if not all_zero(d, 4):
-                product((to + ELEMENT * i, to + ELEMENT * i, d))
-    room[0] = np.uint64(0)  # keeps it alive until here
-
-
-@compiled
 def _transform_block(block, size, twiddles):
     """Transform a block of rows: bit-reversed order in, natural order out (decimation in time). Both are addresses."""
     half, stride, layer = 1, size // 2, 0

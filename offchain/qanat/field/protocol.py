@@ -83,10 +83,3 @@ class FieldKernel(Protocol[Elements]):
         the division by the size included. The size is a power of two.
         """
         ...
-
-    def products(self, points: Sequence[int], roots: Sequence[int]) -> list[int]:
-        """Return, for each point x, the product of (x - u) over all roots u other than x.
-
-        That is the vanishing polynomial at x, or its derivative where x is itself a root.
-        """
-        ...

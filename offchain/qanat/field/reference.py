@@ -104,17 +104,6 @@ class ReferenceField:
         result = self.combine(weights, elements)
         return self.scale_rows(result, [pow(size, -1, MODULUS)] * size) if inverse else result
 
-    def products(self, points: Sequence[int], roots: Sequence[int]) -> list[int]:
-        """Return, for each point x, the product of (x - u) over all roots u other than x."""
-        result = []
-        for point in points:
-            value = 1
-            for root in roots:
-                if root != point:
-                    value = value * (point - root) % MODULUS
-            result.append(value)
-        return result
-
 
 def _each(left: Ints, right: Ints, operation: Callable[[int, int], int]) -> Ints:
     if left.shape != right.shape:
