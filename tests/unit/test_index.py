@@ -54,7 +54,7 @@ contract Emitter {
         emit IRestaking.SlashExecuted(bytes32(uint256(9)), operator, 2e25, 1e25);
     }
     function settled(address operator) external { emit IRewards.EpochSettled(1, 5, operator, 3e25, 1e25); }
-    function roster() external { emit IShards.RosterTaken(1, 7, 12, 4, 3, hex"010203"); }
+    function roster() external { emit IShards.RosterTaken(1, 7, 12, 4, 3, address(21), address(22)); }
     function licensing(bytes32 id, address token) external {
         bytes32[] memory ids = new bytes32[](1);
         ids[0] = id;
@@ -184,7 +184,7 @@ class TestEvents:
         index.sync()
         (roster,) = index.rosters(1)
         assert (roster.number, roster.tickets, roster.operators, roster.active_from_epoch) == (7, 12, 4, 3)
-        assert roster.aggregate_key == b"\1\2\3"
+        assert (int(roster.key_sum, 16), int(roster.slasher, 16)) == (21, 22)
 
     def test_assets_offers_and_licenses(self, world, index):
         world.raise_("Licenses", "licensing", IDS[0], PEOPLE[5])

@@ -388,7 +388,8 @@ class Index:
                 row["tickets"],
                 row["operators"],
                 row["active_from"],
-                bytes(row["aggregate_key"]),
+                row["key_sum"],
+                row["slasher"],
                 row["block"],
                 bytes(row["tx"]),
             )

@@ -38,14 +38,18 @@ class Event:
 
 @dataclass(frozen=True)
 class IndexedRoster:
-    """A roster as it was announced. ``aggregate_key``: 256-byte EIP-2537 G2 point."""
+    """A roster as it was announced.
+
+    ``key_sum``: the account whose code holds the sum of its keys; ``slasher``: the only Audits that may slash under it.
+    """
 
     shard: int
     number: int
     tickets: int
     operators: int
     active_from_epoch: int
-    aggregate_key: bytes
+    key_sum: str
+    slasher: str
     block: int
     transaction: bytes
 

@@ -19,7 +19,8 @@ def _roster(event: Arguments) -> dict[str, Any]:
         "tickets": event["tickets"],
         "operators": event["operators"],
         "active_from": event["activeFromEpoch"],
-        "aggregate_key": event["aggregateKey"],
+        "key_sum": event["keySum"],
+        "slasher": event["slasher"],
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 1
+VERSION = 2
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -21,7 +21,8 @@ _TABLES = {
         "tickets INTEGER",
         "operators INTEGER",
         "active_from INTEGER",
-        "aggregate_key BLOB",
+        "key_sum TEXT",
+        "slasher TEXT",
     ),
     "objects": (
         "object_id BLOB",

@@ -1,0 +1,245 @@
+"""What named transactions cost, against tests/gas.json: the whole transaction (`receipt.gasUsed`), warm, on Anvil's Prague.
+
+Warm: somebody did the same before, so that only what each call needs anew is new; a name that ends in `_first` is the first use. Contracts
+are called directly, keys and signatures are real. A figure further than TOLERANCE from the committed one fails, in both directions;
+`make gas UPDATE=1` writes the figures anew, for the diff to show. A table with the targets is printed: a target missed is shown, and is no failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ape import chain, networks
+
+from tests.contracts import licensing, staking, system
+
+FIGURES = Path(__file__).parent.parent / "gas.json"
+UPDATE = bool(os.environ.get("UPDATE"))
+
+#: Signatures, addresses and headers differ from run to run by some zero bytes; what costs more or less than this is another transaction.
+TOLERANCE = 0.02
+
+#: What the issues ask for, with the slots, events and calls that the prototypes did not have.
+TARGETS = {
+    "restaking.deposit": 95_000,
+    "restaking.delegate": 95_000,
+    "operators.register": 265_000,
+    "restaking.slash": 120_000,
+    "restaking.claim": 65_000,
+    # 60,000 + 1,500 an operator + 12,000 an operator whose weight changed: one
+    "shards.snapshot_10": 60_000 + 10 * 1_500 + 12_000,
+    "shards.snapshot_64": 60_000 + 64 * 1_500 + 12_000,
+    "objects.certify_m0": 165_000,
+    "objects.certify_m1": 172_000,
+    "objects.certify_m5": 200_000,
+    "objects.open": 125_000,
+    "audits.answer_q8": 225_000,
+    "audits.answer_q16": 345_000,
+    "beacon.reveal": 65_000,
+    "licenses.sale": 160_000,
+    "payments.claim": 58_000,
+}
+
+WAD = 10**18
+
+
+class Meter:
+    """Names of transactions and what they cost."""
+
+    def __init__(self, committed: dict[str, int]) -> None:
+        self.committed = committed
+        self.measured: dict[str, int] = {}
+
+    def note(self, name: str, receipt: Any) -> None:
+        """Note what a transaction cost."""
+        self.measured[name] = receipt.gas_used
+
+    def check(self, names: set[str]) -> None:
+        """Fail for each figure that left its tolerance, unless the figures are being written anew."""
+        if UPDATE:
+            return
+        wrong = []
+        for name in sorted(names):
+            gas, before = self.measured[name], self.committed.get(name)
+            if before is None:
+                wrong.append(f"{name}: {gas:,}, not in tests/gas.json")
+            elif abs(gas - before) > before * TOLERANCE:
+                wrong.append(f"{name}: {gas:,}, committed {before:,} ({gas / before - 1:+.1%})")
+        assert not wrong, "; ".join(wrong) + ". If it should be so: make gas UPDATE=1"
+
+    def table(self) -> str:
+        """Return all figures with their change and their target."""
+        lines = [f"{'transaction':<32} {'gas':>10} {'change':>7} {'target':>10}"]
+        for name, gas in sorted(self.measured.items()):
+            before, target = self.committed.get(name), TARGETS.get(name)
+            change = f"{gas / before - 1:+.1%}" if before else "new"
+            wanted = "" if target is None else f"{target:>10,} {'met' if gas <= target else 'UNMET'}"
+            lines.append(f"{name:<32} {gas:>10,} {change:>7} {wanted}".rstrip())
+        return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def meter(request: pytest.FixtureRequest) -> Iterator[Meter]:
+    """Return what all tests here note figures in; print the table, and write the figures if asked to."""
+    made = Meter(json.loads(FIGURES.read_text()) if FIGURES.exists() else {})
+    yield made
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("\n" + made.table())
+    if UPDATE:
+        FIGURES.write_text(json.dumps(dict(sorted((made.committed | made.measured).items())), indent=2) + "\n")
+
+
+@pytest.fixture
+def noted(meter: Meter) -> Iterator[Callable[[str, Any], None]]:
+    """Return what notes a figure; what a test noted is checked at its end."""
+    before = set(meter.measured)
+    yield meter.note
+    meter.check(set(meter.measured) - before)
+
+
+@pytest.fixture(scope="module")
+def people(accounts: Any) -> Callable[[int], list[Any]]:
+    """Return a function that makes so many new accounts with money."""
+
+    def make(count: int) -> list[Any]:
+        made = [accounts.generate_test_account() for _ in range(count)]
+        for account in made:
+            networks.provider.set_balance(account.address, 100 * WAD)
+        return made
+
+    return make
+
+
+def test_restaking(project, accounts, people, noted):
+    """Stake, an operator's life, a slash, rewards: three operators, two restakers, one reward token."""
+    world = staking.deploy_staking(project, accounts)
+    operators, (restaker, other) = people(3), people(2)
+    token = world.alpha
+    for operator in operators:
+        registered = register(world, operator)
+        published = world.operators.publishKey(staking.key_of(operator), sender=operator)
+    noted("operators.register", registered)
+    noted("operators.publish_key", published)
+    noted("operators.set_endpoint", world.operators.setEndpoint("http://node:2", sender=operators[2]))
+
+    for operator in operators:
+        world.enroll(operator, tickets=4)
+    staking.fund(token, restaker, 10_000 * WAD, world.restaking)
+    noted("restaking.deposit_first", world.restaking.deposit(token, 1_000 * WAD, sender=restaker))
+    noted("restaking.deposit", world.restaking.deposit(token, 1_000 * WAD, sender=restaker))
+    noted("restaking.delegate_first", world.delegate(restaker, operators[0], 400 * WAD))
+    world.book(operators[0], 1_000 * WAD)
+    noted("restaking.delegate", world.delegate(restaker, operators[0], 100 * WAD))
+    world.stake(other, operators[0], 50 * WAD)
+
+    for _ in range(2):
+        world.book(operators[0], 1_000 * WAD)
+        claimed = world.restaker_rewards.claim(operators[0], token, world.payment_token, sender=restaker)
+    noted("restaking.claim", claimed)
+    noted("restaking.withdraw", world.restaking.withdraw(token, WAD, sender=restaker))
+
+    world.snapshot()
+    noted("restaking.delegate_bound", world.delegate(restaker, operators[0], 100 * WAD))
+    for epoch in (1, 2):
+        slash_id = world.miss(operators[0], epoch)
+        staking.go_to_block(chain.blocks.height + staking.RESOLUTION_DELAY)
+        slashed = world.restaking.executeSlash(slash_id, sender=world.governor)
+    noted("restaking.slash", slashed)
+    for _ in range(2):
+        queued = world.restaking.undelegate(operators[0], token, 10 * WAD, sender=restaker)
+    noted("restaking.undelegate", queued)
+
+
+def register(world: Any, operator: Any) -> Any:
+    """Register an operator; return the receipt."""
+    key, possession = staking.key_of(operator), world.possession(operator)
+    sealing = b"\1" * 32
+    return world.operators.register(key, possession, sealing, "http://node", 1_000, operator, sender=operator)
+
+
+@pytest.mark.parametrize("count", [10, 64])
+def test_snapshots(project, accounts, people, noted, count):
+    """Rosters of many operators: the first, which knows nobody, and the second, with the weight of one changed."""
+    world = staking.deploy_staking(project, accounts, maxOperators=count)
+    operators = people(count)
+    for operator in operators:
+        world.enroll(operator, tickets=2)
+    noted(f"shards.snapshot_{count}_first", world.shards.snapshot(world.shard, sender=world.governor))
+    # by half of the term a roster may follow another without a change of the weight
+    last = chain.blocks.height
+    term = world.parameters["termEpochs"] * world.parameters["epochLength"]
+    world.post_bond(operators[0], world.parameters["bondPerTicket"])
+    staking.go_to_block(last + -(-term // 2) + 1)
+    noted(f"shards.snapshot_{count}", world.shards.snapshot(world.shard, sender=world.governor))
+
+
+def test_storage(project, accounts, people, noted):
+    """An object's certificate, an epoch's seed, answers, what they earn: sixteen operators of a ticket each."""
+    world = system.deploy_system(project, accounts[0], accounts[5], samples=8, maxOperators=16)
+    owner = accounts[1]
+    members = people(16)
+    world.enroll(members)
+    world.take_roster()
+    data = {count: system.make_data(n=16, k=4, matrices=8, seed=count) for count in range(5)}
+    first = world.open(owner, data[0], epochs=4)
+    noted("objects.certify_m0_first", world.certify(first))
+    request = world.request(data[1], epochs=4)
+    storage, intake, _ = world.objects.quote(request)
+    system.fund(world.payment_token, owner, storage + intake, world.payments)
+    object_id = world.id_of(owner, world.objects.nonceOf(owner))
+    noted("objects.open", world.objects.open(request, sender=owner))
+    world.data[object_id] = data[1]
+    noted("objects.certify_m0", world.certify(object_id))
+    for number, absent in ((2, [3]), (3, [3]), (4, [1, 3, 5, 7, 9])):
+        receipt = world.certify(world.open(owner, data[number], epochs=4), absent=absent)
+        noted(f"objects.certify_m{len(absent)}", receipt)
+
+    epoch = world.objects.record(object_id).firstEpoch
+    for number in range(2):
+        noted("audits.seal", world.seal(epoch + number))
+        noted("audits.answer_q8", world.answer(members[0], epoch + number))
+        world.end_window(epoch + number)
+        noted("rewards.settle", world.rewards.settle(1, epoch + number, members[0], sender=owner))
+        noted("payments.claim", world.payments.claim(world.payment_token, sender=members[0]))
+    header = world.header(chain.blocks.height - 2)
+    noted("beacon.reveal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
+
+
+def test_answers_of_sixteen(project, accounts, people, noted):
+    """An answer of sixteen slices, the second of its operator."""
+    world = system.deploy_system(project, accounts[0], accounts[5], samples=16, maxOperators=16)
+    members = people(4)
+    world.enroll(members)
+    world.take_roster()
+    object_id = world.store(accounts[1], system.make_data(n=4, k=2, matrices=32), epochs=4)
+    epoch = world.objects.record(object_id).firstEpoch
+    for number in range(2):
+        world.seal(epoch + number)
+        noted("audits.answer_q16", world.answer(members[0], epoch + number))
+
+
+def test_licensing(project, accounts, noted):
+    """An asset, an offer, sales to two licensees, and what is paid on."""
+    market = licensing.make_market(project, accounts[0])
+    owner, (one, two) = accounts[1], accounts[2:4]
+    asset = market.mint(owner)
+    offer = market.offer(owner, asset)
+    market.buy(offer, one)
+    terms, _ = market.licenses.offer(offer)
+    market.token.mint(two, 10**9, sender=accounts[0])
+    market.token.approve(market.payments, 10**9, sender=two)
+    price = market.terms(asset)["price"]
+    sale = market.licenses.buy(offer, licensing.terms_hash(terms), price, sender=two)
+    noted("licenses.sale", sale)
+    noted("licenses.publish_offer", market.licenses.publishOffer(market.terms(asset), sender=owner))
+
+
+def test_no_figure_is_left_over(meter, request):
+    """A committed name that nothing measures any more is shown; only where all tests here ran."""
+    if len(request.session.items) >= 7:
+        assert UPDATE or set(meter.committed) <= set(meter.measured)
