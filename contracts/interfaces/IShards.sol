@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {
-    CollateralWeight,
-    RosterEntry,
-    RosterHead,
-    RosterPlace,
-    ShardParameters
-} from "../types/Types.sol";
+import {CollateralWeight, RosterEntry, RosterHead, RosterPlace, ShardParameters} from "../types/Types.sol";
 import {IMembers} from "./IMembers.sol";
 
 /// @title Shards and their rosters
