@@ -296,10 +296,11 @@ class TestJoin:
     def test_stake_below_a_ticket(self, staking, shards, members, shard, operator, restaker):
         """Weight for one ticket is asked for; unallocated stake weighs nothing."""
         staking.post_bond(operator, 20 * WAD)
-        staking.stake(restaker, operator, 200 * WAD)
+        staking.stake(restaker, operator, 200 * WAD, staking.beta)
+        staking.allocate(operator, WAD // 2 - 1)
         with reverts_with(members.StakeBelowTicket, weight=0, ticketPrice=100 * WAD):
             members.join(shard, sender=operator)
-        staking.restaking.allocate(shard, staking.alpha, WAD // 2 - 1, sender=operator)
+        staking.stake(restaker, operator, 200 * WAD)
         with reverts_with(members.StakeBelowTicket, ticketPrice=100 * WAD) as caught:
             members.join(shard, sender=operator)
         assert caught.values["weight"] == 100 * WAD - 200
@@ -336,7 +337,6 @@ class TestJoin:
     def test_at_most_eight_shards(self, staking, shards, members, operator):
         """A ninth shard is refused until one of the eight binds nothing any more."""
         staking.post_bond(operator, 20 * WAD)
-        staking.stake(operator, operator, 1000 * WAD)
         joined = [staking.shard]
         joined += [staking.create_shard() for _ in range(8)]
         for number in joined:
@@ -344,6 +344,7 @@ class TestJoin:
             staking.restaking.allocate(number, staking.alpha, WAD // 9, sender=operator)
             if number != joined[0]:
                 staking.post_bond(operator, 20 * WAD)
+        staking.stake(operator, operator, 1000 * WAD)
         for number in joined[:8]:
             members.join(number, sender=operator)
         with reverts_with(members.TooManyShards, operator=operator, limit=8):
@@ -536,8 +537,8 @@ class TestSnapshot:
         operator = operators[0]
         staking.post_bond(operator, 30 * WAD)
         for token, amount in ((staking.alpha, 100 * WAD), (staking.beta, 300 * WAD)):
-            staking.stake(restaker, operator, amount, token)
             staking.restaking.allocate(shard, token, WAD, sender=operator)
+            staking.stake(restaker, operator, amount, token)
         members.join(shard, sender=operator)
         roster = staking.snapshot()
         assert staking.entries(roster)[operator.address].tickets == 3
@@ -755,11 +756,12 @@ class TestMarks:
         return state.tickets, state.marked
 
     def test_only_restaking_and_operators_mark(self, staking, members, operators, stranger):
-        """A stranger can't make snapshots dear; of who is no member nothing is said."""
+        """A stranger can't make snapshots dear; nor is it refused, since another shard's Restaking must not be."""
         staking.enroll(operators[0])
-        with reverts_with(members.CallerNotModule, caller=stranger, expected=name32("restaking")):
-            members.noteChange(operators[0], sender=stranger)
+        members.refresh(staking.shard, 9, sender=stranger)
+        members.noteChange(operators[0], sender=stranger)
         members.noteChange(operators[1], sender=stranger)
+        assert self.state(staking, operators[0]) == (2, False)
 
     def test_every_change_marks(self, staking, members, operators, restaker):
         """Bond and stake, up and down: each marks; counting takes the mark away."""
@@ -829,11 +831,11 @@ class TestCrowd:
     PEOPLE = 300
 
     @pytest.fixture
-    def crowd(self, deployed, project, deployer, guardian):
+    def crowd(self, deployed, project, deployer, guardian, operator):
         """Return a shard of 300 operators with a ticket each."""
         staking = copy(deployed)
         directory = deployer.deploy(project.Directory, deployer, guardian, TIMELOCK)
-        key = staking.operators.keyAccountOf(staking.operators.operatorAt(0))
+        key = staking.operators.keyAccountOf(operator)
         double = deployer.deploy(project.CrowdDouble, WITHDRAWAL_DELAY, key)
         shards = deployer.deploy(project.Shards, directory)
         names = {"restaking": double, "stakeSource": double, "operators": double, "shards": shards}
@@ -1081,11 +1083,12 @@ class TestRecordSlash:
             caller.run(target, call.encode_input(*arguments), sender=staking.governor)
 
         act(staking.operators, staking.operators.register, key, possession, bytes(32), "", 0, operators[0])
+        act(staking.operators, staking.operators.publishKey, key)
         staking.bond_token.mint(caller, 200 * WAD, sender=staking.governor)
         act(staking.bond_token, staking.bond_token.approve, staking.restaking, 2**255)
         act(staking.restaking, staking.restaking.postBond, shard, 20 * WAD)
-        staking.stake(operators[1], caller, 200 * WAD)
         act(staking.restaking, staking.restaking.allocate, shard, staking.alpha, WAD)
+        staking.stake(operators[1], caller, 200 * WAD)
         act(staking.members, staking.members.join, shard)
         staking.enroll(operators[1])
         assert caller.address in staking.entries(staking.snapshot())
