@@ -226,9 +226,7 @@ class Translation:
                     return chosen, min(x_low, y_low), max(x_high, y_high)
         return self._unknown(0, (1 << width) - 1)
 
-    def _divided(
-        self, a: Bounded, b: Bounded, width: int
-    ) -> tuple[Bounded, Bounded]:
+    def _divided(self, a: Bounded, b: Bounded, width: int) -> tuple[Bounded, Bounded]:
         """Return quotient and remainder as SMT-LIB has them: by zero, all ones and the dividend."""
         if b[1] > a[2]:
             return (z3.IntVal(0), 0, 0), a

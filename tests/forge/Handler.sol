@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {MintableToken} from "../../contracts/mocks/MintableToken.sol";
 import {StakePools} from "../../contracts/libraries/StakePools.sol";
 import {Vm} from "./Test.sol";
-import {World} from "./World.sol";
+import {Counts, World} from "./World.sol";
 
 /// @title Handler
 /// @notice All that three restakers and two operators can do with two collaterals and two shards, in any order, with any amounts; what can't
@@ -63,23 +63,36 @@ contract Handler is World {
         _ended[what % 2] -= restaking.freeBalance(_person(who), token) - free;
     }
 
-    function undelegate(uint256 who, uint256 whom, uint256 what, uint256 shares) external {
+    function cancelDelegation(uint256 who, uint256 whom, uint256 what) external {
+        vm.prank(_person(who));
+        restaking.cancelDelegation(_operator(whom), address(_collateral(what)));
+    }
+
+    function undelegate(uint256 who, uint256 whom, uint256 what, uint256 shares, bool elsewhere) external {
         address token = address(_collateral(what));
         (uint256 held, uint256 generation,) = restaking.positionOf(_person(who), _operator(whom), token);
         shares = shares % 4 == 0 ? held : shares % (held + 1);
         vm.prank(_person(who));
-        uint256 id = restaking.undelegate(_operator(whom), token, shares);
+        uint256 id = elsewhere
+            ? restaking.redelegate(_operator(whom), token, shares, _operator(whom % 2 + 1))
+            : restaking.undelegate(_operator(whom), token, shares);
         _withdrawals.push(Queued(id, whom % 2, what % 2, shares, generation, false));
     }
 
     function completeWithdrawal(uint256 which) external {
         if (_withdrawals.length == 0) return;
         Queued storage w = _withdrawals[which % _withdrawals.length];
+        (address person,,,,,,, address toOperator) = restaking.withdrawal(w.id);
         address token = address(collaterals[w.collateral]);
         bool old = w.generation != _generation(operators[w.operator], token);
+        uint256 free = restaking.freeBalance(person, token);
         uint256 amount = restaking.completeWithdrawal(w.id);
         w.done = true;
         if (old) _ended[w.collateral] -= amount;
+        // a redelegation that matures at once pays out shares of an ended generation
+        if (toOperator != address(0) && amount != 0) {
+            _ended[w.collateral] -= restaking.freeBalance(person, token) - free;
+        }
     }
 
     // ---- operators
@@ -92,18 +105,8 @@ contract Handler is World {
         restaking.allocate(_shard(shard), token, magnitude % 3 == 0 ? whole - total : magnitude % (whole + 1));
     }
 
-    /// (Where an allocation waits; elsewhere there is no such function, and nothing happens.)
     function completeAllocation(uint256 whom, uint256 what, uint32 shard) external {
-        (bool done,) = address(restaking)
-            .call(
-                abi.encodeWithSignature(
-                    "completeAllocation(address,uint32,address)",
-                    _operator(whom),
-                    _shard(shard),
-                    address(_collateral(what))
-                )
-            );
-        done;
+        restaking.completeAllocation(_operator(whom), _shard(shard), address(_collateral(what)));
     }
 
     function deallocate(uint256 whom, uint256 what, uint32 shard, uint256 magnitude) external {
@@ -140,6 +143,12 @@ contract Handler is World {
 
     function bind(uint256 whom, uint256 blocks) external {
         shards.setBound(_operator(whom), block.number + blocks % (2 * DELAY));
+    }
+
+    function settle(uint256 whom, bool all) external {
+        address operator = _operator(whom);
+        Counts(AUDITS).answer(operator);
+        if (all) Counts(REWARDS).settle(operator, Counts(AUDITS).answeredCount(operator));
     }
 
     function miss(uint256 whom, uint32 shard, uint256[4] calldata parts) external {
@@ -274,9 +283,10 @@ contract Handler is World {
             uint256 queued;
             (allocated, queued, total, whole) = restaking.magnitudes(operator, shard, token);
             atMost(queued, allocated, "I-R3: queued magnitude");
-            sum += allocated;
+            (uint256 reserved,) = restaking.waitingAllocation(operator, shard, token);
+            sum += allocated + reserved;
         }
-        atMost(sum, total, "I-R3: allocations");
+        equal(sum, total, "I-R3: allocations");
         atMost(total, whole, "I-R3: allocated");
         atMost(whole, WHOLE, "I-R3: whole");
         // I-R5, of the current generation

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRestakerRewards} from "../../contracts/interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../../contracts/interfaces/IRestaking.sol";
 import {MintableToken} from "../../contracts/mocks/MintableToken.sol";
 import {World} from "./World.sol";
@@ -134,7 +135,47 @@ contract RestakingTest is World {
         atMost(1199, restaking.stakeValueOf(_restaker, _operator, _token), "worth");
     }
 
+    function test_aWaitingDelegationCanBeTakenBack() external {
+        bytes32 id = _miss(1, 0, 0, 300);
+        _delegate(500);
+        vm.prank(_restaker);
+        equal(restaking.cancelDelegation(_operator, _token), 500, "amount");
+        equal(restaking.freeBalance(_restaker, _token), 500, "free");
+        vm.roll(block.number + 10 * DELAY);
+        restaking.executeSlash(id);
+        vm.expectPartialRevert(IRestaking.NothingToMature.selector);
+        restaking.mature(_restaker, _operator, _token);
+    }
+
+    function test_aDelegationWaitsForWhatWasEarnedBefore() external {
+        vm.mockCall(address(books), abi.encodeWithSelector(IRestakerRewards.isSettled.selector), abi.encode(false));
+        _delegate(500);
+        equal(restaking.sharesOf(_restaker, _operator, _token), 1000, "shares");
+        vm.expectPartialRevert(IRestaking.EpochsUnsettled.selector);
+        restaking.mature(_restaker, _operator, _token);
+        vm.clearMockedCalls();
+        restaking.mature(_restaker, _operator, _token);
+        equal(restaking.sharesOf(_restaker, _operator, _token), 1500, "shares");
+    }
+
     // ---- withdrawal
+
+    function test_stakeMovesToAnotherOperatorAfterTheDelay() external {
+        vm.prank(_restaker);
+        vm.expectPartialRevert(IRestaking.OperatorUnknown.selector);
+        restaking.redelegate(_operator, _token, 400, address(0x99));
+        vm.prank(_restaker);
+        uint256 id = restaking.redelegate(_operator, _token, 400, operators[1]);
+        bytes32 slash = _miss(1, 0, 0, 300);
+        vm.roll(block.number + DELAY - 1);
+        vm.expectPartialRevert(IRestaking.WithdrawalNotReady.selector);
+        restaking.completeWithdrawal(id);
+        vm.roll(block.number + 1);
+        restaking.executeSlash(slash);
+        restaking.completeWithdrawal(id);
+        equal(restaking.stakeValueOf(_restaker, operators[1], _token), 280, "there, less its part of the slash");
+        equal(restaking.freeBalance(_restaker, _token), 0, "free");
+    }
 
     function test_nobodyQueuesMoreSharesThanItHas() external {
         vm.prank(_restaker);
@@ -194,6 +235,49 @@ contract RestakingTest is World {
         vm.prank(_operator);
         vm.expectPartialRevert(IRestaking.MagnitudeTooLarge.selector);
         restaking.allocate(1, _token, 2e17 + 1);
+    }
+
+    function test_anAllocationWaitsWhereThereIsStake() external {
+        vm.prank(_operator);
+        restaking.allocate(1, _token, 2e17);
+        equal(restaking.stakeOf(_operator, 1, _token), 600, "not counted");
+        vm.roll(block.number + DELAY - 1);
+        vm.expectPartialRevert(IRestaking.AllocationNotReady.selector);
+        restaking.completeAllocation(_operator, 1, _token);
+        vm.roll(block.number + 1);
+        bytes32 slash = _miss(1, 0, 0, 0);
+        vm.expectPartialRevert(IRestaking.SlashPending.selector);
+        restaking.completeAllocation(_operator, 1, _token);
+        vm.roll(block.number + RESOLUTION);
+        restaking.executeSlash(slash);
+        restaking.completeAllocation(_operator, 1, _token);
+        equal(restaking.stakeOf(_operator, 1, _token), 800, "counted");
+        vm.expectPartialRevert(IRestaking.AllocationUnknown.selector);
+        restaking.completeAllocation(_operator, 1, _token);
+    }
+
+    function test_shardsIsToldOfWhateverChangesAStanding() external {
+        uint256 told = shards.changes(_operator);
+        yes(told > 0, "of what set up");
+        vm.prank(_operator);
+        restaking.postBond(1, 10);
+        equal(shards.changes(_operator), ++told, "bond");
+        vm.prank(_operator);
+        restaking.queueBondWithdrawal(1, 10);
+        equal(shards.changes(_operator), ++told, "queued bond");
+        _delegate(10);
+        equal(shards.changes(_operator), ++told, "delegation");
+        _undelegate(10);
+        equal(shards.changes(_operator), ++told, "undelegation");
+        vm.prank(_operator);
+        restaking.deallocate(1, _token, 1);
+        equal(shards.changes(_operator), ++told, "deallocation");
+        vm.prank(_operator);
+        restaking.allocate(2, _token, 1);
+        equal(shards.changes(_operator), told, "an allocation that waits changes nothing");
+        vm.roll(block.number + DELAY);
+        restaking.completeAllocation(_operator, 2, _token);
+        equal(shards.changes(_operator), ++told, "allocation");
     }
 
     function test_onlyShardsThatAreGetAnything() external {

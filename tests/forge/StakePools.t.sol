@@ -64,7 +64,7 @@ contract StakePoolsTest is Test {
     {
         (assets,,) = _begin(assets, assets, 0);
         _pool.whole = 1e18;
-        _pool.allocate(_one, within(magnitude, 1, 1e18));
+        _put(_one, within(magnitude, 1, 1e18));
         _one.queued = uint64(within(queued, 0, _one.magnitude));
         uint64 queuedBefore = _one.queued;
         _pool.slash(_one, amount);
@@ -87,7 +87,7 @@ contract StakePoolsTest is Test {
                 units -= _pool.remove(within(step, 0, _pool.shares));
             } else if (_pool.allocated == 0) {
                 _pool.whole = StakePools.WHOLE;
-                _pool.allocate(_one, within(step, 1, StakePools.WHOLE));
+                _put(_one, within(step, 1, StakePools.WHOLE));
             } else {
                 units -= _pool.slash(_one, step % 2 == 0 ? _pool.assets : within(step, 0, _pool.assets));
                 if (_pool.isSpent()) {
@@ -107,7 +107,7 @@ contract StakePoolsTest is Test {
     function test_anEndedGenerationsAllocationStandsForNothing() external {
         _pool.add(1000);
         _pool.whole = StakePools.WHOLE;
-        _pool.allocate(_one, 5e17);
+        _put(_one, 5e17);
         _pool.queued = 7;
         _pool.end(_ended);
         (uint256 magnitude, uint256 queued) = _pool.current(_one);
@@ -118,10 +118,31 @@ contract StakePoolsTest is Test {
         equal(_pool.generation, 1, "generation");
         _pool.whole = StakePools.WHOLE;
         _one.queued = 3;
-        _pool.allocate(_one, 4);
+        _put(_one, 4);
         (magnitude, queued) = _pool.current(_one);
         equal(magnitude, 4, "allocated anew");
         equal(queued, 0, "queued anew");
+    }
+
+    function test_anAllocationWaitsWhereThereIsSomebodyToProtect() external {
+        _pool.whole = StakePools.WHOLE;
+        yes(_pool.reserve(_one, 10), "at once into an empty pool");
+        _pool.add(1000);
+        yes(!_pool.reserve(_one, 20), "not into another");
+        (uint256 magnitude,) = _pool.current(_one);
+        equal(magnitude, 10, "behind the shard");
+        equal(_pool.waiting(_one), 20, "waiting");
+        equal(_pool.allocated, 30, "reserved");
+        equal(_pool.slash(_one, 1000), 0, "what waits can't be slashed");
+        equal(_pool.allocate(_one), 20, "allocated");
+        (magnitude,) = _pool.current(_one);
+        equal(magnitude, 30, "behind the shard");
+        equal(_pool.waiting(_one), 0, "waiting");
+        equal(_pool.allocate(_one), 0, "allocated again");
+        _one.queued = 25;
+        equal(_pool.release(_one), 25, "released");
+        equal(_pool.allocated, 5, "left");
+        equal(_pool.release(_one), 0, "released again");
     }
 
     function test_spentBelowTheFloorOnly() external {
@@ -146,10 +167,16 @@ contract StakePoolsTest is Test {
         _pool.whole = uint64(within(parts[2], 2, 1e18));
         parts[0] = uint64(within(parts[0], 1, _pool.whole - 1));
         parts[1] = uint64(within(parts[1], 0, _pool.whole - parts[0]));
-        _pool.allocate(_one, parts[0]);
-        if (parts[1] != 0) _pool.allocate(_other, parts[1]);
+        _put(_one, parts[0]);
+        if (parts[1] != 0) _put(_other, parts[1]);
         total = uint256(parts[0]) + parts[1];
         equal(_pool.allocated, total, "allocated");
         _one.queued = parts[0] / 2;
+    }
+
+    /// Magnitude that has waited.
+    function _put(StakePools.Allocation storage allocation, uint256 magnitude) private {
+        _pool.reserve(allocation, magnitude);
+        _pool.allocate(allocation);
     }
 }

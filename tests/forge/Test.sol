@@ -13,6 +13,8 @@ interface Vm {
     function roll(uint256 blockNumber) external;
     function prank(address sender) external;
     function expectPartialRevert(bytes4 selector) external;
+    function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
+    function clearMockedCalls() external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
 }
