@@ -20,7 +20,6 @@ interface IMembers {
     event OperatorJoined(uint32 indexed shard, address indexed operator, uint256 seat);
     event OperatorLeft(uint32 indexed shard, address indexed operator);
     event OperatorJailed(uint32 indexed shard, address indexed operator, uint256 untilEpoch);
-    event TicketsCounted(uint32 indexed shard, address indexed operator, uint256 tickets);
 
     error CallerNotModule(address caller, bytes32 expected);
     error NotRegistered(address operator);

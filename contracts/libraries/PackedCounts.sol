@@ -34,9 +34,11 @@ library PackedCounts {
         while (index < length) {
             uint256 slot = self.slots[index / PER_SLOT];
             uint256 end = index + PER_SLOT < length ? index + PER_SLOT : length;
-            for (; index < end; ++index) {
-                counts[index] = slot & MAX_COUNT;
-                slot >>= BITS;
+            unchecked {
+                for (; index < end; ++index) {
+                    counts[index] = slot & MAX_COUNT;
+                    slot >>= BITS;
+                }
             }
         }
     }

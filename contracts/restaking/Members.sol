@@ -80,6 +80,8 @@ contract Members is IMembers {
         uint16 memberCount;
         // tickets in the newest roster of those who left since
         uint32 givenUp;
+        // block in which a place fell vacant last
+        uint48 vacancyBlock;
         // by what the tickets were counted
         address source;
         address slasher;
@@ -202,7 +204,9 @@ contract Members is IMembers {
             if (member.place != 0) _remove(s, shard, operator);
         }
 
-        if (vacant) shards.vacate(shard, operator);
+        if (!vacant) return;
+        s.vacancyBlock = uint48(block.number);
+        shards.vacate(shard, operator);
     }
 
     function noteChange(address operator) external {
@@ -397,7 +401,6 @@ contract Members is IMembers {
         if (before == 0 && tickets == 0) return;
 
         if (before != tickets) s.tickets.set(index, tickets);
-        emit TicketsCounted(shard, operator, tickets);
         address oldKey = seat.key;
         address key = tickets == 0 ? oldKey : operators.keyAccountOf(operator);
         if (before != 0 && (tickets == 0 || key != oldKey)) change.removed[change.removedCount++] = oldKey;
@@ -414,7 +417,7 @@ contract Members is IMembers {
     {
         if (!_mayServe(s, shard, operator)) return 0;
         // a place that fell vacant in this very block would look vacant from a new roster's start: counted by the next one
-        if (s.roster != 0 && shards.vacatedAt(shard, s.roster, operator) == block.number) {
+        if (s.vacancyBlock == block.number && shards.vacatedAt(shard, s.roster, operator) == block.number) {
             s.marked.mark(seat);
             return 0;
         }
@@ -486,24 +489,11 @@ contract Members is IMembers {
     /// Makes a roster's tickets, in place, of what everybody could have; the keys of those whom scaling left without any leave the sum.
     function _apportion(Shard storage s, uint256[] memory tickets) internal returns (RosterBlob.Head memory head) {
         (head.slasher, head.source, head.keySum) = (s.slasher, s.source, s.keySum);
-        uint256 n = tickets.length;
-        uint256 holders = 0;
-        for (uint256 i = 0; i < n; ++i) {
-            if (tickets[i] != 0) ++holders;
-        }
-        head.tickets = TicketMath.apportion(tickets);
-        uint256 operators = 0;
-        uint256 largest = 0;
-        for (uint256 i = 0; i < n; ++i) {
-            uint256 t = tickets[i];
-            if (t == 0) continue;
-            ++operators;
-            if (t > largest) largest = t;
-        }
-        (head.operators, head.largest) = (operators, largest);
-        if (operators == holders) return head;
+        (TicketMath.Shares memory shares, uint256 holders) = TicketMath.apportion(tickets);
+        (head.tickets, head.operators, head.largest) = (shares.total, shares.holders, shares.largest);
+        if (shares.holders == holders) return head;
 
-        KeyChange memory change = KeyChange(new address[](0), new address[](holders - operators), 0, 0);
+        KeyChange memory change = KeyChange(new address[](0), new address[](holders - shares.holders), 0, 0);
         for (uint256 i = 0; change.removedCount < change.removed.length; ++i) {
             if (tickets[i] == 0 && s.tickets.get(i) != 0) change.removed[change.removedCount++] = s.seats[i].key;
         }

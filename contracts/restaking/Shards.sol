@@ -12,13 +12,7 @@ import {IStakeSource} from "../interfaces/IStakeSource.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {RosterBlob} from "../libraries/RosterBlob.sol";
-import {
-    CollateralWeight,
-    RosterEntry,
-    RosterHead,
-    RosterPlace,
-    ShardParameters
-} from "../types/Types.sol";
+import {CollateralWeight, RosterEntry, RosterHead, RosterPlace, ShardParameters} from "../types/Types.sol";
 import {Members} from "./Members.sol";
 import {ShardRules} from "./ShardRules.sol";
 

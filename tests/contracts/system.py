@@ -274,24 +274,26 @@ class System:
         tickets: int | Sequence[int] = 1,
         commission_bps: int = 1_000,
         restaker: Any = None,
+        magnitude: int = WAD,
     ) -> list[Operator]:
         """Register operators where needed, and give each bond and stake for so many tickets of the shard; they join it.
 
-        The stake is split between both collaterals; `restaker` delegates it (each operator its own, if None).
+        The stake is split between both collaterals; `restaker` delegates it (each operator its own, if None). The part
+        of it for which `magnitude` stands is behind the shard, the rest behind none.
         """
         counts = [tickets] * len(accounts) if isinstance(tickets, int) else list(tickets)
         return [
-            self._enroll(account, count, commission_bps, restaker or account)
+            self._enroll(account, count, commission_bps, restaker or account, magnitude)
             for account, count in zip(accounts, counts, strict=True)
         ]
 
-    def _enroll(self, account: Any, tickets: int, commission_bps: int, restaker: Any) -> Operator:
+    def _enroll(self, account: Any, tickets: int, commission_bps: int, restaker: Any, magnitude: int) -> Operator:
         operator = self.register(account, commission_bps=commission_bps)
-        stake = tickets * self.parameters["ticketPrice"]
+        stake = -(-tickets * self.parameters["ticketPrice"] * WAD // magnitude)
         parts = [stake // 4, stake - stake // 4]
         for token, amount in zip(self.collaterals, parts, strict=True):
             # at once, as long as nobody's stake is there
-            self.restaking.allocate(self.shard, token, WAD, sender=account)
+            self.restaking.allocate(self.shard, token, magnitude, sender=account)
             fund(token, restaker, amount, self.restaking)
             self.restaking.depositAndDelegate(account, token, amount, sender=restaker)
         bond = max(tickets * self.parameters["bondPerTicket"], self.parameters["minBond"])
@@ -317,7 +319,7 @@ class System:
         return operator
 
     def take_roster(self) -> int:
-        """Take a snapshot, as soon as it may be taken, and begin the first epoch for objects under it."""
+        """Take a snapshot as soon as it may be, and begin the first epoch in which objects can be opened under it."""
         taken = self.shards.rosterCount(self.shard)
         if taken:
             term = self.parameters["termEpochs"] * self.parameters["epochLength"]
@@ -397,7 +399,7 @@ class System:
         """Return a roster's operators in the order of their indexes."""
         by_address = {item.address: item for item in self.enrolled}
         found = self.shards.rosterEntries(self.shard, roster, 0, 2**16)
-        return [by_address[entry.operator] for entry in found]
+        return [by_address[entry.operator] for entry in found if entry.tickets]
 
     def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int], bytes]:
         """Return (signature, non-signers, their keys): what all but the roster indexes `absent` sign."""

@@ -256,6 +256,20 @@ class TestRotateKey:
         assert registry.operatorOfKey(keccak(old)) == operator
         assert chain.provider.get_code(account) == b"\0" + old
 
+    def test_its_shards_count_it_anew(self, staking, registry, rotate, operator):
+        """The next roster is under the new key; the one that there is stays under the old one."""
+        staking.enroll(operator)
+        old = staking.snapshot()
+        before = registry.keyHashOf(operator)
+        assert not staking.members.memberOf(staking.shard, operator).marked
+        rotate(operator, 1)
+        assert staking.members.memberOf(staking.shard, operator).marked
+        new = staking.next_snapshot()
+        _, key = another_key(operator, 1)
+        assert staking.entries(new)[operator.address].keyHash == keccak(key)
+        assert staking.shards.aggregateKeyOf(staking.shard, new) == key
+        assert staking.entries(old)[operator.address].keyHash == before
+
     def test_instead_of_publishing(self, registry, register, rotate, operator):
         """A first key that was lost before it was published is replaced all the same."""
         register(operator)

@@ -336,6 +336,18 @@ class TestDelegate:
         block = rostered.delegate(restaker, operator, 30).block_number
         assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (50, block + WITHDRAWAL_DELAY)
 
+    def test_what_bound_once_is_not_asked_again(self, rostered, restaking, alpha, restaker, operator):
+        """Where a vacancy releases the operator early, a delegation still waits until the block found before."""
+        end = free_block(rostered)
+        rostered.stake(restaker, operator, 50)
+        vacated = rostered.slash(operator).block_number
+        go_to_block(vacated + 2 + CLOSING)
+        assert rostered.shards.boundUntil(operator, 0, chain.blocks.height) == 0
+        assert chain.blocks.height < end - 5
+        rostered.deposit(restaker, 50)
+        block = rostered.delegate(restaker, operator, 50).block_number
+        assert tuple(restaking.pendingOf(restaker, operator, alpha)) == (100, block + WITHDRAWAL_DELAY)
+
     def test_waits_while_a_slash_is_pending(self, rostered, restaking, alpha, restaker, operator):
         """Even where no roster binds any more, a reported miss keeps new stake out."""
         go_to_block(free_block(rostered) - 3)

@@ -360,6 +360,27 @@ class TestSeveralRosters:
         assert event.toPayer + event.toRepairFund == fee
 
 
+class TestLateStake:
+    def test_earns_nothing_of_the_past(self, system, sealed, stranger, restaker):
+        """Stake that comes while an answered epoch is unsettled waits for it, and has no part in it."""
+        _, _, epoch = sealed
+        account, token = member(system, 0), system.collaterals[1]
+        system.answer(account, epoch)
+        assert system.audits.answeredCount(account) == 1
+        fund(token, stranger, 10**21, system.restaking)
+        system.restaking.depositAndDelegate(account, token, 10**21, sender=stranger)
+        chain.mine(WITHDRAWAL_DELAY)
+        with reverts_with(system.restaking.EpochsUnsettled, operator=account):
+            system.restaking.mature(stranger, account, token, sender=stranger)
+
+        system.rewards.settle(1, epoch, account, sender=stranger)
+        assert system.rewards.settledCount(system.audits, account) == 1
+        system.restaking.mature(stranger, account, token, sender=stranger)
+        books, money = system.restaker_rewards, system.payment_token
+        assert books.claimable(stranger, account, token, money) == 0
+        assert books.claimable(restaker, account, token, money) > 0
+
+
 class TestReturnVoid:
     def test_refuses_what_was_or_may_still_be_sealed(self, system, sealed, stranger):
         object_id, _, epoch = sealed

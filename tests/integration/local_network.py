@@ -28,7 +28,9 @@ FAST = {"pollSeconds": 0.25, "maxDelaySeconds": 0.5}
 
 
 @contextmanager
-def running_network(folder: Path, operators: int, **settings: Any) -> Iterator[tuple[Network, Clock]]:
+def running_network(
+    folder: Path, operators: int, *, term_epochs: int = TERM_EPOCHS, **settings: Any
+) -> Iterator[tuple[Network, Clock]]:
     """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process."""
     with Supervisor(folder / "logs") as supervisor:
         network = Network(ROOT, folder, supervisor, "")
@@ -41,7 +43,7 @@ def running_network(folder: Path, operators: int, **settings: Any) -> Iterator[t
                 chain = Chain.connect(network.url)
                 parameters = load_parameters(ROOT / "networks" / "local.yaml")
                 # one roster serves a whole module of tests
-                shards = {name: replace(plan, term_epochs=TERM_EPOCHS) for name, plan in parameters.shards.items()}
+                shards = {name: replace(plan, term_epochs=term_epochs) for name, plan in parameters.shards.items()}
                 parameters = replace(parameters, shards=shards)
                 sender = Sender(chain, development_account(0))
                 network.use(deploy(chain, sender, parameters, load_artifacts(), folder / "local.json"))

@@ -161,9 +161,9 @@ class TestCommands:
             source = (ROOT / "scripts" / f"{name}.py").read_text()
             assert re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE) == [
                 "ape_qanat.scripts",
-                f"qanat.cli.{name}",
+                f"qanat.cli.{COMMANDS[name]}",
             ]
-            own = (ROOT / "offchain/qanat/cli" / f"{name}.py").read_text()
+            own = (ROOT / "offchain/qanat/cli" / f"{COMMANDS[name]}.py").read_text()
             loaded = re.findall(r"^(?:from|import) (\S+)", own, re.MULTILINE)
             assert not [
                 item for item in loaded if item.split(".")[0] in {"web3", "eth_account", "rich", "numba", "httpx"}

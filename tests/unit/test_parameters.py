@@ -161,7 +161,7 @@ class TestInequalities:
             ("finality", 1, 20),
             ("sealing", 1, 22),
             ("samples", 1, 64),
-            ("max_operators", 1, 80),
+            ("max_operators", 1, 1_000),
             ("unproven_to_payer_bps", 0, 10_000),
             ("jail_misses", 1, 2**16 - 1),
             ("jail_epochs", 1, 10**6),

@@ -18,7 +18,7 @@ from eth_utils.address import is_address, to_checksum_address
 
 from qanat.errors import BadParameters, FileUnreadable
 
-__all__ = ["Delays", "NetworkParameters", "ShardPlan", "TokenPlan", "load_parameters", "networks_folder"]
+__all__ = ["Delays", "NetworkParameters", "ShardPlan", "TokenPlan", "load_parameters", "load_shard", "networks_folder"]
 
 #: EIP-2935 keeps 8,191 block hashes.
 MAX_SEALING = 8191
@@ -166,8 +166,48 @@ def load_parameters(network_or_path: str | Path) -> NetworkParameters:
     """
     text = str(network_or_path)
     path = Path(text) if text.endswith((".yaml", ".yml")) or os.sep in text else networks_folder() / f"{text}.yaml"
+    parameters = _parse(_read(path, text), str(path))
+    parameters.check()
+    return parameters
+
+
+def load_shard(path: Path, network: Mapping[str, Any], name: str | None = None) -> tuple[ShardPlan, dict[str, Any]]:
+    """Load a shard from a file with a table ``shards``, and check it against the network that stands.
+
+    Args:
+        path: a network's parameter file, or one with shards alone.
+        network: what the network was deployed with, as plain values.
+        name: which shard; needed where the file holds several.
+
+    Returns:
+        (what it says, the same as plain values)
+
+    Raises:
+        FileUnreadable: there is no such file.
+        BadParameters: it holds no such shard, or what it says does not hold together with the network's.
+    """
+    content = _read(path, str(path))
+    shards = content.get("shards") if isinstance(content, dict) else None
+    if not isinstance(shards, dict) or not shards:
+        raise BadParameters(f"{path} has no table of shards.", path=str(path))
+    known = ", ".join(map(str, shards))
+    if name is None and len(shards) > 1:
+        raise BadParameters(f"{path} describes several shards.", hint=f"Name one with --name: {known}.")
+    chosen = next(iter(shards)) if name is None else name
+    if chosen not in shards:
+        raise BadParameters(f"{path} describes no shard {chosen}.", hint=f"Known: {known}.")
+    source = shards[chosen]
+    parameters = _parse({**network, "shards": {chosen: source}}, str(path))
+    parameters.check()
+    return parameters.shards[chosen], source
+
+
+# ---- reading
+
+
+def _read(path: Path, text: str) -> Any:
     try:
-        content = yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text())
     except OSError as error:
         known = ", ".join(sorted(item.stem for item in networks_folder().glob("*.yaml")))
         raise FileUnreadable(
@@ -177,12 +217,6 @@ def load_parameters(network_or_path: str | Path) -> NetworkParameters:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadParameters(f"{path} is no YAML: {error}.", path=str(path)) from error
-    parameters = _parse(content, str(path))
-    parameters.check()
-    return parameters
-
-
-# ---- reading
 
 
 def _parse(content: Any, where: str) -> NetworkParameters:

@@ -31,6 +31,7 @@ __all__ = [
     "LicenseRecord",
     "Listing",
     "Magnitudes",
+    "MemberState",
     "ObjectRecord",
     "ObjectStatus",
     "OfferTerms",
@@ -163,6 +164,25 @@ class RosterEntry:
     tickets: int
     #: of the key that the roster counts, keccak256 of its 256 bytes
     key_hash: bytes
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """What a shard knows of an operator now.
+
+    ``tickets``: as last counted, before any cap; ``marked``: something changed since, the next snapshot counts anew.
+    ``misses``: executed slashes in the shard's ``jail_epochs`` epochs from ``miss_epoch`` on. ``jailed_until``: first
+    epoch in which it can join again. ``open_since``: block since which its places are open to others; 0: they aren't.
+    """
+
+    is_member: bool
+    seat: int
+    tickets: int
+    marked: bool
+    misses: int
+    miss_epoch: int
+    jailed_until: int
+    open_since: int
 
 
 @dataclass(frozen=True)
@@ -373,7 +393,7 @@ class Withdrawal:
     queued_block: int
     free_from_block: int
     completed: bool
-    # whom it is delegated to when completed; address zero: to nobody
+    #: whom it goes to when it is free; the zero address: to its restaker
     to_operator: str
 
 
@@ -523,6 +543,10 @@ class Views:
         """Operators that want to be counted by the next snapshot."""
         return [to_checksum_address(item) for item in self._ask("Members", "membersOf", shard, block=block)]
 
+    def member(self, shard: int, operator: str, block: BlockIdentifier = "latest") -> MemberState:
+        """What a shard knows of an operator now, member or not."""
+        return self._struct(MemberState, "Members", "memberOf", shard, operator, block=block)
+
     def roster_count(self, shard: int, block: BlockIdentifier = "latest") -> int:
         """Number of a shard's rosters; they are numbered from 1."""
         return int(self._ask("Shards", "rosterCount", shard, block=block))
@@ -583,6 +607,15 @@ class Views:
     def bound_until(self, operator: str, since: int, until: int, block: BlockIdentifier = "latest") -> int:
         """Block until which rosters taken in [since, until] bind an operator's stake; 0: nothing binds it."""
         return int(self._ask("Shards", "boundUntil", operator, since, until, block=block))
+
+    def bound_in(self, shard: int, operator: str, since: int, until: int, block: BlockIdentifier = "latest") -> int:
+        """:meth:`bound_until` of one shard: what binds the stake allocated to it and the bond behind it."""
+        return int(self._ask("Shards", "boundIn", shard, operator, since, until, block=block))
+
+    def standing(self, shard: int, operator: str, block: BlockIdentifier = "latest") -> tuple[int, int, int]:
+        """What a snapshot would see now: (own bond, weight, the tickets that they make before any cap)."""
+        bond, weight, tickets = self._ask("Members", "standingOf", shard, operator, block=block)
+        return int(bond), int(weight), int(tickets)
 
     def slash_terms(
         self, shard: int, roster: int, operator: str, block: BlockIdentifier = "latest"
@@ -656,7 +689,7 @@ class Views:
     def waiting_allocation(
         self, operator: str, shard: int, token: str, block: BlockIdentifier = "latest"
     ) -> tuple[int, int]:
-        """What is reserved for a shard and waits: (magnitude, block from which on it can be completed)."""
+        """What of a pool is reserved for a shard and waits: (magnitude, block from which it can be completed)."""
         magnitude, ready = self._ask("Restaking", "waitingAllocation", operator, shard, token, block=block)
         return int(magnitude), int(ready)
 
@@ -674,6 +707,11 @@ class Views:
     def bond(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> int:
         """Own bond behind a shard, in units of its bond token, without what is queued for withdrawal."""
         return int(self._ask("Restaking", "bondOf", operator, shard, block=block))
+
+    def queued_bond(self, operator: str, shard: int, block: BlockIdentifier = "latest") -> tuple[int, int]:
+        """Own bond that is queued for withdrawal: (units of its token, block of the last queueing)."""
+        _, queued, since = self._ask("Restaking", "bondState", operator, shard, block=block)
+        return int(queued), int(since)
 
     def withdrawal(self, number: int, block: BlockIdentifier = "latest") -> Withdrawal:
         """A queued withdrawal."""
@@ -746,6 +784,14 @@ class Views:
     def duty(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> DutyStatus:
         """What became of an operator's duty in an epoch."""
         return DutyStatus(self._ask("Audits", "statusOf", shard, epoch, operator, block=block))
+
+    def answered_count(self, operator: str, block: BlockIdentifier = "latest") -> int:
+        """Number of (shard, epoch)s that an operator ever answered."""
+        return int(self._ask("Audits", "answeredCount", operator, block=block))
+
+    def settled_count(self, operator: str, audits: str, block: BlockIdentifier = "latest") -> int:
+        """Number of them, answered at one Audits contract, that were settled."""
+        return int(self._ask("Rewards", "settledCount", audits, operator, block=block))
 
     def held_rows(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
         """Rows that an operator must be able to open in an epoch; 0: no duty."""

@@ -26,6 +26,7 @@ COMMANDS = {
     "delegate": "delegate",
     "register": "register",
     "rotate-key": "rotate_key",
+    "shard": "shard",
     "roster": "roster",
     "node": "node",
     "store": "store",
@@ -37,7 +38,7 @@ COMMANDS = {
     "audit": "audit",
     "claim": "claim",
     "undelegate": "undelegate",
-    "leave": "leave",
+    "exit": "exit",
     "withdraw": "withdraw",
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
+from qanat.cli.settling import passing, settle_calls
 
 __all__ = ["COMMAND", "claim"]
 
@@ -21,7 +22,7 @@ def claim(session: Session) -> Outcome:
         *_as_asset_owner(session, index),
         *_as_payer(session, index),
     ]
-    due = _passing(session, calls)
+    due = passing(session, calls)
     payments = chain.contract("Payments")
     tokens = sorted(
         {item.address for item in chain.deployment.tokens.values()} | {str(item.terms.token) for item in index.offers()}
@@ -57,19 +58,13 @@ def claim(session: Session) -> Outcome:
 def _as_operator(session: Session, index: Any) -> list[tuple[str, Any]]:
     if session.address not in index.operators():
         return []
-    rewards, views, me = session.chain.contract("Rewards"), session.views, session.address
-    settled = {(item.shard, item.epoch) for item in index.settlements(operator=me)}
-    fees = [
-        (f"storage fees of epoch {item.epoch}", rewards.functions.settle(item.shard, item.epoch, me))
-        for item in index.answers(operator=me)
-        if (item.shard, item.epoch) not in settled and views.earned_in(item.shard, item.epoch, me)
-    ]
+    rewards, me = session.chain.contract("Rewards"), session.address
     used = {(item.shard, item.roster) for item in index.objects(status="certified")}
     intake = [
         (f"intake fees under roster {roster}", rewards.functions.claimIntake(shard, roster, me))
         for shard, roster in sorted(used)
     ]
-    return fees + intake
+    return settle_calls(session, index, me) + intake
 
 
 def _as_restaker(session: Session, index: Any) -> list[tuple[str, Any]]:
@@ -137,20 +132,6 @@ def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
 def _key(event: Any) -> tuple[str, int, str]:
     """Object, epoch and operator of an event."""
     return str(event.arguments["objectId"]), int(event.arguments["epoch"]), str(event.arguments["operator"])
-
-
-def _passing(session: Session, calls: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Leave out what would be refused: nothing earned there, or not yet."""
-    from qanat.errors import TransactionReverted
-
-    found = []
-    for what, call in calls:
-        try:
-            session.sender.estimate(call)
-        except TransactionReverted:
-            continue
-        found.append((what, call))
-    return found
 
 
 COMMAND = Command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qanat.cli.allocation import WHOLE, allocation, allocations, parts
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from qanat.chain.views import ShardParameters
 
 __all__ = ["COMMAND", "register"]
-
-WHOLE = 10**18
 
 
 def register(
@@ -58,7 +57,8 @@ def register(
         raise BadParameters(f"Shard {number} asks for a bond of at least {least}.", bond=wanted_bond)
     if len(endpoint.encode()) > 256 or not endpoint.startswith(("http://", "https://")):
         raise BadParameters("The endpoint is a base URL (http or https) of at most 256 bytes.", endpoint=endpoint)
-    shares = _shares(session, allocations, [item.token for item in collaterals])
+    taken = [item.token for item in collaterals]
+    shares = parts(session, allocations, taken) or dict.fromkeys(taken, WHOLE)
 
     me = session.address
     registered = views.is_registered(me)
@@ -220,36 +220,14 @@ class _Keys:
         self.bls = current[-1]
 
 
-def _shares(session: Session, allocations: tuple[str, ...], collaterals: list[str]) -> dict[str, int]:
-    """Part of each collateral's pool to stand behind the shard, of 1e18."""
-    from qanat.cli.amounts import parse_amount
-    from qanat.errors import BadParameters
-
-    if not allocations:
-        return dict.fromkeys(collaterals, WHOLE)
-    found: dict[str, int] = {}
-    for text in allocations:
-        name, _, part = text.partition("=")
-        symbol, token = session.token(name)
-        if token.address not in collaterals:
-            raise BadParameters(f"The shard takes no {symbol}.", token=token.address)
-        percent = parse_amount(part or "100", 16)
-        if percent > WHOLE:
-            raise BadParameters(f"{part} % is more than all of {symbol}.", allocation=text)
-        found[token.address] = percent
-    return found
-
-
 def _to_allocate(session: Session, shard: int, shares: dict[str, int], *, registered: bool) -> dict[str, int]:
+    """Magnitude of each collateral that is missing behind the shard."""
     missing = {}
     for token, wanted in shares.items():
-        if not registered:
-            part = wanted
-        else:
-            now = session.views.magnitudes(session.address, shard, token)
-            waiting, _ = session.views.waiting_allocation(session.address, shard, token)
-            there = now.allocated - now.queued + waiting
-            part = min(max(0, wanted * now.whole // WHOLE - there), now.whole - now.total)
+        part = wanted
+        if registered:
+            now = allocation(session, session.address, shard, token)
+            part = min(max(0, now.missing(wanted)), now.free)
         if part:
             missing[token] = part
     return missing
@@ -279,6 +257,10 @@ def _send(
         sent("bond", sender.send(restaking.functions.postBond(shard, missing_bond)))
     for token, part in to_allocate.items():
         sent(f"allocate {session.token(token)[0]}", sender.send(restaking.functions.allocate(shard, token, part)))
+    for item in allocations(session, session.address, shard):
+        if item.is_due(session.chain.latest()):
+            call = restaking.functions.completeAllocation(session.address, shard, item.token)
+            sent(f"complete allocation {session.token(item.token)[0]}", sender.send(call))
     if coins:
         sent("responder coins", sender.transfer(keys.responder.address, coins))
     return done

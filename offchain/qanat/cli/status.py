@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qanat.cli.command import Command
+from qanat.cli.holdings import (
+    SHOWN,
+    allocated,
+    money_tables,
+    places,
+    queue,
+    rewards,
+    slash_tables,
+    slashes,
+    stake,
+    title,
+)
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
     from qanat.index import Index
 
 __all__ = ["COMMAND", "status"]
-
-#: Objects, epochs and licenses shown at most; --json has all.
-SHOWN = 20
 
 
 def status(session: Session, *, address: str | None, shard: str | None, nodes: bool) -> Outcome:
@@ -46,9 +55,14 @@ def status(session: Session, *, address: str | None, shard: str | None, nodes: b
     data["assets"] = _assets(session, index, who)
     data["licenses"] = _licenses(session, index, who)
     if who is not None:
-        data["stake"] = _stake(session, index, who)
-        tables.append(table(f"Money of {who}", ["where", "token", "amount", "from block"], _stake_rows(data["stake"])))
-    tables += _owned_tables(data)
+        data["stake"] = stake(session, index, who)
+        data["queue"] = queue(session, index, who)
+        data["rewards"] = rewards(session, index, who)
+        data["allocations"] = allocated(session, index, who)
+        data["places"] = places(session, index, who)
+        tables += money_tables(session, who, data)
+    data["slashes"] = slashes(session, index, who)
+    tables += slash_tables(session, data["slashes"]) + _owned_tables(data)
     says = [
         (
             f"{data['network']}, chain {data['chain']}, block {latest} "
@@ -75,6 +89,7 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
         answered = [item.epoch for item in index.answers(number, operator=operator)]
         missed = [item.epoch for item in index.misses(number, operator=operator)]
         record = views.operator(operator)
+        jailed_until = views.member(number, operator).jailed_until
         operators.append(
             {
                 "operator": operator,
@@ -84,6 +99,7 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
                 "commission_bps": record.commission_bps,
                 "endpoint": record.endpoint,
                 "member": operator in members,
+                "jailed_until_epoch": jailed_until if jailed_until > epoch else None,
                 "answered": len(answered),
                 "missed": missed,
                 "last_answered": max(answered, default=None),
@@ -141,7 +157,8 @@ def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
             format_amount(item["weight"], 18),
             session.amount(item["bond"], bond_token),
             item["answered"],
-            ", ".join(map(str, item["missed"])) or "-",
+            (", ".join(map(str, item["missed"])) or "-")
+            + (f", jailed until epoch {item['jailed_until_epoch']}" if item["jailed_until_epoch"] else ""),
             item["endpoint"],
             *([item["node"]] if with_nodes else []),
         ]
@@ -245,55 +262,6 @@ def _licenses(session: Session, index: Index, who: str | None) -> list[dict[str,
     return made
 
 
-def _stake(session: Session, index: Index, who: str) -> list[dict[str, Any]]:
-    """Where an account's tokens are, in the contracts and outside of them."""
-    views, chain = session.views, session.chain
-    made: list[dict[str, Any]] = []
-
-    def add(where: str, token: str, units: int, block: int | None = None) -> None:
-        if units:
-            symbol = session.token(token)[0]
-            made.append(
-                {
-                    "where": where,
-                    "token": token,
-                    "amount": units,
-                    "shown": session.amount(units, token),
-                    "symbol": symbol,
-                    "block": block,
-                }
-            )
-
-    for known in chain.deployment.tokens.values():
-        add("wallet", known.address, int(chain.call(chain.token(known.address).functions.balanceOf(who))))
-        add("restaking, free", known.address, views.free_balance(who, known.address))
-        add("payments, to claim", known.address, views.claimable(known.address, who))
-    pools = {
-        (str(event.arguments["operator"]), str(event.arguments["collateral"]))
-        for event in index.events("Delegated", contract="Restaking")
-        if event.arguments["restaker"] == who
-    }
-    for operator, token in sorted(pools):
-        add(f"behind {operator}", token, views.pool(operator, token).worth(views.shares(who, operator, token)))
-        waiting, matures = views.pending(who, operator, token)
-        add(f"waiting for {operator}", token, waiting, matures)
-    completed = {event.arguments["id"] for event in index.events("WithdrawalCompleted", contract="Restaking")}
-    for event in index.events("WithdrawalQueued", contract="Restaking"):
-        if event.arguments["restaker"] == who and event.arguments["id"] not in completed:
-            item = views.withdrawal(int(str(event.arguments["id"])))
-            worth = views.pool(item.operator, item.collateral).worth(item.shares)
-            add(
-                f"withdrawal {event.arguments['id']} from {item.operator}", item.collateral, worth, item.free_from_block
-            )
-    for number in range(1, views.shard_count() + 1):
-        add(f"bond, shard {number}", views.shard_parameters(number).bond_token, views.bond(who, number))
-    return made
-
-
-def _stake_rows(stake: list[dict[str, Any]]) -> list[tuple[object, ...]]:
-    return [(item["where"], item["symbol"], item["shown"], item["block"] or "") for item in stake]
-
-
 def _owned_tables(data: dict[str, Any]) -> list[Any]:
     from qanat.cli.amounts import format_size
 
@@ -312,7 +280,7 @@ def _owned_tables(data: dict[str, Any]) -> list[Any]:
             for item in data["objects"][-SHOWN:]
         ]
         made.append(
-            table(_title("Objects", data["objects"]), ["object", "owner", "size", "rows", "epochs", "state"], rows)
+            table(title("Objects", data["objects"]), ["object", "owner", "size", "rows", "epochs", "state"], rows)
         )
     if data["assets"]:
         rows = [
@@ -327,7 +295,7 @@ def _owned_tables(data: dict[str, Any]) -> list[Any]:
             for item in data["assets"][-SHOWN:]
         ]
         columns = ["asset", "owner", "objects", "offers", "licenses sold", "metadata"]
-        made.append(table(_title("Assets", data["assets"]), columns, rows, right=["asset", "objects", "licenses sold"]))
+        made.append(table(title("Assets", data["assets"]), columns, rows, right=["asset", "objects", "licenses sold"]))
     if data["licenses"]:
         rows = [
             (
@@ -341,12 +309,8 @@ def _owned_tables(data: dict[str, Any]) -> list[Any]:
             for item in data["licenses"][-SHOWN:]
         ]
         columns = ["license", "asset", "licensee", "purposes", "ends (UTC)", "state"]
-        made.append(table(_title("Licenses", data["licenses"]), columns, rows, right=["license", "asset"]))
+        made.append(table(title("Licenses", data["licenses"]), columns, rows, right=["license", "asset"]))
     return made
-
-
-def _title(what: str, items: list[Any]) -> str:
-    return what if len(items) <= SHOWN else f"{what}, the newest {SHOWN} of {len(items)}"
 
 
 COMMAND = Command(

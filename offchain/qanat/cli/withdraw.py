@@ -59,9 +59,14 @@ def _withdrawals(session: Session, index: Index) -> list[tuple[str, Any]]:
     """What the account queued as restaker."""
     restaking = session.chain.contract("Restaking")
     done = {event.arguments["id"] for event in index.events("WithdrawalCompleted", contract="Restaking")}
+    heirs = {
+        event.arguments["id"]: f", to operator {event.arguments['toOperator']}"
+        for event in index.events("RedelegationQueued", contract="Restaking")
+    }
     return [
         (
-            f"withdrawal {event.arguments['id']} of {session.token(str(event.arguments['collateral']))[0]}",
+            f"withdrawal {event.arguments['id']} of {session.token(str(event.arguments['collateral']))[0]}"
+            + heirs.get(event.arguments["id"], ""),
             restaking.functions.completeWithdrawal(event.arguments["id"]),
         )
         for event in index.events("WithdrawalQueued", contract="Restaking")
@@ -126,7 +131,7 @@ COMMAND = Command(
     summary="Complete withdrawals whose time has come, and pay out what is free.",
     details=(
         "Restakers queue with `qanat undelegate`, operators with `qanat "
-        "leave`. What still has to wait is listed with its date."
+        "exit`. What still has to wait is listed with its date."
     ),
     example="",
     parameters=(click.option("--keep", is_flag=True, help="Complete only; leave the free balance deposited."),),

@@ -379,7 +379,7 @@ class Demo:
         network = self.network
         with self.clock.settling():
             together(self._undelegate, network.restakers)
-            together(lambda host: host.actor.run("leave"), self.hosts)
+            together(lambda host: host.actor.run("exit"), self.hosts)
         self.clock.mine_to(self._free_block())
         people = [
             *network.restakers,
