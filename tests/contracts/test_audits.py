@@ -696,7 +696,6 @@ class TestSeveralRosters:
         """An object under roster 1, one under a later one with more operators. Returns an epoch in which both live."""
         system.store(owner, wide, epochs=10)
         system.enroll(accounts[15:17], tickets=2)
-        system.go_to_block(system.head(1).snapshotBlock + 46)
         assert system.take_roster() == 2
         newer = make_data(n=20, k=6, seed=9)
         object_id = system.store(owner, newer, epochs=3)

@@ -293,6 +293,15 @@ class TestCertify:
         with reverts_with(system.shards.SeatOutOfRange, seat=6, seats=6):
             system.objects.certify(object_id, signature, [6], keys, sender=rich)
 
+    def test_refuses_an_empty_seat_among_the_non_signers(self, system, rich):
+        """Nobody sits there: nobody's key is to be taken out of the sum."""
+        system.members.exit(1, sender=system.members_of(1)[3].account)
+        system.take_roster()
+        object_id = system.open(rich, make_data(n=5, zeros=True))
+        signature, _, _ = system.certificate(object_id)
+        with reverts_with(system.objects.NonSignerUnknown, seat=3):
+            system.objects.certify(object_id, signature, [3], bytes(256), sender=rich)
+
     def test_refuses_a_key_that_is_not_the_non_signers(self, system, rich, data):
         object_id = system.open(rich, data)
         signature, _, keys = system.certificate(object_id, [3])
