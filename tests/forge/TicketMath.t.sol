@@ -12,14 +12,16 @@ contract TicketMathTest is Test {
         uint256[] memory before = _copy(tickets);
         uint256 limit = _limit(before);
 
-        uint256 total = TicketMath.cap(tickets).total;
+        TicketMath.Shares memory shares = TicketMath.cap(tickets);
 
         uint256 sum;
         for (uint256 i = 0; i < tickets.length; ++i) {
             equal(tickets[i], before[i] < limit ? before[i] : limit, "tickets");
             sum += tickets[i];
         }
-        equal(total, sum, "total");
+        equal(shares.total, sum, "total");
+        equal(shares.holders, _holders(tickets), "holders");
+        equal(shares.largest, _largest(tickets), "largest");
     }
 
     function testFuzz_apportionedTicketsAreFewAndNobodyHasMoreThanAThird(uint256[9] memory counts, uint8 length)
@@ -31,13 +33,22 @@ contract TicketMathTest is Test {
             tickets[i] = counts[i] % 3 == 0 ? counts[i] % 5 : within(counts[i], 0, 1e30);
         }
         uint256 holdersBefore = _holders(tickets);
-        (TicketMath.Shares memory shares,) = TicketMath.apportion(tickets);
+        (TicketMath.Shares memory shares, uint256 holders) = TicketMath.apportion(tickets);
         uint256 total = shares.total;
+        equal(holders, holdersBefore, "holders before");
+        equal(shares.holders, _holders(tickets), "holders");
+        equal(shares.largest, _largest(tickets), "largest");
         atMost(total, TicketMath.MAX_TICKETS, "all");
         if (holdersBefore < 3) return;
         yes(_holders(tickets) >= 3, "three remain");
         for (uint256 i = 0; i < tickets.length; ++i) {
             atMost(3 * tickets[i], total, "thrice one's");
+        }
+    }
+
+    function _largest(uint256[] memory tickets) private pure returns (uint256 most) {
+        for (uint256 i = 0; i < tickets.length; ++i) {
+            if (tickets[i] > most) most = tickets[i];
         }
     }
 
