@@ -172,13 +172,13 @@ def test_snapshots(project, accounts, people, noted, count):
     operators = people(count)
     for operator in operators:
         world.enroll(operator, tickets=2)
-    noted(f"shards.snapshot_{count}_first", world.shards.snapshot(world.shard, sender=world.governor))
-    # by half of the term a roster may follow another without a change of the weight
+    noted(f"shards.snapshot_{count}_first", world.members.snapshot(world.shard, sender=world.governor))
+    # by half of the term a roster may follow another without a change
     last = chain.blocks.height
     term = world.parameters["termEpochs"] * world.parameters["epochLength"]
     world.post_bond(operators[0], world.parameters["bondPerTicket"])
     staking.go_to_block(last + -(-term // 2) + 1)
-    noted(f"shards.snapshot_{count}", world.shards.snapshot(world.shard, sender=world.governor))
+    noted(f"shards.snapshot_{count}", world.members.snapshot(world.shard, sender=world.governor))
 
 
 def test_storage(project, accounts, people, noted):
