@@ -113,7 +113,7 @@ mutants: setup ## break the contracts in one line at a time; every fault must be
 	@$(BIN)/python toolchain/mutants.py $(ARGS)
 halmos: setup ## prove the arithmetic of shares
 	@toolchain/analysers/halmos.sh $(ARGS)
-slither: setup ## static analysis of the contracts; every finding that is left is explained
+slither: setup ## static analysis of the contracts; fails for medium findings and above
 	@toolchain/analysers/slither.sh
 coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach
 	@toolchain/analysers/coverage.sh

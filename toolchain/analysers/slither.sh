@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Slither on contracts/, but for test doubles and libraries of others. What it finds and docs/testing.md explains is listed in slither.db.json;
-# anything else fails.
+# Slither on contracts/, but for test doubles and libraries of others. Fails for findings of medium impact and above.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
