@@ -31,6 +31,7 @@ from qanat.auditor.checks import (
 )
 from qanat.auditor.population import Population
 from qanat.chain.draws import Void, follow
+from qanat.chain.views import CollateralWeight, ShardParameters
 from qanat.errors import AuditFailed
 from qanat.index.records import (
     Answer,
@@ -83,6 +84,12 @@ class Views(FakeViews):
 
     def object(self, _object_id: bytes, _block: Any = "latest") -> Any:
         return SimpleNamespace(row_fee=7)
+
+    def shard_parameters(self, _shard: int) -> ShardParameters:
+        return replace(PARAMETERS, stake_slash_per_ticket=STAKE)
+
+    def collaterals(self, _shard: int) -> tuple[CollateralWeight, ...]:
+        return (CollateralWeight(TOKEN, 10**18),)
 
     def slash_terms(self, _shard: int, _roster: int, _operator: str) -> tuple[int, int, dict[str, int]]:
         return BOND, FEE, {TOKEN: STAKE}
@@ -691,8 +698,8 @@ class TestSlash:
             ({"reporter_reward": 31}, "paid the reporter 31, not 30"),
             ({"reporter_reward": 29}, "paid the reporter 29, not 30"),
             ({"bond_taken": 50}, "paid the reporter 30, not 25"),
-            ({"stake_taken": {TOKEN: 71}}, f"took 71 of {TOKEN}, the roster fixed 70"),
-            ({"stake_taken": {TOKEN: 70, ZERO: 1}}, f"took 1 of {ZERO}, the roster fixed 0"),
+            ({"stake_taken": {TOKEN: 71}}, "took stake of weight 71, the roster fixed 70"),
+            ({"stake_taken": {TOKEN: 70, ZERO: 1}}, f"took 1 of {ZERO}, which the shard does not count"),
             ({"operator": FOURTH}, "slashed although it held nothing"),
             ({"epoch": 7}, "slashed although it held nothing"),
             ({"roster": 2}, "slashed by roster 2, its duty was in 1"),

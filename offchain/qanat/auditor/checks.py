@@ -223,20 +223,37 @@ def _manifest_of(read: Read, population: Population, evidence: Evidence) -> Mani
     return evidence.manifest(read.object_id, read.listed.manifest_root, roster.operators)
 
 
+def _check_stake_taken(slash: SlashRecord, population: Population, evidence: Evidence) -> Iterator[str]:
+    """A roster fixes tickets, and so a weight; which collaterals it came from was up to what stood there then.
+
+    A unit of a collateral that the stake source values at more than one weighs more than is counted here: that bound
+    is then wider than the contract's.
+    """
+    weights = {item.token: item.weight_wad for item in evidence.views.collaterals(slash.shard)}
+    for token in sorted(slash.stake_taken.keys() - weights.keys()):
+        yield f"took {slash.stake_taken[token]} of {token}, which the shard does not count"
+    roster = population.rosters.get(slash.roster)
+    entry = roster.entry_of(slash.operator) if roster else None
+    if entry is None:
+        return
+    limit = entry.tickets * population.parameters.stake_slash_per_ticket
+    taken = sum(amount * weights.get(token, 0) for token, amount in slash.stake_taken.items())
+    if taken > limit * 10**18:
+        yield f"took stake of weight {taken // 10**18}, the roster fixed {limit}"
+
+
 def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) -> Iterator[str]:
     """Check that a carried-out slash was due, took no more than its roster fixed, and paid the reporter its part.
 
     The roster is the one with most of the operator's tickets among those in which it held live rows, the lowest of
     equals.
     """
-    bond, fee, stake = evidence.views.slash_terms(slash.shard, slash.roster, slash.operator)
+    bond, fee, _ = evidence.views.slash_terms(slash.shard, slash.roster, slash.operator)
     if slash.bond_taken > bond:
         yield f"took {slash.bond_taken} of the bond, the roster fixed {bond}"
     if slash.reporter_reward != min(fee, slash.bond_taken // 2):
         yield f"paid the reporter {slash.reporter_reward}, not {min(fee, slash.bond_taken // 2)}"
-    for token, taken in slash.stake_taken.items():
-        if taken > stake.get(token, 0):
-            yield f"took {taken} of {token}, the roster fixed {stake.get(token, 0)}"
+    yield from _check_stake_taken(slash, population, evidence)
     if slash.executed_block is not None and slash.executed_block < slash.ready_block:
         yield f"carried out in block {slash.executed_block}, before {slash.ready_block}"
     held = [place for place in population.snapshot(slash.epoch, slash.operator).places if place.held]
