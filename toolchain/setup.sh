@@ -50,7 +50,7 @@ node_serves() { # true if npm runs, too
     node_runs && npm --version >/dev/null 2>&1
 }
 
-# uv, itself one of the locked packages, installs the others in a tenth of pip's time; where it can't (a registry that only pip's settings
+# uv, itself one of the locked packages, installs the others faster than pip; where it can't (a registry that only pip's settings
 # name), pip does.
 install_locked() {
     local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes) uv_lock
