@@ -79,8 +79,15 @@ def eventually(what: str, holds: Callable[[], bool], seconds: float = SECONDS) -
 
 
 def store(network: Network, clock: Clock, path: Path, **options: Any) -> StoredObject:
-    """Store a file as the owner; any one operator may be down."""
-    settings = {"epochs": 4, "out_dir": path.parent, "tolerate_down": 1, "grace_seconds": 30.0, **options}
+    """Store a file as the owner; any one operator may be down. The clock jumps over epochs: misses say nothing here."""
+    settings = {
+        "epochs": 4,
+        "out_dir": path.parent,
+        "tolerate_down": 1,
+        "availability": 0.99,
+        "grace_seconds": 30.0,
+        **options,
+    }
     with clock.settling():
         return store_file(
             path,
@@ -275,7 +282,8 @@ class Client:
         owner = self.network.actor("owner").number
         deployed = str(self.network.folder / "local.json")
         command = [str(Path(sys.executable).with_name("qanat")), "store", str(self.path), "--json", "--yes"]
-        command += ["--epochs", "4", "--tolerate-down", "1", "--out-dir", str(self.path.parent)]
+        command += ["--epochs", "4", "--tolerate-down", "1", "--availability", "0.99"]
+        command += ["--out-dir", str(self.path.parent)]
         command += ["--rpc", self.network.url, "--deployment", deployed, "--test-account", str(owner)]
         environment = {**os.environ, **self.network.environment(), "QANAT_THREADS": "1"}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -16,7 +16,7 @@ from qanat import bls
 from qanat.chain.sender import Sender
 from qanat.chain.views import ObjectStatus
 from qanat.cli.command import development_account
-from qanat.client import certifying, checkpoint
+from qanat.client import certifying, checkpoint, store
 from qanat.client.disperse import Dispersal
 from qanat.client.job import JobFolder
 from qanat.client.opening import Opener
@@ -272,6 +272,19 @@ class TestInterruptedStore:
         stored = storing.run(monkeypatch, epochs=2, durability=7)
         assert (stored.resumed, storing.instants.computed) == (True, 0)
         storing.check(stored.object_id)
+
+    def test_operators_are_judged_once(self, world, tmp_path, monkeypatch):
+        """What they failed to answer after it was encoded is no reason to encode it again; a new storing sees it."""
+        believed = iter([[0.99] * 4, [0.5] * 4, [0.5] * 4])
+        monkeypatch.setattr(store, "measured_availability", lambda *_arguments: next(believed))
+        storing = Storing(world, tmp_path)
+        with pytest.raises(Refused):
+            storing.run(monkeypatch, confirm=lambda _quote: False)
+        stored = storing.run(monkeypatch)
+        assert (stored.resumed, storing.instants.computed) == (True, 0)
+        storing.check(stored.object_id)
+        with pytest.raises(BadParameters, match="No k fits: restorable"):
+            storing.run(monkeypatch, name="another")
 
     def test_a_paid_storing_is_of_one_file_and_term(self, world, tmp_path, monkeypatch):
         """Another term, or another file under its name, is refused while a paid one waits; so is a second process."""

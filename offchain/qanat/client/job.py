@@ -63,7 +63,7 @@ class Job:
     """How far it is: begun, then ``encoded``, then prepared (``nonce`` ≥ 0), then ``opened``.
 
     ``width``, ``k``, ``n``: the shape. ``header``: of the encryption, hex. ``sha256``: of the file, ``root``: of the
-    manifest, hex, "" before it is encoded.
+    manifest, hex, "" before it is encoded. ``availability``: by operator, what the shape was planned with.
 
     ``nonce``: the owner's next when a payment was first prepared, -1 before; a payment made for this job opened the
     object of that number or a later one. ``object_id`` (hex): of the object as last expected or seen.
@@ -87,6 +87,7 @@ class Job:
     sha256: str = ""
     root: str = ""
     explanation: tuple[str, ...] = ()
+    availability: dict[str, float] = field(default_factory=dict)
     nonce: int = -1
     object_id: str = ""
     opened: bool = False

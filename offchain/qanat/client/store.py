@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -82,7 +82,8 @@ def store_file(
         name: of those, the file's own by default.
         tolerate_down: operators, any, that may be down without losing the file.
         tolerate_absent: operators, any, that may fail to sign without preventing the certificate.
-        availability: probability with which an operator answers; by default measured, one for each.
+        availability: probability with which an operator answers; by default measured, one for each, when a storing
+            begins.
         target: probability with which the file must be restorable at a moment.
         durability: nines a year asked for.
         failures: how operators are lost for good.
@@ -106,14 +107,23 @@ def store_file(
     stem = name or Path(path).name
     views = Views(chain)
 
-    def planned(size: int, roster: Roster) -> Plan:
+    def judged(roster: Roster, before: Mapping[str, float]) -> dict[str, float]:
+        operators = [entry.operator for entry in roster.entries]
+        if availability is not None:
+            return dict.fromkeys(operators, availability)
+        if all(operator in before for operator in operators):
+            return {operator: before[operator] for operator in operators}
+        measured = dict(zip(operators, measured_availability(views, roster), strict=True))
+        return {operator: before.get(operator, measured[operator]) for operator in operators}
+
+    def planned(size: int, roster: Roster, chances: Mapping[str, float]) -> Plan:
         return plan(
             size,
             roster.tickets,
             [entry.tickets for entry in roster.entries],
             tolerate_down=tolerate_down,
             tolerate_absent=tolerate_absent,
-            availability=measured_availability(views, roster) if availability is None else availability,
+            availability=[chances[entry.operator] for entry in roster.entries],
             target=target,
             durability=durability,
             failures=failures,
@@ -126,6 +136,7 @@ def store_file(
         source=source,
         shard=shard,
         epochs=epochs,
+        judged=judged,
         planned=planned,
         job_folder=job_folder,
         recovery=folder / f"{stem}.recovery.json" if encrypt else None,
@@ -150,7 +161,8 @@ class _Storing:
     source: Source
     shard: int
     epochs: int
-    planned: Callable[[int, Roster], Plan]
+    judged: Callable[[Roster, Mapping[str, float]], dict[str, float]]
+    planned: Callable[[int, Roster, Mapping[str, float]], Plan]
     job_folder: JobFolder
     recovery: Path | None
     receipt: Path | None
@@ -187,7 +199,9 @@ class _Storing:
                 return self.job_folder.change(job, object_id=object_id.hex(), opened=True)
         if self._is_same_file(job):
             roster = self._active_roster()
-            chosen = self.planned(self._stored_size(), roster)
+            # operators are judged once per storing: what they answered meanwhile is no reason to encode again
+            chances = self.judged(roster, job.availability)
+            chosen = self.planned(self._stored_size(), roster, chances)
             if Shape(chosen.width, chosen.k, chosen.n) == job.shape:
                 return self.job_folder.change(
                     job,
@@ -197,6 +211,7 @@ class _Storing:
                     roster=roster.number,
                     epochs=self.epochs,
                     explanation=chosen.explanation,
+                    availability=chances,
                     opened=False,
                 )
         self._abandon(job)
@@ -225,7 +240,8 @@ class _Storing:
         """Plan, and write down what is going to be encoded, and the sealed key."""
         self._check_not_there()
         roster = self._active_roster()
-        chosen = self.planned(self._stored_size(), roster)
+        chances = self.judged(roster, {})
+        chosen = self.planned(self._stored_size(), roster, chances)
         encryption = None
         if self.recovery is not None:
             self._data_key = generate_data_key()
@@ -244,6 +260,7 @@ class _Storing:
             n=chosen.n,
             header="" if encryption is None else encryption.header.hex(),
             explanation=chosen.explanation,
+            availability=chances,
         )
         # what the account can't pay for is refused before anything is written
         self.opener.check_affordable(open_request(job, chosen, chosen.size))
