@@ -115,8 +115,8 @@ def plan(
         raise BadParameters(
             f"No k fits: {reason}; but an operator holds {largest} of {tickets} tickets and n may be at most "
             f"{MAX_STRETCH}k, so at least {floor} tickets must be needed.",
-            hint="Use a roster with more operators or evener tickets, tolerate fewer operators down or absent, or ask for "
-            "less: a lower target or durability.",
+            hint="Use a roster with more operators or evener tickets, tolerate fewer operators down or absent, or ask "
+            "for less: a lower target or durability.",
             at_most=limit,
             at_least=floor,
         )
