@@ -145,7 +145,7 @@ def test_the_job_holds_no_secret(tmp_path: Path) -> None:
     assert set(json.loads((folder.path / "job.json").read_text())) == {
         "version", "source", "chain_id", "objects", "owner", "shard", "roster", "epochs", "encrypted", "width", "k",
         "n", "header", "encoded", "sha256", "root", "explanation", "nonce", "object_id", "opened", "payment", "token",
-        "open_transaction", "signatures",
+        "open_transaction", "signatures", "availability",
     }  # fmt: skip
 
 
