@@ -56,6 +56,8 @@ interface IObjects {
     error EpochNotFrozen(uint64 epoch, uint64 latest);
 
     /// @notice Opens an object: the caller becomes its owner and pays rowFee·n·M·epochs + intake fee (approve Payments first).
+    /// @return objectId keccak256(abi.encode(Tags.OBJECT_ID, chainid, this, owner, nonceOf(owner) before, manifestRoot)): an id is of one
+    /// manifest alone, whatever a machine that comes back from a backup or a chain that comes back from a reorganization remembers.
     function open(OpenRequest calldata request) external returns (bytes32 objectId);
     /// @notice What `open` would take now.
     function quote(OpenRequest calldata request)

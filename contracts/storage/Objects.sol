@@ -135,8 +135,11 @@ contract Objects is IObjects {
         if (address(_pinnedShards) == address(0) && DIRECTORY.sealedBlock() != 0) _pinnedShards = _shards();
         Opening memory opening = _checkOpening(request);
 
-        objectId =
-            keccak256(abi.encode(Tags.OBJECT_ID, block.chainid, address(this), msg.sender, _nonces[msg.sender]++));
+        objectId = keccak256(
+            abi.encode(
+                Tags.OBJECT_ID, block.chainid, address(this), msg.sender, _nonces[msg.sender]++, opening.manifestRoot
+            )
+        );
         _reserve(request, opening);
         _store(_objects[objectId], request, opening);
         emit ObjectOpened(

@@ -384,16 +384,16 @@ class System:
         request = self.request(data, epochs=epochs, **overrides)
         storage, intake, _ = self.objects.quote(request)
         fund(self.payment_token, owner, storage + intake, self.payments)
-        object_id = self.id_of(owner, self.objects.nonceOf(owner))
+        object_id = self.id_of(owner, self.objects.nonceOf(owner), data.root)
         self.objects.open(request, sender=owner)
         self.data[object_id] = data
         return object_id
 
-    def id_of(self, owner: Any, nonce: int) -> bytes:
+    def id_of(self, owner: Any, nonce: int, root: bytes) -> bytes:
         """Return the id of an owner's object (docs/protocol.md)."""
-        kinds = ["bytes32", "uint256", "address", "address", "uint256"]
+        kinds = ["bytes32", "uint256", "address", "address", "uint256", "bytes32"]
         tag = keccak(text="qanat/v1/object")
-        return keccak(encode(kinds, [tag, chain.chain_id, self.objects.address, owner.address, nonce]))
+        return keccak(encode(kinds, [tag, chain.chain_id, self.objects.address, owner.address, nonce, root]))
 
     def members_of(self, roster: int) -> list[Operator]:
         """Return a roster's operators in the order of their indexes."""

@@ -187,7 +187,7 @@ class TestOpen:
         assert intake == -(-INTAKE_PRICE * 32 * 64 * 6 // 10**18)
         before = system.payment_token.balanceOf(rich)
 
-        object_id = system.id_of(rich, system.objects.nonceOf(rich))
+        object_id = system.id_of(rich, system.objects.nonceOf(rich), data.root)
         receipt = system.objects.open(request, sender=rich)
 
         assert system.payment_token.balanceOf(rich) == before - storage - intake
@@ -207,6 +207,15 @@ class TestOpen:
     def test_two_objects_of_an_owner_differ(self, system, rich, data):
         assert system.open(rich, data) != system.open(rich, data)
         assert system.objects.nonceOf(rich) == 2
+
+    def test_an_id_is_of_one_manifest_alone(self, system, rich, data):
+        """Whatever a reorganized chain, or a node that came back from a backup, remembers of the owner's number."""
+        ids = set()
+        for chosen in (data, make_data(seed=1)):
+            with chain.isolate():
+                assert system.objects.nonceOf(rich) == 0
+                ids.add(system.open(rich, chosen))
+        assert len(ids) == 2
 
 
 SHARD_PRICE, INTAKE_PRICE = 3 * 10**16, 7 * 10**15

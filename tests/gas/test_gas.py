@@ -194,7 +194,7 @@ def test_storage(project, accounts, people, noted):
     request = world.request(data[1], epochs=4)
     storage, intake, _ = world.objects.quote(request)
     system.fund(world.payment_token, owner, storage + intake, world.payments)
-    object_id = world.id_of(owner, world.objects.nonceOf(owner))
+    object_id = world.id_of(owner, world.objects.nonceOf(owner), data[1].root)
     noted("objects.open", world.objects.open(request, sender=owner))
     world.data[object_id] = data[1]
     noted("objects.certify_m0", world.certify(object_id))

@@ -74,16 +74,16 @@ class Opener:
     def find(self, job: Job) -> tuple[bytes, ObjectRecord] | None:
         """Return the object that a payment for this job opened, if the chain has one.
 
-        It has the job's manifest root, and a number of the owner's from that at which the payment was first prepared:
+        Its id is made of the job's manifest root and a number of the owner's, from that of the first try on:
         another opening of the same account may have come first. What was failed before that is another matter.
         """
         if not job.prepared:
             return None
         root = bytes.fromhex(job.root)
         for nonce in range(job.nonce, self.views.nonce(job.owner)):
-            object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce)
+            object_id = object_id_of(job.chain_id, job.objects, job.owner, nonce, root)
             record = self.views.object(object_id)
-            if record.status is not ObjectStatus.NONE and record.manifest_root == root:
+            if record.status is not ObjectStatus.NONE:
                 return object_id, record
         return None
 
@@ -110,8 +110,10 @@ class Opener:
                 )
             time.sleep(1.0)
 
-    def pay(self, request: OpenRequest, token: str, prepared: Callable[[int, bytes], None]) -> Opened:
+    def pay(self, request: OpenRequest, root: bytes, token: str, prepared: Callable[[int, bytes], None]) -> Opened:
         """Approve, open and pay; ``prepared`` is told the object's number and id before the payment leaves.
+
+        ``root``: of the manifest that the request is made of.
 
         Whatever :class:`TransactionReverted` there is to expect comes before an allowance is given.
         """
@@ -121,7 +123,8 @@ class Opener:
         self.sender.approve_if_needed(token, payments, request.max_payment)
         self.sender.estimate(function)
         nonce = self.views.nonce(self.sender.address)
-        prepared(nonce, object_id_of(self.views.chain.chain_id, self.objects.address, self.sender.address, nonce))
+        owner = self.sender.address
+        prepared(nonce, object_id_of(self.views.chain.chain_id, self.objects.address, owner, nonce, root))
         receipt = self.sender.send(function)
         opened = self.objects.events.ObjectOpened().process_receipt(receipt, errors=DISCARD)
         return Opened(

@@ -335,7 +335,7 @@ class _Storing:
             )
             self._name_object(object_id, job)
 
-        opened = self.opener.pay(request, token, prepared)
+        opened = self.opener.pay(request, bytes.fromhex(job.root), token, prepared)
         self._name_object(opened.object_id, job)  # another opening of the account may have come first
         return self.job_folder.change(
             job,

@@ -36,7 +36,7 @@ def certificate_digest(chain_id: int, objects: str, object_id: bytes, record: Ob
     return bytes(keccak(encode(kinds, values)))
 
 
-def object_id_of(chain_id: int, objects: str, owner: str, nonce: int) -> bytes:
-    """Return the id of the object that an owner opens as its ``nonce``-th, counted from 0."""
-    kinds = ["bytes32", "uint256", "address", "address", "uint256"]
-    return bytes(keccak(encode(kinds, [_OBJECT_TAG, chain_id, objects, owner, nonce])))
+def object_id_of(chain_id: int, objects: str, owner: str, nonce: int, manifest_root: bytes) -> bytes:
+    """Return the id of the object that an owner opens as its ``nonce``-th, counted from 0, of this manifest."""
+    kinds = ["bytes32", "uint256", "address", "address", "uint256", "bytes32"]
+    return bytes(keccak(encode(kinds, [_OBJECT_TAG, chain_id, objects, owner, nonce, manifest_root])))
