@@ -33,7 +33,7 @@ def running_network(
 ) -> Iterator[tuple[Network, Clock]]:
     """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process."""
     with Supervisor(folder / "logs") as supervisor:
-        network = Network(ROOT, folder, supervisor, "")
+        network = Network(ROOT, folder, supervisor, "", bonds=100)
         _, network.url = start_anvil(supervisor, ROOT, assign_ports(1)[0])
         clock = Clock(network.url, 0.1).start()
         # enough for a block to be safe; more would let the time for certification pass while nothing happens
@@ -42,8 +42,11 @@ def running_network(
             with network.environment_set():
                 chain = Chain.connect(network.url)
                 parameters = load_parameters(ROOT / "networks" / "local.yaml")
-                # one roster serves a whole module of tests
-                shards = {name: replace(plan, term_epochs=term_epochs) for name, plan in parameters.shards.items()}
+                # one roster serves a whole module of tests; what a slow machine misses puts nobody out of it
+                shards = {
+                    name: replace(plan, term_epochs=term_epochs, jail_misses=1000)
+                    for name, plan in parameters.shards.items()
+                }
                 parameters = replace(parameters, shards=shards)
                 sender = Sender(chain, development_account(0))
                 network.use(deploy(chain, sender, parameters, load_artifacts(), folder / "local.json"))

@@ -76,7 +76,8 @@ class Certifier:
             )
         if not is_enough(frozenset(outcome.signatures)):
             got = sum(held[operator] for operator in outcome.signatures)
-            reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(outcome.failures.items()))
+            failures = {**dict.fromkeys(vacant, "its place in the roster is vacant"), **outcome.failures}
+            reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(failures.items()))
             raise QuorumNotReached(
                 f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed."
                 + reasons,
@@ -86,7 +87,7 @@ class Certifier:
                 needed_tickets=needed,
                 tickets=roster.tickets,
                 deadline=deadline,
-                reasons=outcome.failures,
+                reasons=failures,
             )
         return outcome
 

@@ -107,6 +107,8 @@ class Network:
     hosts: list[OperatorHost] = field(default_factory=list)
     #: Number of the data owner's account, where it is not the usual one.
     owner: int | None = None
+    #: How many times the least bond operators post: so many slashes and more leave them in their places.
+    bonds: int = 1
     _people: dict[tuple[str, int], Actor] = field(default_factory=dict)
 
     # ---- people
@@ -205,7 +207,7 @@ class Network:
     def _register_options(self, host: OperatorHost, tickets: int) -> dict[str, Any]:
         terms = self.parameters
         decimals = self.chain.deployment.token(terms.bond_token).decimals
-        bond = max(terms.min_bond, tickets * terms.bond_per_ticket)
+        bond = self.bonds * max(terms.min_bond, tickets * terms.bond_per_ticket)
         registered = self.views.is_registered(host.address)
         return {
             "endpoint": host.url,
