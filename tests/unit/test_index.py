@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 
-from qanat.chain.connection import Chain
+from qanat.chain.abis import abi_of, canonical, known_contracts, signature_of
+from qanat.chain.connection import MADE_BY, Chain
 from qanat.chain.deployment import DeployedContract, Deployment
 from qanat.chain.sender import Sender
 from qanat.errors import ChainError, ChainUnreachable, StoreCorrupted, WrongChain
 from qanat.index import Index
 from qanat.index import database as index_database
+from qanat.index.database import decode_log
+from qanat.index.rows import GENERAL, NOT_FOLLOWED, ROWS
 from tests.unit.local_chain import anvil, deploy, key_signer
 
 # Raises the contracts' real events with values that a test chooses: the index sees no difference.
@@ -28,6 +34,7 @@ import "contracts/interfaces/IRewards.sol";
 import "contracts/interfaces/IAssets.sol";
 import "contracts/interfaces/ILicenses.sol";
 import "contracts/interfaces/IDirectory.sol";
+import "contracts/interfaces/IMembers.sol";
 import "contracts/types/Types.sol";
 
 contract Emitter {
@@ -66,6 +73,12 @@ contract Emitter {
         emit ILicenses.LicenseRevoked(1, bytes32(0), 1);
         emit ILicenses.OfferWithdrawn(1);
     }
+    function minted(bytes calldata metadata) external {
+        emit IAssets.AssetMinted(9, msg.sender, bytes32(0), new bytes32[](0), string(metadata));
+    }
+    address public members;
+    function setMembers(address members_) external { members = members_; }
+    function joined(address operator) external { emit IMembers.OperatorJoined(1, operator, 0); }
     function announce(bytes32 name, address module) external { emit IDirectory.ModuleSet(name, module); }
 }
 """
@@ -262,6 +275,7 @@ class TestSync:
         """An endpoint that refuses more than three blocks at once is served all the same."""
         for number in range(10):
             world.raise_("Objects", "opened", IDS[number], 1)
+        monkeypatch.setattr(index_database, "BY_HASH", 0)
         real = index.chain.rpc
         asked = []
 
@@ -278,7 +292,31 @@ class TestSync:
         assert len(index.objects()) == 10
         assert max(asked) > 3
 
-    def test_an_endpoint_that_keeps_no_logs_is_named(self, world, index, monkeypatch):
+    def test_after_many_events_fewer_blocks_are_asked_for(self, world, index, monkeypatch):
+        """What lies in memory at once is bounded by the events, not by the blocks."""
+        for number in range(12):
+            world.raise_("Objects", "opened", IDS[number], 1)
+        monkeypatch.setattr(index_database, "BY_HASH", 0)
+        monkeypatch.setattr(index_database, "MANY_EVENTS", 2)
+        index._span = 6
+        real = index.chain.rpc
+        spans = []
+
+        def rpc(method, *parameters):
+            if method == "eth_getLogs":
+                spans.append(int(parameters[0]["toBlock"], 16) - int(parameters[0]["fromBlock"], 16) + 1)
+            return real(method, *parameters)
+
+        monkeypatch.setattr(index.chain, "rpc", rpc)
+        index.sync()
+        assert len(index.objects()) == 12
+        assert max(spans) == 6
+        assert max(spans[2:]) <= 3
+
+    @pytest.mark.parametrize("by_hash", [0, 64])
+    def test_an_endpoint_that_keeps_no_logs_is_named(self, world, index, monkeypatch, by_hash):
+        monkeypatch.setattr(index_database, "BY_HASH", by_hash)
+        monkeypatch.setattr(index_database.time, "sleep", lambda _: None)
         real = index.chain.rpc
 
         def rpc(method, *parameters):
@@ -322,8 +360,208 @@ class TestSync:
         index.sync()
         assert len(index.objects()) == 3
 
+    def test_what_a_module_made_is_followed(self, world, index):
+        """Members is made by Shards and named by it; no Directory knows it."""
+        made = deploy(world.sender, "Emitter", source=SOURCE)
+        world.raise_("Shards", "setMembers", made.address)
+        world.sender.send(made.functions.joined(PEOPLE[2]))
+        index.sync()
+        (event,) = index.events("OperatorJoined", contract="Members")
+        assert str(event.arguments["operator"]).lower() == PEOPLE[2]
+
+
+class TestHostile:
+    """What anybody can put on chain, and what an endpoint can answer, never stops an index or falsifies it."""
+
+    @pytest.mark.parametrize("text", [b"\xff\xfe{", b"\x00\x1b[2J", "\ud800".encode("utf-8", "surrogatepass"), b""])
+    def test_a_text_that_is_none(self, world, index, text):
+        """A contract takes any bytes as a text; one such asset would stop everybody's index for ever."""
+        world.raise_("Assets", "minted", text)
+        world.raise_("Objects", "opened", IDS[0], 1)
+        index.sync()
+        assert index.asset(9).metadata == text.decode("utf-8", "replace")
+        assert len(index.objects()) == 1
+
+    def test_a_node_that_lags_behind_hides_no_event(self, world, index, monkeypatch):
+        """Behind one address several nodes answer in turn; one has not seen the newest two blocks."""
+        for number in range(6):
+            world.raise_("Objects", "opened", IDS[number], 1)
+        newest = world.chain.latest()
+        known_to_it = {world.chain.block_hash(number) for number in range(newest - 1)}
+        real, asked = index.chain.rpc, []
+        monkeypatch.setattr(index_database.time, "sleep", lambda _: None)
+
+        def rpc(method, *parameters):
+            if method == "eth_getLogs":
+                asked.append(parameters)
+                if len(asked) % 2:
+                    hash_ = parameters[0].get("blockHash")
+                    if hash_ is None:  # as geth does: no error for blocks that it does not have
+                        end = min(int(parameters[0]["toBlock"], 16), newest - 2)
+                        return real(method, {**parameters[0], "toBlock": hex(end)})
+                    if bytes.fromhex(hash_[2:]) not in known_to_it:
+                        raise ChainError("unknown block")
+            return real(method, *parameters)
+
+        monkeypatch.setattr(index.chain, "rpc", rpc)
+        index.sync()
+        assert len(index.objects()) == 6
+
+    @pytest.mark.parametrize("by_hash", [0, 64])
+    def test_a_log_that_comes_twice_is_stored_once(self, world, index, monkeypatch, by_hash):
+        monkeypatch.setattr(index_database, "BY_HASH", by_hash)
+        world.raise_("Objects", "opened", IDS[0], 1)
+        self.twisted(index, monkeypatch, lambda logs: logs + logs)
+        index.sync()
+        assert len(index.objects()) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"blockNumber": "0x1"},
+            {"blockNumber": None},
+            {"data": "0x00"},
+            {"data": "0xzz"},
+            {"address": PEOPLE[0]},
+            {"blockHash": "0x11"},
+            {"logIndex": []},
+        ],
+    )
+    def test_logs_that_make_no_sense_are_refused(self, world, index, monkeypatch, change):
+        """The index stays as it was, and goes on when the endpoint has come to its senses."""
+        monkeypatch.setattr(index_database.time, "sleep", lambda _: None)
+        index.sync()
+        world.raise_("Objects", "opened", IDS[0], 1)
+        with monkeypatch.context() as patch:
+            self.twisted(index, patch, lambda logs: [{**log, **change} for log in logs])
+            with pytest.raises(ChainError):
+                index.sync()
+        assert index.objects() == []
+        index.sync()
+        assert len(index.objects()) == 1
+
+    def twisted(self, index, patch, change):
+        real = index.chain.rpc
+
+        def rpc(method, *parameters):
+            answer = real(method, *parameters)
+            return change(answer) if method == "eth_getLogs" else answer
+
+        patch.setattr(index.chain, "rpc", rpc)
+
+
+class TestAbis:
+    """No event is forgotten, and none can be one that the index does not take."""
+
+    @staticmethod
+    def followed():
+        contracts = [name for name in known_contracts() if name not in NOT_FOLLOWED]
+        # an interface's events are followed at the contract that has it
+        return [name for name in contracts if not (name.startswith("I") and name[1:] in contracts)]
+
+    @staticmethod
+    def events(contract):
+        return [entry for entry in abi_of(contract) if entry.get("type") == "event"]
+
+    def test_each_event_has_a_table_or_a_reason(self):
+        every = {(name, entry["name"]) for name in self.followed() for entry in self.events(name)}
+        interfaces = {"IRandomness": "RandaoBeacon"}
+        every = {(interfaces.get(contract, contract), name) for contract, name in every}
+        assert every == ROWS.keys() | GENERAL.keys()
+        assert not ROWS.keys() & GENERAL.keys()
+        assert all(GENERAL.values())
+
+    def test_who_has_events_is_a_module_or_made_by_one(self, world):
+        """A contract of which the index would not know the address has none."""
+        modules = {"Directory", *index_database.MODULES, *MADE_BY, "IRandomness"}
+        assert {name for name in self.followed() if self.events(name)} <= modules
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_each_event_is_stored_with_any_values(self, world, index, monkeypatch, seed):
+        """The largest numbers, empty and odd texts, structs: stored, and read back as they were."""
+        chance = random.Random(seed)
+        block = index.needs_logs_from
+        hash_ = "0x" + world.chain.block_hash(block).hex()
+        logs, expected = [], []
+        every = [(name, entry) for name in self.followed() if name != "IRandomness" for entry in self.events(name)]
+        for number, (contract, entry) in enumerate(every):
+            values = [value_of(item, chance, extreme=seed == 0) for item in entry["inputs"]]
+            plain = [(item, value) for item, value in zip(entry["inputs"], values, strict=True) if not item["indexed"]]
+            topics = [keccak(text=signature_of(entry))]
+            for item, value in zip(entry["inputs"], values, strict=True):
+                if item["indexed"]:
+                    topics.append(encode([canonical(item)], [value]))
+            log = {
+                "address": address_of(contract),
+                "blockNumber": hex(block),
+                "blockHash": hash_,
+                "logIndex": hex(number),
+                "transactionHash": "0x" + "ab" * 32,
+                "topics": ["0x" + item.hex() for item in topics],
+                "data": "0x" + encode([raw(canonical(item)) for item, _ in plain], [value for _, value in plain]).hex(),
+            }
+            logs.append(log)
+            expected.append((contract, entry["name"], index_database._plain(decode_log(entry, log))))
+        modules = {address_of(contract): contract for contract in self.followed()}
+        monkeypatch.setattr(index, "_made_by", lambda _: modules)
+        real = index.chain.rpc
+        monkeypatch.setattr(
+            index.chain, "rpc", lambda method, *more: logs if method == "eth_getLogs" else real(method, *more)
+        )
+        index.sync(block)
+        assert [(item.contract, item.name, item.arguments) for item in index.events()] == expected
+        tables = {table for table, _ in ROWS.values()}
+        for table in tables:
+            wanted = sum(table == ROWS.get((contract, name), ("", 0))[0] for contract, name, _ in expected)
+            assert index._database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == wanted
+
+
+def address_of(contract):
+    from eth_utils.address import to_checksum_address
+
+    return to_checksum_address(keccak(text=contract)[:20])
+
+
+def raw(kind):
+    """A text goes through any bytes, as a contract lets it."""
+    return kind.replace("string", "bytes")
+
+
+def value_of(item, chance, *, extreme):
+    """A value of a type: with ``extreme`` the largest, or the emptiest, that there is."""
+    kind = item["type"]
+    if kind.endswith("]"):
+        part = {**item, "type": kind[: kind.rindex("[")]}
+        return [value_of(part, chance, extreme=extreme) for _ in range(0 if extreme else chance.randrange(4))]
+    if kind == "tuple":
+        return tuple(value_of(part, chance, extreme=extreme) for part in item["components"])
+    if kind.startswith("uint"):
+        return 2 ** int(kind[4:]) - 1 if extreme else chance.randrange(2 ** int(kind[4:]))
+    if kind == "address":
+        return "0x" + chance.randbytes(20).hex()
+    if kind == "bool":
+        return chance.random() < 0.5
+    size = int(kind[5:]) if kind.startswith("bytes") and kind != "bytes" else chance.randrange(40)
+    return chance.randbytes(size)
+
 
 class TestReorganisation:
+    def test_anvil_s_own(self):
+        """Three blocks are replaced by empty ones, and a fourth comes: what they held is gone."""
+        with anvil() as local:
+            world = World(local)
+            for number in range(5):
+                world.raise_("Objects", "opened", IDS[number], 1)
+            with Index(":memory:", world.connect()) as index:
+                index.sync()
+                assert len(index.objects()) == 5
+                world.chain.rpc("anvil_reorg", 3, [])
+                index.sync()
+                assert [item.object_id for item in index.objects()] == IDS[:2]
+                world.chain.rpc("anvil_mine", "0x1")
+                assert index.sync() == world.chain.latest()
+                assert len(index.objects()) == 2
+
     def test_what_was_undone_disappears(self, world, index):
         world.raise_("Objects", "opened", IDS[0], 1)
         index.sync()

@@ -14,14 +14,26 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import decode
+from eth_abi import decoding
+from eth_abi.codec import ABICodec
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import BaseEquals, registry
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from qanat.errors import NotDeployed
 
-__all__ = ["ABI_FOLDER", "DecodedError", "abi_of", "decode_error", "known_contracts", "selector_of", "signature_of"]
+__all__ = [
+    "ABI_FOLDER",
+    "CODEC",
+    "DecodedError",
+    "abi_of",
+    "canonical",
+    "decode_error",
+    "known_contracts",
+    "selector_of",
+    "signature_of",
+]
 
 #: Folder of the committed ABIs.
 ABI_FOLDER = Path(__file__).parent / "abi"
@@ -59,6 +71,19 @@ PANICS = {
 }
 
 
+def _codec() -> ABICodec:
+    lenient: Any = registry.copy()  # type: ignore[no-untyped-call]
+    lenient.unregister_decoder("string")
+    text = decoding.StringDecoder(handle_string_errors="replace")  # type: ignore[no-untyped-call]
+    lenient.register_decoder(BaseEquals("string", with_sub=False), text, label="string")  # type: ignore[no-untyped-call]
+    return ABICodec(lenient)
+
+
+#: Decodes texts that are no UTF-8 too, with a mark in place of each byte that is none: contracts don't look at what is
+#: in a text, so anybody can put such a one on chain, and nothing that reads it may stop there.
+CODEC = _codec()
+
+
 @dataclass(frozen=True)
 class DecodedError:
     """A custom error as a contract raised it."""
@@ -86,13 +111,14 @@ def _shown(value: Any) -> str:
 
 def signature_of(entry: dict[str, Any]) -> str:
     """Return the canonical signature of an ABI entry, ``name(type,…)``, tuples expanded."""
-    return f"{entry['name']}({','.join(_canonical(item) for item in entry.get('inputs', []))})"
+    return f"{entry['name']}({','.join(canonical(item) for item in entry.get('inputs', []))})"
 
 
-def _canonical(item: dict[str, Any]) -> str:
+def canonical(item: dict[str, Any]) -> str:
+    """Return the type of an ABI's input as signatures have it, tuples expanded."""
     kind = str(item["type"])
     if kind.startswith("tuple"):
-        return f"({','.join(_canonical(part) for part in item['components'])}){kind[5:]}"
+        return f"({','.join(canonical(part) for part in item['components'])}){kind[5:]}"
     return kind
 
 
@@ -163,7 +189,7 @@ def decode_error(data: bytes) -> DecodedError | None:
         return None
     inputs = entry.get("inputs", [])
     try:
-        values = decode([_canonical(item) for item in inputs], bytes(data[4:]))
+        values = CODEC.decode([canonical(item) for item in inputs], bytes(data[4:]))
     except DecodingError:
         return None
     return DecodedError(

@@ -23,7 +23,7 @@ from web3.logs import DISCARD
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse, TxReceipt
 
-from qanat.chain.abis import abi_of, decode_error
+from qanat.chain.abis import CODEC, abi_of, decode_error
 from qanat.chain.deployment import Deployment
 from qanat.errors import BadParameters, ChainError, ChainUnreachable, NotDeployed, TransactionReverted, WrongChain
 
@@ -84,6 +84,17 @@ class _Provider(HTTPProvider):
         )
 
 
+class _LenientCodec:
+    """web3's codec, but texts that are no UTF-8 are decoded too (:data:`qanat.chain.abis.CODEC`)."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.decode = CODEC.decode
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 def _without_secrets(url: str) -> str:
     """Cut a URL down to scheme and host: its path or user part may be an API key."""
     scheme, separator, rest = url.partition("://")
@@ -102,6 +113,7 @@ class Chain:
             ChainUnreachable: no answer.
             WrongChain: the deployment is for another chain.
         """
+        web3.codec = cast("Any", _LenientCodec(web3.codec))
         self.web3 = web3
         self.url = url
         self.chain_id = int(web3.eth.chain_id)

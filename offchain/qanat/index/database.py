@@ -9,10 +9,12 @@
 Log history: the endpoint must serve logs from the deployment's first block (:attr:`Index.needs_logs_from`) on. Once a
 block has been read it is not asked for again.
 
-Reorganisations: with every range the hash of its last block is stored, and at every start of a synchronisation
-    the newest
-stored hash is compared with the chain's. Where they differ, rows are deleted back to the newest block on which both
-agree.
+Newest blocks: their events are asked for by the block's hash, so that a node that lags behind its fellows cannot
+answer for one that it has not seen.
+
+Reorganisations: with every range the hash of its last block is stored, and at every start of a synchronisation the
+newest stored hash is compared with the chain's. Where they differ, rows are deleted back to the newest block on which
+both agree.
 """
 
 from __future__ import annotations
@@ -20,19 +22,28 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
-from qanat.chain.abis import abi_of, signature_of
-from qanat.chain.connection import MODULES, Chain
+from qanat.chain.abis import CODEC, abi_of, canonical, signature_of
+from qanat.chain.connection import MADE_BY, MODULES, Chain
 from qanat.chain.views import OfferTerms
-from qanat.errors import ChainError, ChainUnreachable, FileUnreadable, StoreCorrupted, WrongChain
+from qanat.errors import (
+    ChainError,
+    ChainUnreachable,
+    FileUnreadable,
+    NotDeployed,
+    StoreCorrupted,
+    TransactionReverted,
+    WrongChain,
+)
 from qanat.index.records import (
     Answer,
     Asset,
@@ -55,11 +66,19 @@ __all__ = ["Index"]
 #: Blocks asked for at once: at the beginning, and at most.
 FIRST_SPAN = 2_000
 LONGEST_SPAN = 20_000
+#: The newest blocks, whose events are asked for block by block, by hash: an endpoint behind which several nodes stand
+#: answers a range of numbers also from a node that has not seen its last blocks, with fewer events and no error.
+BY_HASH = 16
+#: Events in one answer from which on fewer blocks are asked for at once, so that memory stays bounded.
+MANY_EVENTS = 5_000
+#: Tries to get a block's events by its hash.
+TRIES = 4
 #: Hashes of this many newest blocks are all kept; of older ones, one in as many.
 DENSE_HASHES = 1_024
 #: Reorganisations during one synchronisation after which it gives up.
 MOST_TURNS = 20
 
+_LARGEST = 2**63 - 1
 _CONTRACT_OF_MODULE = {module: contract for contract, module in MODULES.items()}
 
 
@@ -86,6 +105,7 @@ class Index:
         self._lock = threading.RLock()
         self._span = FIRST_SPAN
         self._events: dict[str, dict[bytes, dict[str, Any]]] = {}
+        self._made: dict[str, dict[str, str]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(
@@ -201,9 +221,13 @@ class Index:
             target = latest if to_block is None else min(to_block, latest)
             turns = 0
             while (cursor := self.cursor) < target:
-                end = min(cursor + self._span, target)
+                deep = latest - BY_HASH
+                end = cursor + 1 if cursor >= deep else min(cursor + self._span, target, deep)
                 try:
-                    self._read(cursor, end)
+                    if cursor >= deep:
+                        self._read_newest(cursor)
+                    else:
+                        self._read_range(cursor, end)
                 except _Reorganised:
                     turns += 1
                     if turns > MOST_TURNS:
@@ -212,35 +236,71 @@ class Index:
                             hint="The endpoint may answer from several nodes that disagree; try again, or another one.",
                         ) from None
                     self._undo_reorganised()
-                    target = min(target, self.chain.latest())
+                    latest = self.chain.latest()
+                    target = min(target, latest)
                     continue
-                except ChainError as error:
-                    if isinstance(error, ChainUnreachable) and not error.data.get("timeout"):
-                        raise
-                    if end - cursor <= 1:
-                        raise ChainError(
-                            f"The endpoint does not serve the logs of block {end}: {error.message}",
-                            hint=f"The index needs logs from block {self.needs_logs_from} on; "
-                            "use an endpoint that keeps them.",
-                            block=end,
-                        ) from error
-                    self._span = max(1, (end - cursor) // 4)
-                    continue
-                self._span = min(self._span * 2, LONGEST_SPAN)
                 if progress is not None:
                     progress(end, target)
             return self.cursor
+
+    def _read_range(self, cursor: int, end: int) -> None:
+        """Read the blocks after ``cursor`` up to ``end``, or fewer blocks the next time if the endpoint refuses."""
+        try:
+            count = self._read(cursor, end)
+        except ChainError as error:
+            if isinstance(error, ChainUnreachable) and not error.data.get("timeout"):
+                raise
+            if end - cursor <= 1:
+                raise self._not_served(end, error) from error
+            self._span = max(1, (end - cursor) // 4)
+            return
+        if count > MANY_EVENTS:
+            self._span = max(1, (end - cursor) // 2)
+        elif count < MANY_EVENTS // 4:
+            self._span = min(self._span * 2, LONGEST_SPAN)
+
+    def _read_newest(self, cursor: int) -> None:
+        """Read the block after ``cursor`` by its hash."""
+        for attempt in range(TRIES):
+            header = self._header(cursor + 1)
+            known = self._database.execute("SELECT hash FROM blocks WHERE number = ?", (cursor,)).fetchone()
+            if header is None or (known is not None and header[1] != bytes(known["hash"])):
+                raise _Reorganised
+            try:
+                self._read(cursor, cursor + 1, by_hash=header[0])
+            except ChainUnreachable:
+                raise
+            except ChainError as error:
+                # this node may not have the block yet, or the block may just have been replaced
+                if attempt == TRIES - 1:
+                    raise self._not_served(cursor + 1, error) from error
+                time.sleep(0.2 * 2**attempt)
+            else:
+                return
+
+    def _not_served(self, block: int, error: ChainError) -> ChainError:
+        return ChainError(
+            f"The endpoint does not serve the logs of block {block}: {error.message}",
+            hint=f"The index needs logs from block {self.needs_logs_from} on; use an endpoint that keeps them.",
+            block=block,
+        )
 
     def _undo_reorganised(self) -> None:
         """Delete what belongs to blocks that are no longer the chain's."""
         newest = self.cursor
         good = newest
-        for row in self._database.execute("SELECT number, hash FROM blocks ORDER BY number DESC").fetchall():
-            good = int(row["number"])
+        before: int | None = None
+        while True:
+            row = self._database.execute(
+                "SELECT number, hash FROM blocks WHERE number < ? ORDER BY number DESC LIMIT 1",
+                (newest + 1 if before is None else before,),
+            ).fetchone()
+            if row is None:
+                good = self.chain.deployment.first_block - 1
+                break
+            good = before = int(row["number"])
             if self._hash_of(good) == bytes(row["hash"]):
                 break
-        else:
-            good = self.chain.deployment.first_block - 1
         if good < newest:
             with self._transaction():
                 self._delete_after(good)
@@ -255,16 +315,34 @@ class Index:
                 self._database.execute("DELETE FROM modules WHERE address = ?", (row["address"],))
 
     def _hash_of(self, number: int) -> bytes | None:
-        found = self.chain.rpc("eth_getBlockByNumber", hex(number), False)
-        return bytes.fromhex(found["hash"][2:]) if found else None
+        header = self._header(number)
+        return None if header is None else header[0]
 
-    def _read(self, cursor: int, end: int) -> None:
-        """Read the blocks after ``cursor`` up to ``end`` and store them in one transaction."""
-        last = self._hash_of(end)
+    def _header(self, number: int) -> tuple[bytes, bytes] | None:
+        """Return the hashes of a block and of the one before; None if the chain has no such block."""
+        found = self.chain.rpc("eth_getBlockByNumber", hex(number), False)
+        if not found:
+            return None
+        try:
+            return _hash(found["hash"]), _hash(found["parentHash"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChainError(
+                f"What the endpoint says of block {number} makes no sense: {error!r}.",
+                hint="Try another endpoint (--rpc).",
+            ) from error
+
+    def _read(self, cursor: int, end: int, *, by_hash: bytes | None = None) -> int:
+        """Read the blocks after ``cursor`` up to ``end`` and store them in one transaction; return how many events.
+
+        ``by_hash``: hash of the one block that is read.
+        """
+        last = by_hash or self._hash_of(end)
         if last is None:
             raise _Reorganised
         modules = {row["address"]: row["contract"] for row in self._database.execute("SELECT * FROM modules")}
-        events = self._fetch(modules, cursor + 1, end)
+        modules |= self._made_by(modules)
+        span = (cursor + 1, end, last, by_hash is not None)
+        events = self._fetch(modules, *span)
         added: dict[str, tuple[str, int]] = {}
         # a module that was swapped in raises events from then on
         while fresh := {
@@ -273,13 +351,14 @@ class Index:
             if address not in modules and address not in added
         }:
             added.update(fresh)
-            events += self._fetch({address: contract for address, (contract, _) in fresh.items()}, cursor + 1, end)
+            found = {address: contract for address, (contract, _) in fresh.items()}
+            events += self._fetch(found | self._made_by(found), *span)
         known = self._database.execute("SELECT hash FROM blocks WHERE number = ?", (cursor,)).fetchone()
         if self._hash_of(end) != last or (known is not None and self._hash_of(cursor) != bytes(known["hash"])):
             raise _Reorganised
         with self._transaction():
             if self.cursor != cursor:
-                return  # another process was faster
+                return 0  # another process was faster
             for event in events:
                 self._insert(event)
             for address, (contract, block) in added.items():
@@ -289,13 +368,49 @@ class Index:
             self._database.execute(
                 "DELETE FROM blocks WHERE number < ? AND number % ? != 0", (end - DENSE_HASHES, DENSE_HASHES)
             )
+        return len(events)
 
-    def _fetch(self, modules: dict[str, str], first: int, last: int) -> list[Event]:
-        logs = self.chain.rpc("eth_getLogs", {"address": list(modules), "fromBlock": hex(first), "toBlock": hex(last)})
-        made = (self._decode(log, modules[to_checksum_address(log["address"])]) for log in logs)
-        return [event for event in made if event is not None]
+    def _made_by(self, modules: dict[str, str]) -> dict[str, str]:
+        """Contracts that modules made and name, by address; what a module made never changes."""
+        found: dict[str, str] = {}
+        for address, contract in modules.items():
+            if address not in self._made:
+                self._made[address] = {}
+                for name, (maker, view) in MADE_BY.items():
+                    if maker == contract:
+                        bound = self.chain.contract_at(contract, address).functions[view]()
+                        try:
+                            self._made[address][to_checksum_address(self.chain.call(bound))] = name
+                        except (TransactionReverted, NotDeployed):
+                            continue  # a module of another make
+                        except ChainError:
+                            del self._made[address]
+                            raise
+            found |= self._made[address]
+        return found
+
+    def _fetch(self, modules: dict[str, str], first: int, last: int, last_hash: bytes, by_hash: bool) -> list[Event]:
+        where = {"blockHash": "0x" + last_hash.hex()} if by_hash else {"fromBlock": hex(first), "toBlock": hex(last)}
+        logs = self.chain.rpc("eth_getLogs", {"address": list(modules), **where})
+        try:
+            made = [self._decode(log, modules[to_checksum_address(log["address"])]) for log in logs]
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, DecodingError) as error:
+            raise ChainError(
+                f"The endpoint's logs of the blocks {first} to {last} make no sense: {error!r}.",
+                hint="Try another endpoint (--rpc).",
+            ) from error
+        # whatever stands between may send an answer's parts twice
+        events = {(event.block, event.log_index): event for event in made if event is not None}
+        for event in events.values():
+            if not first <= event.block <= last:
+                raise ChainError(f"The endpoint gave a log of block {event.block}, which was not asked for.")
+            if event.block == last and event.block_hash != last_hash:
+                raise _Reorganised
+        return [events[place] for place in sorted(events)]
 
     def _decode(self, log: dict[str, Any], contract: str) -> Event | None:
+        if log.get("removed"):
+            raise _Reorganised
         if not log["topics"]:
             return None
         abi = self._events_of(contract).get(bytes(HexBytes(log["topics"][0])))
@@ -303,9 +418,9 @@ class Index:
             return None
         return Event(
             block=int(log["blockNumber"], 16),
-            block_hash=bytes.fromhex(log["blockHash"][2:]),
+            block_hash=_hash(log["blockHash"]),
             log_index=int(log["logIndex"], 16),
-            transaction=bytes.fromhex(log["transactionHash"][2:]),
+            transaction=_hash(log["transactionHash"]),
             contract=contract,
             address=to_checksum_address(log["address"]),
             name=str(abi["name"]),
@@ -344,7 +459,8 @@ class Index:
     def _put(self, table: str, place: tuple[int, int, bytes], row: dict[str, Any]) -> None:
         columns = ["block", "log_index", "tx", *row]
         marks = ", ".join("?" for _ in columns)
-        self._database.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", (*place, *row.values()))  # noqa: S608 (names of our own tables and columns)
+        values = (*place, *map(_storable, row.values()))
+        self._database.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", values)  # noqa: S608 (names of our own tables and columns)
 
     # ---- asking
 
@@ -612,7 +728,7 @@ def decode_log(abi: dict[str, Any], log: dict[str, Any]) -> dict[str, Any]:
     """
     inputs = abi["inputs"]
     plain = [item for item in inputs if not item["indexed"]]
-    data = decode([_canonical(item) for item in plain], bytes(HexBytes(log["data"])))
+    data = CODEC.decode([canonical(item) for item in plain], bytes(HexBytes(log["data"])))
     values = {item["name"]: _named(item, value) for item, value in zip(plain, data, strict=True)}
     topics = iter(log["topics"][1:])
     for item in inputs:
@@ -620,15 +736,8 @@ def decode_log(abi: dict[str, Any], log: dict[str, Any]) -> dict[str, Any]:
             topic = bytes(HexBytes(next(topics)))
             kind = item["type"]
             dynamic = kind in {"string", "bytes"} or kind.endswith("]") or kind.startswith("tuple")
-            values[item["name"]] = topic if dynamic else _named(item, decode([kind], topic)[0])
+            values[item["name"]] = topic if dynamic else _named(item, CODEC.decode([kind], topic)[0])
     return {item["name"]: values[item["name"]] for item in inputs}
-
-
-def _canonical(item: dict[str, Any]) -> str:
-    kind = str(item["type"])
-    if kind.startswith("tuple"):
-        return f"({','.join(_canonical(part) for part in item['components'])}){kind[5:]}"
-    return kind
 
 
 def _named(item: dict[str, Any], value: Any) -> Any:
@@ -639,6 +748,18 @@ def _named(item: dict[str, Any], value: Any) -> Any:
     if kind == "tuple":
         return {part["name"]: _named(part, element) for part, element in zip(item["components"], value, strict=True)}
     return to_checksum_address(value) if kind == "address" else value
+
+
+def _hash(text: str) -> bytes:
+    found = bytes.fromhex(text[2:])
+    if len(found) != 32:
+        raise ValueError(f"{text} is no hash")
+    return found
+
+
+def _storable(value: Any) -> Any:
+    """A number above what a column holds stands for "never" in every field that can have one."""
+    return min(value, _LARGEST) if isinstance(value, int) else value
 
 
 def _announced(events: Iterable[Event]) -> dict[str, tuple[str, int]]:

@@ -6,10 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["ROWS", "Arguments"]
+__all__ = ["GENERAL", "NOT_FOLLOWED", "ROWS", "Arguments"]
 
 #: An event's arguments by name: numbers, texts, bytes, lists, and for structs again mappings.
 Arguments = Mapping[str, Any]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=lambda item: "0x" + bytes(item).hex())
 
 
 def _roster(event: Arguments) -> dict[str, Any]:
@@ -117,8 +121,7 @@ def _asset(event: Arguments) -> dict[str, Any]:
 
 
 def _offer(event: Arguments) -> dict[str, Any]:
-    terms = {name: "0x" + item.hex() if isinstance(item, bytes) else item for name, item in event["terms"].items()}
-    return {"offer_id": str(event["offerId"]), "asset_id": str(event["assetId"]), "terms": json.dumps(terms)}
+    return {"offer_id": str(event["offerId"]), "asset_id": str(event["assetId"]), "terms": _json(event["terms"])}
 
 
 def _license(event: Arguments) -> dict[str, Any]:
@@ -135,7 +138,52 @@ def _license(event: Arguments) -> dict[str, Any]:
 
 #: (contract, event) → (table, row).
 ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] = {
+    ("Shards", "ShardCreated"): (
+        "shards",
+        lambda event: {
+            "shard": event["shard"],
+            "first_block": event["firstBlock"],
+            "parameters": _json(event["parameters"]),
+            "collaterals": _json(event["collaterals"]),
+        },
+    ),
     ("Shards", "RosterTaken"): ("rosters", _roster),
+    ("Members", "OperatorJoined"): (
+        "memberships",
+        lambda event: {"shard": event["shard"], "operator": event["operator"], "joined": 1},
+    ),
+    ("Members", "OperatorLeft"): (
+        "memberships",
+        lambda event: {"shard": event["shard"], "operator": event["operator"], "joined": 0},
+    ),
+    ("Members", "OperatorJailed"): (
+        "jails",
+        lambda event: {
+            "shard": event["shard"],
+            "operator": event["operator"],
+            "until_epoch": event["untilEpoch"],
+        },
+    ),
+    ("Operators", "OperatorRegistered"): (
+        "operators",
+        lambda event: {"operator": event["operator"], "responder": event["responder"]},
+    ),
+    ("Operators", "EndpointChanged"): (
+        "endpoints",
+        lambda event: {"operator": event["operator"], "endpoint": event["endpoint"]},
+    ),
+    ("Operators", "CommissionChanged"): (
+        "commissions",
+        lambda event: {
+            "operator": event["operator"],
+            "bps": event["commissionBps"],
+            "from_block": event["fromBlock"],
+        },
+    ),
+    ("Assets", "Transfer"): (
+        "asset_transfers",
+        lambda event: {"asset_id": str(event["tokenId"]), "recipient": event["to"]},
+    ),
     ("Objects", "ObjectOpened"): ("objects", _object),
     ("Objects", "ObjectCertified"): ("certificates", _certificate),
     ("Objects", "ObjectFailed"): ("failures", lambda event: {"object_id": event["objectId"]}),
@@ -180,4 +228,61 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
             "recipient_key": event["recipientKey"],
         },
     ),
+}
+
+#: Events that are kept as every other in the table ``events`` but have no table of their own, and why.
+GENERAL: dict[tuple[str, str], str] = {
+    **{
+        ("Directory", name): "`_announced` follows ModuleSet; who governs and what waits is asked of the contract"
+        for name in ("ChangeCancelled", "ChangeQueued", "GovernorChanged", "GovernorProposed", "ModuleSet", "Sealed")
+    },
+    **{
+        ("Operators", name): "the key and the responder of now are asked of the contract"
+        for name in ("KeyPublished", "ResponderChanged")
+    },
+    ("Shards", "PlaceVacated"): "asked of the contract by roster and operator",
+    **{
+        ("Restaking", name): "a step of stake or bond: what there is now is asked of the contract, queues by number"
+        for name in (
+            *("Allocated", "AllocationQueued", "Deallocated", "DeallocationQueued", "GenerationEnded"),
+            *("BondPosted", "BondWithdrawalQueued", "BondWithdrawn", "Burned", "Deposited", "Withdrawn"),
+            *("Delegated", "DelegationCancelled", "Matured", "RedelegationQueued"),
+            *("WithdrawalQueued", "WithdrawalCompleted"),
+        )
+    },
+    **{
+        ("Restaking", name): "once for a deployment or an operator; read by people who look for it"
+        for name in ("CollateralListed", "RestakerRewardsPinned", "ShardsPinned", "SlasherAccepted")
+    },
+    **{
+        ("Rewards", name): "a booking: what is due now is asked of the contract"
+        for name in (
+            *("FeesBooked", "IntakeClaimed", "OpeningReturned", "UnprovenReturned", "UnsignedReturned"),
+            "VoidReturned",
+        )
+    },
+    **{
+        ("RestakerRewards", name): "a booking: what is due now is asked of the contract"
+        for name in ("RewardBooked", "RewardClaimed")
+    },
+    **{
+        ("Payments", name): "a booking: what is due now is asked of the contract"
+        for name in ("ClaimFailed", "Claimed", "Collected", "Moved")
+    },
+    **{
+        ("Licenses", name): "a booking: the license's record has the sums"
+        for name in ("EarningsPaidOn", "LicenseRefunded")
+    },
+    **{
+        ("Licenses", name): "says of every license what the standard wants said: minted to its licensee, locked"
+        for name in ("Approval", "ApprovalForAll", "Locked", "Transfer", "Unlocked", "EIP712DomainChanged")
+    },
+    **{("Assets", name): "who may move an asset is asked of the contract" for name in ("Approval", "ApprovalForAll")},
+    ("RandaoBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",
+}
+
+#: Contracts whose events the index does not follow, and why.
+NOT_FOLLOWED: dict[str, str] = {
+    "FaucetToken": "a token: its transfers concern everybody who holds it, and are asked of it",
+    "IERC5192": "an interface that Licenses has: its events are followed there",
 }

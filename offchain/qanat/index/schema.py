@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 2
+VERSION = 3
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -72,6 +72,13 @@ _TABLES = {
         "price TEXT",
     ),
     "revocations": ("license_id TEXT", "refund TEXT"),
+    "shards": ("shard INTEGER", "first_block INTEGER", "parameters TEXT", "collaterals TEXT"),
+    "operators": ("operator TEXT", "responder TEXT"),
+    "endpoints": ("operator TEXT", "endpoint TEXT"),
+    "commissions": ("operator TEXT", "bps INTEGER", "from_block INTEGER"),
+    "memberships": ("shard INTEGER", "operator TEXT", "joined INTEGER"),
+    "jails": ("shard INTEGER", "operator TEXT", "until_epoch INTEGER"),
+    "asset_transfers": ("asset_id TEXT", "recipient TEXT"),
     "releases": ("license_id TEXT", "key_holder TEXT", "recipient_key BLOB"),
 }
 
@@ -87,7 +94,21 @@ _INDEXES = (
     "slashes (slash_id)",
     "slash_executions (slash_id)",
     "stake_slashes (slash_id)",
+    "answers (operator)",
+    "misses (operator)",
+    "slashes (operator)",
+    "operators (operator)",
+    "endpoints (operator)",
+    "commissions (operator)",
+    "memberships (shard, operator)",
+    "assets (asset_id)",
+    "asset_transfers (asset_id)",
+    "offers (asset_id)",
+    "offer_withdrawals (offer_id)",
     "licenses (licensee)",
+    "licenses (asset_id)",
+    "revocations (license_id)",
+    "releases (license_id)",
 )
 
 SCHEMA = "\n".join(
