@@ -39,9 +39,14 @@
     │   ├── NotLicensed (61)
     │   ├── KeyUnavailable (62)
     │   └── WrongKeyFile (63)
-    └── AuditError (70)                 what an auditor found
-        ├── AuditFailed (71)
-        └── ScenarioFailed (72)
+    ├── AuditError (70)                 what an auditor found
+    │   ├── AuditFailed (71)
+    │   └── ScenarioFailed (72)
+    └── RecordError (80)                signed records and bundles of them
+        ├── MalformedRecord (81)
+        ├── MalformedBundle (82)
+        ├── RecordNotFound (83)
+        └── RecordRefused (84)
 
 The same table, with what each error means and what to do, is in ``docs/errors.md``; a test keeps both equal.
 """
@@ -70,8 +75,10 @@ __all__ = [
     "InvalidSignature",
     "KeyUnavailable",
     "LicenseError",
+    "MalformedBundle",
     "MalformedHex",
     "MalformedManifest",
+    "MalformedRecord",
     "MissingPrecompiles",
     "NodeError",
     "NodeRefused",
@@ -83,6 +90,9 @@ __all__ = [
     "PortInUse",
     "QanatError",
     "QuorumNotReached",
+    "RecordError",
+    "RecordNotFound",
+    "RecordRefused",
     "Refused",
     "ScenarioFailed",
     "SliceMismatch",
@@ -406,3 +416,36 @@ class ScenarioFailed(AuditError):
     """A run of the demo found that the network did not do what it promises."""
 
     exit_code = 72
+
+
+# ---- Records: 80-89 --------------------------------------------------------------------------------------------------
+
+
+class RecordError(QanatError):
+    """Signed records and bundles of them."""
+
+    exit_code = 80
+
+
+class MalformedRecord(RecordError):
+    """A record's bytes break their format (docs/format.md)."""
+
+    exit_code = 81
+
+
+class MalformedBundle(RecordError):
+    """A bundle's bytes break their format, or its records are not those that its head names."""
+
+    exit_code = 82
+
+
+class RecordNotFound(RecordError):
+    """The bundle, or the intake, has no such record."""
+
+    exit_code = 83
+
+
+class RecordRefused(RecordError):
+    """The intake does not take a record: a false signature, another stream, a nonce that was used."""
+
+    exit_code = 84
