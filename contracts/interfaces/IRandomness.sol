@@ -28,11 +28,15 @@ interface IRandomness {
 
     /// @notice Proves and stores the value of a block. If it is stored already, it is returned without a look at the
     /// proof, so that two who reveal at the same time both succeed.
-    /// @param proof What the module asks for; `RandaoBeacon` takes the block's header in RLP.
+    /// @param proof What the module asks for, by its `scheme`.
     function reveal(uint256 blockNumber, bytes calldata proof) external returns (bytes32 value);
 
     /// @notice The value of a revealed block; reverts for one that is not revealed.
     function valueOf(uint256 blockNumber) external view returns (bytes32 value);
+
+    /// @notice How values are proven, so that whoever seals knows what to bring: "randao" (`RandaoBeacon`: the block's header in RLP) or "drand"
+    /// (`DrandBeacon`: the header and a round's signature).
+    function scheme() external view returns (bytes32);
 
     /// @notice Tells whether a block's value is stored.
     function isRevealed(uint256 blockNumber) external view returns (bool);

@@ -6,12 +6,13 @@ pragma solidity 0.8.37;
 /// adds fields adds them at the end.
 ///
 /// Fields: 0 parent hash, 1 ommers' hash, 2 beneficiary, 3 state root, 4 transactions' root, 5 receipts' root, 6 bloom,
-/// 7 difficulty, **8 number**, 9 gas limit, 10 gas used, 11 timestamp, 12 extra data, **13 prevRandao**, 14 nonce, …
+/// 7 difficulty, **8 number**, 9 gas limit, 10 gas used, **11 timestamp**, 12 extra data, **13 prevRandao**, 14 nonce, …
 library RlpHeader {
     /// @notice The bytes are no canonical RLP of a header; `position` is where they were found not to be.
     error HeaderMalformed(uint256 position);
 
     uint256 private constant NUMBER_FIELD = 8;
+    uint256 private constant TIMESTAMP_FIELD = 11;
     uint256 private constant RANDAO_FIELD = 13;
 
     /// Prefixes of RLP: from here on a string of up to 55 bytes, of more bytes, a list of up to 55 bytes, of more bytes.
@@ -23,8 +24,8 @@ library RlpHeader {
     /// The longest content whose length stands in the prefix itself.
     uint256 private constant SHORT_LIMIT = 55;
 
-    /// @notice The block's number and its RANDAO mix.
-    function parse(bytes calldata header) internal pure returns (uint256 number, bytes32 randao) {
+    /// @notice The block's number, its time in seconds and its RANDAO mix.
+    function parse(bytes calldata header) internal pure returns (uint256 number, uint256 timestamp, bytes32 randao) {
         // All positions and lengths are compared with the header's length before they are added: nothing overflows.
         unchecked {
             uint256 cursor = _payloadOf(header);
@@ -33,6 +34,7 @@ library RlpHeader {
             for (uint256 field = 0; field <= RANDAO_FIELD; ++field) {
                 (start, length) = _stringAt(header, cursor);
                 if (field == NUMBER_FIELD) number = _integerAt(header, start, length);
+                else if (field == TIMESTAMP_FIELD) timestamp = _integerAt(header, start, length);
                 cursor = start + length;
             }
             if (length != 32) revert HeaderMalformed(start);

@@ -7,5 +7,6 @@ library Tags {
     bytes32 internal constant POSSESSION = keccak256("qanat/v1/possession");
     bytes32 internal constant OBJECT_ID = keccak256("qanat/v1/object");
     bytes32 internal constant CHALLENGE = keccak256("qanat/v1/challenge");
+    bytes32 internal constant DRAND = keccak256("qanat/v1/drand");
     bytes32 internal constant SLASH_ID = keccak256("qanat/v1/slash");
 }

@@ -26,7 +26,8 @@
     │   ├── TransactionReverted (34)
     │   ├── InsufficientFunds (35)
     │   ├── InsufficientStake (36)
-    │   └── NotDeployed (37)
+    │   ├── NotDeployed (37)
+    │   └── RandomnessUnavailable (38)
     ├── NodeError (40)                  a node, or the network between nodes
     │   ├── NodeUnreachable (41)
     │   ├── NodeRefused (42)
@@ -90,6 +91,7 @@ __all__ = [
     "PortInUse",
     "QanatError",
     "QuorumNotReached",
+    "RandomnessUnavailable",
     "RecordError",
     "RecordNotFound",
     "RecordRefused",
@@ -314,6 +316,12 @@ class NotDeployed(ChainError):
     """A contract is not deployed on this chain, or its deployment is not recorded."""
 
     exit_code = 37
+
+
+class RandomnessUnavailable(ChainError):
+    """What proves a block's random value can't be had, or not yet; a later try may find it."""
+
+    exit_code = 38
 
 
 # ---- Node and network: 40-49 -----------------------------------------------------------------------------------------

@@ -205,11 +205,11 @@ class TestParse:
 
     @pytest.mark.parametrize("number", [0, 1, 127, 128, 255, 256, 2**32, 2**64 - 1])
     def test_reads_number_and_mix(self, parser, number):
-        assert parser.parse(make_header(number, self.MIX)) == (number, self.MIX)
+        assert parser.parse(make_header(number, self.MIX)) == (number, 5, self.MIX)
 
     @pytest.mark.parametrize("extra", [b"", b"\x7f", b"\x80", bytes(32), bytes(55), bytes(56), bytes(300)])
     def test_steps_over_fields_of_any_length(self, parser, extra):
-        assert parser.parse(make_header(5, self.MIX, field_12=extra)) == (5, self.MIX)
+        assert parser.parse(make_header(5, self.MIX, field_12=extra)) == (5, 5, self.MIX)
 
     @pytest.mark.parametrize(
         ("bad", "position"),
@@ -252,7 +252,7 @@ class TestParse:
         for count in (8, 13):
             with reverts_with(parser.HeaderMalformed):
                 parser.parse(rlp.encode(fields[:count]))
-        assert parser.parse(rlp.encode(fields[:14])) == (5, self.MIX)
+        assert parser.parse(rlp.encode(fields[:14])) == (5, 5, self.MIX)
 
     @pytest.mark.parametrize("missing", [1, 33, 300])
     def test_refuses_bytes_cut(self, parser, missing):

@@ -279,7 +279,7 @@ class World:
             chain=self.chain,
             views=self.views,
             call_of=self._call_of,
-            randomness=self.mixes.__getitem__,
+            randomness=lambda block, _sealed: self.mixes[block],
             manifest=self._manifest,
         )
 

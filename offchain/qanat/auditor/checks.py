@@ -154,7 +154,7 @@ def _check_vacancies(
 def check_seed(sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
     """Check that an epoch's seed is its block's randomness, and that it was sealed in time."""
     seed_block = population.seed_block(sealed.epoch)
-    if evidence.randomness(seed_block) != sealed.seed:
+    if evidence.randomness(seed_block, sealed.sealed_block) != sealed.seed:
         yield f"the seed is not the randomness of block {seed_block}"
     if not seed_block < sealed.sealed_block <= seed_block + population.parameters.sealing_limit:
         yield f"sealed in block {sealed.sealed_block}, too early or too late for {seed_block}"

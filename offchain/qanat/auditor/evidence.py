@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from eth_utils.crypto import keccak
-
 from qanat.chain.connection import Chain
-from qanat.chain.header import encode_header
+from qanat.chain.randomness import block_randomness
 from qanat.chain.views import Views
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import AuditFailed, FormatError, NodeError
@@ -41,13 +39,9 @@ class Evidence:
             raise AuditFailed(f"Transaction 0x{transaction.hex()} calls {called.fn_name}, not {function}.")
         return dict(arguments)
 
-    def randomness(self, block: int) -> bytes:
-        """Return a block's RANDAO mix, from a header that hashes to the block's hash."""
-        header = self.chain.block(block)
-        encoded = encode_header(header)
-        if keccak(encoded) != bytes.fromhex(str(header["hash"])[2:]):
-            raise AuditFailed(f"The header of block {block} does not hash to its hash.")
-        return bytes.fromhex(str(header["mixHash"])[2:])
+    def randomness(self, block: int, sealed_block: int) -> bytes:
+        """Return a block's random value, derived anew, by the module that was in force at the sealing."""
+        return block_randomness(self.chain, block, sealed_block)
 
     def manifest(self, object_id: bytes, root: bytes, operators: list[str]) -> Manifest:
         """Return an object's manifest from the first node that has it; its root is compared with the chain's.

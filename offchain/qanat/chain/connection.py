@@ -39,6 +39,7 @@ MODULES = {
     "Objects": "objects",
     "Audits": "audits",
     "RandaoBeacon": "randomness",
+    "DrandBeacon": "randomness",
     "BlsCertificateVerifier": "certificateVerifier",
     "KzgOpeningVerifier": "openingVerifier",
     "FlatPricing": "pricing",

@@ -36,7 +36,8 @@ from qanat.chain.connection import MODULES, Chain
 from qanat.chain.deployment import DeployedContract, Deployment, Token, write_atomically
 from qanat.chain.header import encode_header
 from qanat.chain.parameters import NetworkParameters, ShardPlan, TokenPlan
-from qanat.chain.probe import check_precompiles
+from qanat.chain.probe import check_precompiles, has_own_randomness
+from qanat.chain.randomness import drand_key
 from qanat.chain.sender import GAS_EXTRA, GAS_MARGIN, Sender, TransactionLost
 from qanat.errors import (
     BadParameters,
@@ -50,7 +51,8 @@ from qanat.errors import (
 
 __all__ = ["CONTRACTS", "DeploymentPlan", "Progress", "check_deployment", "deploy", "plan_deployment"]
 
-#: Contracts in the order in which they are deployed: each only after those that its constructor names.
+#: Contracts in the order in which they are deployed: each only after those that its constructor names. Where drand
+#: gives the random values, ``DrandBeacon`` stands in the place of ``RandaoBeacon``.
 CONTRACTS = (
     "Directory",
     "Restaking",
@@ -71,7 +73,11 @@ CONTRACTS = (
 #: The test token, needed where a network's tokens are made.
 TEST_TOKEN = "FaucetToken"  # noqa: S105 (no secret)
 #: Entries of the Directory: name → contract.
-ENTRIES = {**{name: contract for contract, name in MODULES.items()}, "stakeSource": "Restaking"}
+ENTRIES = {
+    **{name: contract for contract, name in MODULES.items() if contract in CONTRACTS},
+    "stakeSource": "Restaking",
+}
+_RANDAO, _DRAND = "RandaoBeacon", "DrandBeacon"
 
 #: Upper figures for what can't be estimated before the contracts stand, in gas (`tests/integration/test_deploy.py`).
 _GAS = {"entry": 90_000, "collateral": 110_000, "shard": 700_000, "seal": 200_000, "governor": 60_000}
@@ -179,6 +185,7 @@ class _Run:
         self._pending: tuple[str, list[str]] = ("", [])
         self._complete = False
         self._is_governor = False
+        self._beacon = ""
         self._contracts: dict[str, Any] = {}
         self.deployment = Deployment(parameters.network, chain.chain_id)
         self._number = self._total = 0
@@ -195,12 +202,14 @@ class _Run:
                 got=self.chain.chain_id,
                 expected=self.parameters.chain_id,
             )
-        needed = CONTRACTS + ((TEST_TOKEN,) if any(t.address is None for t in self.parameters.tokens.values()) else ())
+        needed = self.contracts() + (
+            (TEST_TOKEN,) if any(t.address is None for t in self.parameters.tokens.values()) else ()
+        )
         missing = [name for name in needed if name not in self.artifacts]
         if missing:
             raise BadParameters(f"No code of {', '.join(missing)}.", hint="Run `make compile`.", missing=missing)
         check_precompiles(self.chain.web3)
-        _check_randomness(self.chain)
+        _check_headers(self.chain)
         if self._load_partial() or (self._load() and self._stands()):
             return
         if not dry:
@@ -284,13 +293,29 @@ class _Run:
             gone=gone,
         )
 
+    def contracts(self) -> tuple[str, ...]:
+        """Return the names of all contracts, in order, with the randomness module that fits the chain."""
+        return tuple(map(self._chosen, CONTRACTS))
+
+    def _chosen(self, contract: str) -> str:
+        if contract != _RANDAO:
+            return contract
+        if not self._beacon:
+            # what was begun is gone on with; else as the parameters say, or as the chain's blocks are
+            begun = [name for name in (_RANDAO, _DRAND) if name in self.deployment.contracts]
+            scheme = self.parameters.randomness
+            if scheme == "auto":
+                scheme = "randao" if has_own_randomness(self.chain) else "drand"
+            self._beacon = begun[0] if begun else {"randao": _RANDAO, "drand": _DRAND}[scheme]
+        return self._beacon
+
     # ---- the steps
 
     def steps(self) -> list[_Step]:
         """Return all steps, in order."""
-        made = [self._contract_step(name) for name in CONTRACTS]
+        made = [self._contract_step(name) for name in self.contracts()]
         made += [self._token_step(token) for token in self.parameters.tokens.values()]
-        made += [self._entry_step(name, contract) for name, contract in ENTRIES.items()]
+        made += [self._entry_step(name, self._chosen(contract)) for name, contract in ENTRIES.items()]
         made += [self._collateral_step(t.symbol) for t in self.parameters.tokens.values() if "collateral" in t.roles]
         made += [self._shard_step(shard) for shard in self.parameters.shards.values()]
         made.append(self._seal_step())
@@ -334,7 +359,8 @@ class _Run:
                 "Licenses": (directory, self._address("Assets"), self._address("Payments")),
                 "BlsCertificateVerifier": (),
                 "KzgOpeningVerifier": (),
-                "RandaoBeacon": (),
+                _RANDAO: (),
+                _DRAND: self._drand_arguments(),
                 "FlatPricing": (),
             }
             return special.get(name, (directory,))
@@ -551,6 +577,14 @@ class _Run:
         factory = self.chain.web3.eth.contract(abi=cast("Any", artifact.abi), bytecode=artifact.bytecode)
         return factory.constructor(*arguments)
 
+    def _drand_arguments(self) -> tuple[Any, ...]:
+        if self._chosen(_RANDAO) != _DRAND:
+            return ()
+        plan = self.parameters.drand
+        key = drand_key(plan.network.public_key)
+        words = [int.from_bytes(key[at : at + 32], "big") for at in range(0, len(key), 32)]
+        return words, plan.network.genesis, plan.network.period, plan.lead
+
     def _estimate(self, name: str, arguments: tuple[Any, ...]) -> int:
         transaction = cast("TxParams", {"from": to_checksum_address(self.deployer)})
         return int(self._constructor(name, arguments).estimate_gas(transaction) * GAS_MARGIN) + GAS_EXTRA
@@ -613,11 +647,14 @@ def check_deployment(
             raise NotDeployed(f"Shard {number} has other parameters than {shard.name}.", shard=number)
 
     notes = []
-    for name, contract in ENTRIES.items():
+    drand = _DRAND in deployment.contracts
+    for name, usual in ENTRIES.items():
+        contract = _DRAND if drand and usual == _RANDAO else usual
         module = view("Directory", "module", name.encode().ljust(32, b"\0"))
         if module != deployment.address(contract):
             notes.append(f"{name} is {module} by now; {contract} was deployed at {deployment.address(contract)}")
-    changed = [name for name in CONTRACTS if not _is_made_from(chain, deployment.contract(name), artifacts[name])]
+    names = [_DRAND if drand and name == _RANDAO else name for name in CONTRACTS]
+    changed = [name for name in names if not _is_made_from(chain, deployment.contract(name), artifacts[name])]
     if changed:
         notes.append(f"made from other sources than those compiled here: {', '.join(changed)}")
     return notes
@@ -697,26 +734,19 @@ def _shard_tuple(shard: ShardPlan, deployment: Deployment, artifacts: Mapping[st
     )
 
 
-def _check_randomness(chain: Chain) -> None:
-    """Refuse a chain whose headers hold no random value, or do not hash to their blocks' hashes."""
+def _check_headers(chain: Chain) -> None:
+    """Refuse a chain whose headers do not hash to their blocks' hashes: seeds are proven by them."""
     number = chain.latest()
     if number == 0:
         return
-    block = chain.block(number)
     try:
-        encode_header(block)
+        encode_header(chain.block(number))
     except ChainError as error:
         raise MissingPrecompiles(
             f"Headers of chain {chain.chain_id} are built otherwise than Ethereum's: {error.message}",
-            hint="RandaoBeacon reads a block's random value from its header.",
+            hint="The randomness modules prove a block's time and random value by its header.",
             missing=["block headers"],
         ) from error
-    if int(str(block.get("mixHash") or block.get("prevRandao") or "0x0"), 16) == 0:
-        raise MissingPrecompiles(
-            f"Block {number} of chain {chain.chain_id} carries no random value.",
-            hint="RandaoBeacon needs the RANDAO mix in every header.",
-            missing=["RANDAO"],
-        )
 
 
 # ---- small things

@@ -16,9 +16,19 @@ from typing import Any
 import yaml
 from eth_utils.address import is_address, to_checksum_address
 
+from qanat.chain.randomness import QUICKNET, DrandNetwork
 from qanat.errors import BadParameters, FileUnreadable
 
-__all__ = ["Delays", "NetworkParameters", "ShardPlan", "TokenPlan", "load_parameters", "load_shard", "networks_folder"]
+__all__ = [
+    "Delays",
+    "DrandPlan",
+    "NetworkParameters",
+    "ShardPlan",
+    "TokenPlan",
+    "load_parameters",
+    "load_shard",
+    "networks_folder",
+]
 
 #: EIP-2935 keeps 8,191 block hashes.
 MAX_SEALING = 8191
@@ -35,6 +45,9 @@ MAX_UINT128 = 2**128 - 1
 
 _AMOUNT = re.compile(r"(\d+)(?:[eE](\d{1,2}))?")
 ROLES = ("collateral", "bond", "payment")
+SCHEMES = ("auto", "randao", "drand")
+#: Seconds that a block's time may lie behind the moment in which its contents are fixed, where the file doesn't say.
+DRAND_LEAD = 60
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,14 @@ class TokenPlan:
     decimals: int = 18
     address: str | None = None
     mint_limit: int = 0
+
+
+@dataclass(frozen=True)
+class DrandPlan:
+    """The drand network that gives blocks their random values; see ``DrandBeacon``. Times in seconds."""
+
+    network: DrandNetwork = QUICKNET
+    lead: int = DRAND_LEAD
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,9 @@ class NetworkParameters:
     governor: str | None = None
     #: who may delay a slash once; the deployer if None
     guardian: str | None = None
+    #: ``randao``, ``drand``, or ``auto``: drand where blocks' own random values are zero or stay the same
+    randomness: str = "auto"
+    drand: DrandPlan = field(default_factory=DrandPlan)
     #: a chain that is thrown away: a deployment whose code is gone is made anew without asking
     disposable: bool = False
     #: what the file said, as plain values: kept in the deployment, and compared by the next run
@@ -227,6 +251,8 @@ def _parse(content: Any, where: str) -> NetworkParameters:
         governor=top.address("governor"),
         guardian=top.address("guardian"),
         disposable=top.flag("disposable"),
+        randomness=top.choice("randomness", SCHEMES),
+        drand=_drand(top.optional_table("drand")),
         delays=_delays(top.table("delays")),
         tokens={symbol: _token(symbol, item) for symbol, item in top.table("tokens").tables()},
         shards={name: _shard(name, item) for name, item in top.table("shards").tables()},
@@ -234,6 +260,24 @@ def _parse(content: Any, where: str) -> NetworkParameters:
     )
     top.end()
     return parameters
+
+
+def _drand(table: _Table | None) -> DrandPlan:
+    if table is None:
+        return DrandPlan()
+    text, relays = table.text("public_key"), table.take("relays")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError as error:
+        raise BadParameters(f"{table.where}: public_key is hexadecimal, without 0x.") from error
+    if not isinstance(relays, list) or not relays or not all(isinstance(item, str) for item in relays):
+        raise BadParameters(f"{table.where}: relays is a list of addresses.")
+    network = DrandNetwork(key, table.amount("genesis"), table.amount("period"), tuple(relays))
+    plan = DrandPlan(network, table.amount("lead"))
+    table.end()
+    if len(key) != 96 or not 0 < network.period <= MAX_UINT32 or plan.lead > MAX_UINT32:
+        raise BadParameters(f"{table.where}: a key of 96 bytes, a period above zero and a lead are needed.")
+    return plan
 
 
 def _delays(table: _Table) -> Delays:
@@ -298,6 +342,16 @@ class _Table:
 
     def table(self, name: str) -> _Table:
         return _Table(self._need(name), f"{self.where}, {name}")
+
+    def optional_table(self, name: str) -> _Table | None:
+        return self.table(name) if name in self._rest else None
+
+    def choice(self, name: str, among: tuple[str, ...]) -> str:
+        """Return one of these texts; the first if there is none."""
+        value = self.take(name, among[0])
+        if value not in among:
+            raise BadParameters(f"{self.where}: {name} is one of {', '.join(among)}, not {value!r}.")
+        return str(value)
 
     def text(self, name: str) -> str:
         value = self._need(name)

@@ -17,9 +17,13 @@ from web3 import Web3
 from web3.exceptions import Web3Exception
 from web3.types import RPCEndpoint, TxParams
 
+from qanat.chain.connection import Chain
 from qanat.errors import ChainUnreachable, MissingPrecompiles
 
-__all__ = ["HISTORY_CONTRACT", "check_precompiles", "probe_precompiles"]
+__all__ = ["HISTORY_CONTRACT", "check_precompiles", "has_own_randomness", "probe_precompiles"]
+
+#: Blocks whose random values are compared.
+_LOOKED_AT = 8
 
 #: EIP-2935: serves the hashes of the last 8,191 blocks.
 HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
@@ -110,6 +114,18 @@ def check_precompiles(web3: Web3) -> None:
             hint="Qanat needs the Prague rules; choose a chain that has them.",
             missing=missing,
         )
+
+
+def has_own_randomness(chain: Chain) -> bool:
+    """Whether the last blocks carry random values of their own: none zero, no two the same.
+
+    A sequencer that makes values up is not found out by this: name ``randomness: drand`` there.
+    """
+    latest = chain.latest()
+    first = max(1, latest - _LOOKED_AT + 1)
+    blocks = [chain.block(number) for number in range(first, latest + 1)]
+    values = [int(str(block.get("mixHash") or block.get("prevRandao") or "0x0"), 16) for block in blocks]
+    return all(values) and len(set(values)) == len(values)
 
 
 def _history_answers(web3: Web3) -> bool:

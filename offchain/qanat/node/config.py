@@ -42,6 +42,7 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "capacityBytes": (int, 0),
     "requestSeconds": ((int, float), 60.0),
     "maxDelaySeconds": ((int, float), 4.0),
+    "drandRelays": (list, []),
     "logLevel": (str, "info"),
 }
 _LEVELS = ("debug", "info", "warning", "error")
@@ -69,6 +70,8 @@ class NodeConfig:
     request_seconds: float = 60.0
     max_delay_seconds: float = 4.0
     log_level: str = "info"
+    #: where rounds of drand are asked for; empty: the deployment's relays
+    drand_relays: tuple[str, ...] = ()
 
 
 def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per field)
@@ -106,6 +109,8 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         raise BadParameters(f"{path}: shard, capacityBytes and maxDelaySeconds can't be negative.")
     if values["logLevel"] not in _LEVELS:
         raise BadParameters(f"{path}: logLevel is one of {', '.join(_LEVELS)}.", field="logLevel")
+    if not all(isinstance(relay, str) for relay in values["drandRelays"]):
+        raise BadParameters(f"{path}: drandRelays is a list of addresses.", field="drandRelays")
     base = path.resolve().parent
     return NodeConfig(
         operator=to_checksum_address(raw["operator"]),
@@ -126,6 +131,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         request_seconds=float(values["requestSeconds"]),
         max_delay_seconds=float(values["maxDelaySeconds"]),
         log_level=values["logLevel"],
+        drand_relays=tuple(values["drandRelays"]),
     )
 
 

@@ -15,12 +15,12 @@ from eth_utils.crypto import keccak
 from web3.exceptions import TransactionNotFound
 
 from qanat.chain.draws import ListedObject, follow
-from qanat.chain.header import encode_header
+from qanat.chain.randomness import randomness_proof, relays_of
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
 from qanat.chain.snapshots import SnapshotReader
 from qanat.chain.views import DutyStatus, Views
-from qanat.errors import ChainError, SliceMismatch, StoreError, TransactionReverted
+from qanat.errors import ChainError, RandomnessUnavailable, SliceMismatch, StoreError, TransactionReverted
 from qanat.node.answer import Response, build_response
 from qanat.node.config import NodeConfig
 from qanat.node.follower import EpochView, Follower
@@ -177,10 +177,18 @@ class DutyLoop(threading.Thread):
         if now < self._seal_at[view.epoch] or self._is_waiting(view.epoch):
             self._timed = True
             return
-        header = encode_header(self.views.chain.block(view.seed_block))
-        audits = self.views.chain.contract("Audits")
+        chain = self.views.chain
         try:
-            self._sender.send(audits.functions.seal(self.config.shard, view.epoch, header))
+            proof = randomness_proof(chain, view.seed_block, self.config.drand_relays or relays_of(chain))
+        except RandomnessUnavailable as error:
+            # a round of drand is signed a while after its block; the epoch's limit for sealing is far longer
+            self._seal_at[view.epoch] = now + self.config.poll_seconds
+            self._timed = True
+            log.warning("no randomness yet", epoch=view.epoch, error=error.message)
+            return
+        audits = chain.contract("Audits")
+        try:
+            self._sender.send(audits.functions.seal(self.config.shard, view.epoch, proof))
         except TransactionReverted as error:
             if error.error_name != "AlreadySealed":
                 raise
