@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+from qanat.auditor import audit
+from qanat.chain.artifacts import load_artifacts
 from qanat.chain.views import DutyStatus, ObjectStatus
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
 from qanat.client.store import StoredObject, store_file
@@ -33,8 +35,10 @@ from qanat.errors import (
     Refused,
     WrongKeyFile,
 )
+from qanat.index import Index
 from qanat.keys.recovery import RecoveryFile
 from qanat.store.lmdb_store import LmdbStore
+from tests.drand_relay import Relay
 from tests.integration.local_network import ROOT, configure, go_to_epoch, running_network, ticking
 
 OPERATORS = 4
@@ -42,9 +46,17 @@ SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, Clock]]:
+def relay() -> Iterator[Relay]:
+    """A relay of a drand network of our own."""
+    with Relay() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, relay: Relay) -> Iterator[tuple[Network, Clock]]:
     """Four nodes, of which the first reports misses and carries out slashes."""
-    with running_network(tmp_path_factory.mktemp("network"), OPERATORS) as (network, clock):
+    folder = tmp_path_factory.mktemp("network")
+    with running_network(folder, OPERATORS, drandRelays=[relay.url]) as (network, clock):
         yield network, clock
 
 
@@ -532,6 +544,40 @@ def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock
             deposit_key(asset, bytes(32), chain=network.chain, signer=stranger.session.signer, key_holder=holder)
     assert (tmp_path / "licensed").read_bytes() == path.read_bytes()
     assert network.views.license(license_id).released_at > 0
+
+
+# ---- randomness
+
+
+def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, tmp_path: Path, relay: Relay) -> None:
+    """RANDAO, then drand through the timelock: nodes stay up, everybody answers, an auditor derives both seeds."""
+    views, shard = network.views, network.shard
+    stored = store(network, clock, make_file(tmp_path, 100_000), epochs=30)
+    begin(network, clock, stored.first_epoch)
+    eventually("all answer", lambda: answers(network, stored.first_epoch, *network.hosts))
+
+    sender = network.actor("governor").session.sender
+    artifact = load_artifacts()["DrandBeacon"]
+    factory = network.chain.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    words = [int.from_bytes(relay.key[at : at + 32], "big") for at in range(0, 256, 32)]
+    beacon = sender.send(factory.constructor(words, 1_000_000_000, 3, 6))["contractAddress"]
+    directory = network.chain.contract("Directory").functions
+    name = b"randomness".ljust(32, b"\0")
+    sender.send(directory.queueChange(name, beacon))
+    clock.mine(network.chain.deployment.parameters["delays"]["timelock"])
+    sender.send(directory.applyChange(name))
+
+    epoch = views.first_epoch_after(shard, network.chain.latest()) + 1
+    begin(network, clock, epoch)
+    eventually("all answer", lambda: answers(network, epoch, *network.hosts))
+    assert relay.refused > 0, "it was asked before the round was signed, and again"
+    assert relay.served > 0
+    clock.mine(4)
+    index = Index(tmp_path / "index.sqlite", network.chain)
+    report = audit(network.chain, index)
+    index.close()
+    assert report.seeds > 1
+    assert [item for item in report.findings if "seed" in item.what] == []
 
 
 # ---- the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from web3.exceptions import TransactionNotFound
 
 from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
-from qanat.errors import ChainUnreachable, StoreCorrupted, TransactionReverted
+from qanat.errors import ChainUnreachable, RandomnessUnavailable, StoreCorrupted, TransactionReverted
 from qanat.node import duty as duty_module
 from qanat.node.duty import DutyLoop
 from qanat.node.follower import EpochView, Watch
@@ -80,7 +81,8 @@ def loop(node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch) -> D
     made._sender = made._answers = sends  # type: ignore[assignment]
     made.sends = sends  # type: ignore[attr-defined]
     made.response = lambda epoch: SimpleNamespace(reads=(), as_tuple=lambda: (epoch,))  # type: ignore[method-assign]
-    monkeypatch.setattr(duty_module, "encode_header", lambda _block: b"header")
+    monkeypatch.setattr(duty_module, "randomness_proof", lambda *_: b"header")
+    monkeypatch.setattr(duty_module, "relays_of", lambda _chain: ())
     return made
 
 
@@ -129,6 +131,22 @@ def test_a_lost_race_is_no_error(loop: DutyLoop, views: FakeViews) -> None:
     assert turn(loop, views, 101) == ["seal"]
     seal(views)
     assert turn(loop, views, 104) == ["respond"]
+
+
+def test_a_round_that_is_not_signed_yet_is_asked_for_again(
+    loop: DutyLoop, views: FakeViews, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """drand's round comes a while after its block: the epoch waits, the node's other duties don't."""
+
+    def missing(*_: object) -> bytes:
+        raise RandomnessUnavailable("not yet")
+
+    monkeypatch.setattr(duty_module, "randomness_proof", missing)
+    assert turn(loop, views, 101) == []
+    assert state(loop) is DutyState.WAITING
+    monkeypatch.setattr(duty_module, "randomness_proof", lambda *_: b"header")
+    time.sleep(0.01)
+    assert turn(loop, views, 101) == ["seal"]  # the same block: it waited for time, not for a block
 
 
 def test_a_refused_sealing_is_tried_again_later(loop: DutyLoop, views: FakeViews) -> None:
