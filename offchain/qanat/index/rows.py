@@ -279,6 +279,8 @@ GENERAL: dict[tuple[str, str], str] = {
     },
     **{("Assets", name): "who may move an asset is asked of the contract" for name in ("Approval", "ApprovalForAll")},
     ("RandaoBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",
+    ("DrandBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",
+    ("DrandBeacon", "RoundVerified"): "an auditor asks for it by its block",
 }
 
 #: Contracts whose events the index does not follow, and why.
