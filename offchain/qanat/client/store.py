@@ -40,6 +40,7 @@ from qanat.keys import FileEncryption, generate_data_key
 from qanat.keys.recovery import RecoveryFile
 from qanat.kzg.points import COMPRESSED_IDENTITY
 from qanat.objects import Failures, Manifest, Plan, Shape, encode_file, plan
+from qanat.records.bundle import head_of_file
 
 __all__ = ["Quote", "StoredObject", "store_file"]
 
@@ -282,7 +283,7 @@ class _Storing:
         if job.encoded:
             return job
         encryption = FileEncryption.resumed(self._key(), bytes.fromhex(job.header)) if job.encrypted else None
-        hashing = _Hashing(encryption)
+        hashing = _Hashing(encryption, head_of_file(self.source.path))
         try:
             with self.job_folder.encoding(job.shape) as (sink, memory):
                 self._manifest = encode_file(
@@ -485,15 +486,19 @@ def _nothing(header: bytes) -> Manifest:
 
 
 class _Hashing:
-    """A transform that hashes what it reads, before an encryption if there is one."""
+    """A transform that hashes what it reads, before an encryption if there is one.
 
-    def __init__(self, inner: FileEncryption | None) -> None:
+    ``head``: what the manifest's header begins with: a bundle's, so that its records can be proven.
+    """
+
+    def __init__(self, inner: FileEncryption | None, head: bytes) -> None:
         self._inner = inner
+        self._head = head
         self.sha256 = hashlib.sha256()
 
     @property
     def header(self) -> bytes:
-        return b"" if self._inner is None else self._inner.header
+        return self._head + (b"" if self._inner is None else self._inner.header)
 
     def stored_size(self, size: int) -> int:
         return size if self._inner is None else self._inner.stored_size(size)

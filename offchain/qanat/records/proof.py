@@ -71,6 +71,17 @@ class ObjectFrame:
         )
         return root_hash(self.tree_root, keccak(packed))
 
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ObjectFrame:
+        """Read a frame strictly: a wrong length raises :class:`InvalidProof`."""
+        if len(data) < _FRAME.size:
+            raise InvalidProof("The record proof is cut short.")
+        width, k, n, matrices, size, content_hash, tree_root, header_length = _FRAME.unpack_from(data)
+        header = bytes(data[_FRAME.size :])
+        if header_length > MAX_HEADER_BYTES or len(header) != header_length:
+            raise InvalidProof(f"The header should have {header_length} bytes and has {len(header)}.")
+        return cls(width, k, n, matrices, size, content_hash, tree_root, header)
+
     def to_bytes(self) -> bytes:
         """Write the frame."""
         return (
@@ -155,13 +166,7 @@ class RecordProof:
             raise InvalidProof("These bytes are no record proof that this program knows.")
         record_at = _HEAD.size + 32 * depth
         frame_at = record_at + length
-        if len(data) < frame_at + _FRAME.size:
-            raise InvalidProof("The record proof is cut short.")
-        width, k, n, matrices, size, content_hash, tree_root, header_length = _FRAME.unpack_from(data, frame_at)
-        header = bytes(data[frame_at + _FRAME.size :])
-        if header_length > MAX_HEADER_BYTES or len(header) != header_length:
-            raise InvalidProof(f"The header should have {header_length} bytes and has {len(header)}.")
-        frame = ObjectFrame(width, k, n, matrices, size, content_hash, tree_root, header)
+        frame = ObjectFrame.from_bytes(data[frame_at:])
         path = tuple(bytes(data[at : at + 32]) for at in range(_HEAD.size, record_at, 32))
         return cls(bytes(data[record_at:frame_at]), position, path, frame)
 
