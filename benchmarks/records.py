@@ -1,0 +1,229 @@
+"""Signed records a second, from the first submission to the last certificate, on a local chain with real nodes.
+
+Everything shares two processors: Anvil, the nodes, the intake with its signature checks, encoding and dispersal, and
+the process that submits. Records are signed beforehand: that is their senders' work.
+
+    python benchmarks/records.py [--records N] [--nodes N] [--bundle-bytes N]
+
+Written: build/bench-records.json, rows as in build/bench.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "integration")]
+
+PAYLOAD_BYTES = 256
+BATCH = 512
+SENDERS = 64
+IN_FLIGHT = 6
+
+
+def pinned() -> int:
+    """Keep this process and its children to two processors; return how many there are then."""
+    allowed = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, allowed)
+    return len(allowed)
+
+
+def sign_all(domain_fields: tuple[int, str, bytes], count: int) -> list[bytes]:
+    """Return submissions of ``BATCH`` records of one sender each, senders in turn."""
+    from coincurve import PrivateKey
+
+    from qanat.chain.signer import KeySigner
+    from qanat.records.record import Record, SigningDomain, digests
+
+    domain = SigningDomain(*domain_fields)
+    keys = [PrivateKey() for _ in range(SENDERS)]
+    addresses = [bytes.fromhex(KeySigner.from_key(key.secret).address[2:]) for key in keys]
+    batches = []
+    for number in range(count // BATCH):
+        key, sender = keys[number % SENDERS], addresses[number % SENDERS]
+        first = 1 + number // SENDERS * BATCH
+        bare = [Record(sender, first + i, os.urandom(PAYLOAD_BYTES), bytes(65)).to_bytes() for i in range(BATCH)]
+        signed = []
+        for record, digest in zip(bare, digests(domain, bare), strict=True):
+            signature = key.sign_recoverable(digest, hasher=None)
+            signed.append(record[:28] + signature[:64] + bytes([27 + signature[64]]) + record[93:])
+        batches.append(b"".join(signed))
+    return batches
+
+
+def submitter(url: str, domain_fields: tuple[int, str, bytes], count: int, pipe: Any) -> None:
+    """Sign, report, wait for the word, submit all over HTTP, report first and last instant and what was taken."""
+    import httpx
+
+    batches = sign_all(domain_fields, count)
+    pipe.send("signed")
+    pipe.recv()
+
+    async def submit() -> tuple[float, float, int]:
+        queue = list(reversed(batches))
+        taken = 0
+
+        async def lane(client: httpx.AsyncClient) -> None:
+            nonlocal taken
+            while queue:
+                batch = queue.pop()
+                while (answer := await client.post(f"{url}/records", content=batch)).status_code == 503:
+                    await asyncio.sleep(float(answer.headers["retry-after"]) / 10)  # noqa: ASYNC110 (as it is told)
+                answer.raise_for_status()
+                taken += answer.json()["taken"]
+
+        async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
+            began = time.monotonic()
+            await asyncio.gather(*(lane(client) for _ in range(IN_FLIGHT)))
+            return began, time.monotonic(), taken
+
+    pipe.send(asyncio.run(submit()))
+
+
+async def measure(network: Any, folder: Path, count: int, bundle_bytes: int) -> dict[str, Any]:
+    """Run intake and submitter; return the instants and figures."""
+    import uvicorn
+
+    from qanat.devnet.processes import assign_ports
+    from qanat.records import RecordProof, SigningDomain
+    from qanat.records.api import make_records_app
+    from qanat.records.bundle import Bundle
+    from qanat.records.collector import Collector, Limits, Published
+    from qanat.records.proof import ObjectFrame
+    from qanat.records.publishing import store_bundles
+
+    owner = network.actor("owner").session
+    domain_fields = (owner.chain.chain_id, str(owner.chain.contract("Objects").address), os.urandom(32))
+    domain = SigningDomain(*domain_fields)
+    publish = store_bundles(owner.chain, owner.sender, shard=network.shard, epochs=2, tolerate_down=1)
+    certified: list[tuple[float, int]] = []
+    roots: list[bytes] = []
+
+    def on_certified(number: int, published: Published) -> None:
+        bundle = Bundle.load(intake / f"{number:08d}.bundle")
+        frame = ObjectFrame.of(published.manifest)
+        proofs = [RecordProof.of(bundle, position, frame).to_bytes() for position in range(len(bundle))]
+        certified.append((time.monotonic(), len(proofs)))
+        roots.append(frame.root)
+        RecordProof.from_bytes(proofs[len(proofs) // 2]).verify(frame.root, domain)
+
+    intake = folder / "intake"
+    limits = Limits(bundle_bytes=bundle_bytes, bundle_seconds=3.0, waiting_bundles=24, publishers=3)
+    collector = Collector(intake, domain, publish, limits=limits, on_certified=on_certified, workers=2)
+    port = assign_ports(1)[0]
+    server = uvicorn.Server(
+        uvicorn.Config(make_records_app(collector), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
+    )
+    serving = asyncio.ensure_future(server.serve())
+    ours, theirs = multiprocessing.Pipe()
+    child = multiprocessing.get_context("spawn").Process(
+        target=submitter, args=(f"http://127.0.0.1:{port}", domain_fields, count, theirs)
+    )
+    child.start()
+    await asyncio.to_thread(ours.recv)
+    # everything is compiled and imported before the clock starts
+    await collector.submit(b"")
+    spent = cpu_of_all()
+    ours.send("go")
+    began, submitted, taken = await asyncio.to_thread(ours.recv)
+    await collector.flush()
+    ended = max(instant for instant, _ in certified)
+    used = cpu_of_all() - spent
+    proven = sum(number for _, number in certified)
+    server.should_exit = True
+    await serving
+    child.join()
+    if taken != count or proven != count:
+        raise SystemExit(f"{taken} of {count} records were taken, {proven} proven.")
+    return {
+        "began": began,
+        "submitted": submitted,
+        "ended": ended,
+        "certified": certified,
+        "bundles": len(certified),
+        "cpu": used,
+    }
+
+
+def cpu_of_all() -> Counter[str]:
+    """Return processor seconds by command of all processes below this one and of itself."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents, spent, names = {}, {}, {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            text = (entry / "stat").read_text()
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        fields = text.rpartition(")")[2].split()
+        number = int(entry.name)
+        parents[number] = int(fields[1])
+        spent[number] = (int(fields[11]) + int(fields[12])) / ticks
+        line = b" ".join(words).decode(errors="replace")
+        names[number] = (
+            "anvil" if "anvil" in line.split(" ")[0]
+            else "node" if " node --config" in line
+            else "check or submit" if "multiprocessing" in line
+            else "intake"
+        )  # fmt: skip
+    mine = {os.getpid()}
+    while more := {number for number, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    total: Counter[str] = Counter()
+    for number in mine:
+        total[names[number]] += spent[number]
+    return total
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--records", type=int, default=300 * BATCH)
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--bundle-bytes", type=int, default=7_900_000)
+    options = parser.parse_args()
+    cores = pinned()
+    from local_network import running_network
+    from measure import row
+
+    from qanat.devnet.anvil import make_blocks
+
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
+        folder = Path(name)
+        with running_network(folder, options.nodes) as (network, clock):
+            clock.stop()
+            make_blocks(network.url, 1)
+            found = asyncio.run(measure(network, folder, options.records // BATCH * BATCH, options.bundle_bytes))
+            make_blocks(network.url, 0)
+    seconds = found["ended"] - found["began"]
+    count = options.records // BATCH * BATCH
+    # what was certified between the first certificate and the last, for the steady state
+    rate = count / seconds
+    print(f"{cores} processors, {options.nodes} nodes, {count} records, {found['bundles']} bundles")
+    print(f"submitted within {found['submitted'] - found['began']:.1f} s, certified within {seconds:.1f} s")
+    for what, used in sorted(found["cpu"].items()):
+        print(f"  {what}: {used:.1f} s of processor, {used / count * 1e6:.0f} µs a record")
+    print(f"records_per_second {rate:.0f}")
+    made = row("records_per_second", [rate], "1/s")
+    result = ROOT / "build" / "bench-records.json"
+    result.write_text(json.dumps([asdict(made)], indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+    sys.exit(main())
