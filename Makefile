@@ -98,10 +98,12 @@ RUNS = $(if $(DEEP),20000,64)
 DEPTH = $(if $(DEEP),500,200)
 FUZZ = FOUNDRY_DYNAMIC_TEST_LINKING=true FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_INVARIANT_DEPTH=$(DEPTH)
 
-.PHONY: bench gas fuzz explore mutants halmos slither coverage chaos
+.PHONY: bench bench-records gas fuzz explore mutants halmos slither coverage chaos
 bench: setup ## speed against other implementations, into build/bench.json
 	@$(call need,benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py
+bench-records: compile ## signed records a second, up to their certificates, into build/bench-records.json
+	@$(BIN)/python benchmarks/records.py
 gas: compile ## gas of every named transaction against tests/gas.json; UPDATE=1 writes it anew
 	@$(PYTEST) -q --show-capture=no tests/gas $(ARGS)
 fuzz: setup ## Forge: random calls against the invariants, a minute; DEEP=1: ten million; SEED=n repeats a run

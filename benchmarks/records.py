@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "integration")]
 
 PAYLOAD_BYTES = 256
 BATCH = 512
-SENDERS = 64
+SENDERS = 60
 IN_FLIGHT = 6
 
 
@@ -72,21 +72,20 @@ def submitter(url: str, domain_fields: tuple[int, str, bytes], count: int, pipe:
     pipe.recv()
 
     async def submit() -> tuple[float, float, int]:
-        queue = list(reversed(batches))
         taken = 0
 
-        async def lane(client: httpx.AsyncClient) -> None:
+        async def lane(client: httpx.AsyncClient, own: list[bytes]) -> None:
             nonlocal taken
-            while queue:
-                batch = queue.pop()
-                while (answer := await client.post(f"{url}/records", content=batch)).status_code == 503:
-                    await asyncio.sleep(float(answer.headers["retry-after"]) / 10)  # noqa: ASYNC110 (as it is told)
+            for batch in own:
+                while (answer := await client.post(f"{url}/records", content=batch)).status_code == 503:  # noqa: ASYNC110
+                    await asyncio.sleep(float(answer.headers["retry-after"]) / 10)
                 answer.raise_for_status()
                 taken += answer.json()["taken"]
 
         async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
             began = time.monotonic()
-            await asyncio.gather(*(lane(client) for _ in range(IN_FLIGHT)))
+            # a sender's records come in the order of their nonces: each sender has one lane
+            await asyncio.gather(*(lane(client, batches[first::IN_FLIGHT]) for first in range(IN_FLIGHT)))
             return began, time.monotonic(), taken
 
     pipe.send(asyncio.run(submit()))
@@ -96,9 +95,9 @@ async def measure(network: Any, folder: Path, count: int, bundle_bytes: int) -> 
     """Run intake and submitter; return the instants and figures."""
     import uvicorn
 
-    from qanat.devnet.processes import assign_ports
+    from qanat.node.server import settings
     from qanat.records import RecordProof, SigningDomain
-    from qanat.records.api import make_records_app
+    from qanat.records.api import listen, make_records_app
     from qanat.records.bundle import Bundle
     from qanat.records.collector import Collector, Limits, Published
     from qanat.records.proof import ObjectFrame
@@ -122,28 +121,28 @@ async def measure(network: Any, folder: Path, count: int, bundle_bytes: int) -> 
     intake = folder / "intake"
     limits = Limits(bundle_bytes=bundle_bytes, bundle_seconds=3.0, waiting_bundles=24, publishers=3)
     collector = Collector(intake, domain, publish, limits=limits, on_certified=on_certified, workers=2)
-    port = assign_ports(1)[0]
-    server = uvicorn.Server(
-        uvicorn.Config(make_records_app(collector), host="127.0.0.1", port=port, log_level="warning", lifespan="on")
-    )
-    serving = asyncio.ensure_future(server.serve())
+    listening = listen("127.0.0.1", 0)
+    port = listening.getsockname()[1]
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("spawn").Process(
         target=submitter, args=(f"http://127.0.0.1:{port}", domain_fields, count, theirs)
     )
     child.start()
     await asyncio.to_thread(ours.recv)
-    # everything is compiled and imported before the clock starts
-    await collector.submit(b"")
-    spent = cpu_of_all()
-    ours.send("go")
-    began, submitted, taken = await asyncio.to_thread(ours.recv)
-    await collector.flush()
+    async with collector:
+        server = uvicorn.Server(settings(make_records_app(collector)))
+        serving = asyncio.ensure_future(server.serve(sockets=[listening]))
+        # everything is compiled and imported before the clock starts
+        await collector.submit(b"")
+        spent = cpu_of_all()
+        ours.send("go")
+        began, submitted, taken = await asyncio.to_thread(ours.recv)
+        await collector.flush()
+        used = cpu_of_all() - spent
+        server.should_exit = True
+        await serving
     ended = max(instant for instant, _ in certified)
-    used = cpu_of_all() - spent
     proven = sum(number for _, number in certified)
-    server.should_exit = True
-    await serving
     child.join()
     if taken != count or proven != count:
         raise SystemExit(f"{taken} of {count} records were taken, {proven} proven.")
@@ -211,7 +210,6 @@ def main() -> int:
             make_blocks(network.url, 0)
     seconds = found["ended"] - found["began"]
     count = options.records // BATCH * BATCH
-    # what was certified between the first certificate and the last, for the steady state
     rate = count / seconds
     print(f"{cores} processors, {options.nodes} nodes, {count} records, {found['bundles']} bundles")
     print(f"submitted within {found['submitted'] - found['began']:.1f} s, certified within {seconds:.1f} s")

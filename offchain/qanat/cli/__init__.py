@@ -34,6 +34,8 @@ COMMANDS = {
     "offer": "offer",
     "license": "license",
     "fetch": "fetch",
+    "records": "records",
+    "record": "record",
     "status": "status",
     "audit": "audit",
     "claim": "claim",

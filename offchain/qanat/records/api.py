@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from qanat.errors import MalformedHex, QanatError, StoreError
+from qanat.errors import MalformedHex, PortInUse, QanatError, StoreError
 from qanat.node.api import read_body
 from qanat.node.api import status_of as _status_of
+from qanat.node.server import settings
 from qanat.records.collector import Collector
 
-__all__ = ["SUBMISSION_BYTES", "make_records_app"]
+__all__ = ["SUBMISSION_BYTES", "listen", "make_records_app", "serve"]
 
 #: Most bytes of one submission.
 SUBMISSION_BYTES = 4 << 20
 _BODY_SECONDS = 30.0
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises :class:`PortInUse`."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise PortInUse(
+            f"Port {port} of {host} can't be had: {error.strerror}.", hint="Choose another --port.", port=port
+        ) from error
+
+
+async def serve(collector: Collector, listening: socket.socket) -> None:
+    """Run a collector and its endpoint until the process is told to stop (SIGTERM or SIGINT).
+
+    Raises what the collector raises when it starts.
+    """
+    async with collector:
+        await uvicorn.Server(settings(make_records_app(collector))).serve(sockets=[listening])
+
+
 def make_records_app(collector: Collector) -> FastAPI:
-    """Return the application over a collector, which it starts and stops."""
-
-    @asynccontextmanager
-    async def life(_app: FastAPI) -> AsyncIterator[None]:
-        async with collector:
-            yield
-
-    app = FastAPI(title="Qanat records", openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
+    """Return the application over a collector that runs."""
+    app = FastAPI(title="Qanat records", openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.exception_handler(QanatError)
     async def refused(_request: Request, error: Exception) -> Response:

@@ -37,7 +37,7 @@ from qanat.records.bundle import Bundle, BundleHead, head_of_file, make_bundle
 from qanat.records.journal import Journal
 from qanat.records.ledger import Ledger
 from qanat.records.proof import ObjectFrame, RecordProof
-from qanat.records.record import SigningDomain, recovered_senders, split_records
+from qanat.records.record import HEAD_BYTES, SigningDomain, recovered_senders, split_records
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -174,6 +174,14 @@ class Collector:
         self._disk = ThreadPoolExecutor(1, "records-disk")
         self._closer = ThreadPoolExecutor(1, "records-close")
         self._publishers = ThreadPoolExecutor(self.limits.publishers, "records-store")
+        # processes are up and loops compiled before the first sender waits for them
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(
+            *(
+                loop.run_in_executor(self._checkers, recovered_senders, self.domain, [bytes(HEAD_BYTES)])
+                for _ in range(max(1, self._workers))
+            )
+        )
         await self._recover()
         self._committer = asyncio.ensure_future(self._commit_forever())
         return self

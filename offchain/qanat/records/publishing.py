@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from qanat import strict_json
@@ -14,6 +15,9 @@ from qanat.errors import FileUnreadable
 from qanat.records.collector import Publish, Published
 
 __all__ = ["store_bundles"]
+
+_PAID_AT_A_TIME = 8
+_APPROVED_AHEAD = 64
 
 
 def store_bundles(
@@ -29,12 +33,23 @@ def store_bundles(
 ) -> Publish:
     """Return what stores a bundle's file, unencrypted, and leaves ``<file>.stored.json`` beside it.
 
+    The account's allowance to ``Payments`` is raised for some bundles ahead, and what is left of it stays.
     ``max_payment``: of one bundle, in units of the shard's token: a dearer one waits. The other arguments are those of
     :func:`~qanat.client.store.store_file`.
     """
+    approving = threading.Lock()
 
     def confirm(quote: Quote) -> bool:
-        return max_payment is None or quote.total <= max_payment
+        if max_payment is not None and quote.total > max_payment:
+            return False
+        # several bundles are paid for at a time: an allowance for one would be used up by another
+        with approving:
+            token = chain.token(quote.token).functions
+            payments = chain.contract("Payments").address
+            if chain.call(token.allowance(sender.address, payments)) < _PAID_AT_A_TIME * quote.total:
+                held = int(chain.call(token.balanceOf(sender.address)))
+                sender.approve_if_needed(quote.token, payments, min(held, _APPROVED_AHEAD * quote.total))
+        return True
 
     def publish(path: Path) -> Published:
         receipt = path.with_name(f"{path.name}.stored.json")

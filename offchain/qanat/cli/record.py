@@ -1,0 +1,118 @@
+"""`qanat record`: one record of a bundle, read, proven, or its proof checked against the chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from qanat.records import RecordProof
+
+__all__ = ["COMMAND", "record"]
+
+
+def record(
+    session: Session,
+    *,
+    object_id: str,
+    sender: str | None,
+    nonce: int | None,
+    position: int | None,
+    bundle: Path | None,
+    proof: Path | None,
+    out: Path | None,
+) -> Outcome:
+    """Prove a record of a certified bundle, or check a proof, against the object's root on chain."""
+    from qanat.chain.views import ObjectStatus
+    from qanat.cli.amounts import parse_bytes32
+    from qanat.client.job import write_durably
+    from qanat.errors import BadParameters
+    from qanat.records import SigningDomain
+
+    found = parse_bytes32(object_id, "object id")
+    chain = session.chain
+    held = session.views.object(found)
+    if held.status is not ObjectStatus.CERTIFIED:
+        raise BadParameters(f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.")
+    made = _read_proof(proof) if proof is not None else _prove(session, found, sender, nonce, position, bundle)
+    domain = SigningDomain(chain.chain_id, str(chain.contract("Objects").address), made.head.stream)
+    proven = made.verify(held.manifest_root, domain)
+    if out is not None:
+        write_durably(out, made.to_bytes(), mode=0o644)
+    data = {"objectId": "0x" + found.hex(), "stream": "0x" + made.head.stream.hex(), **made.to_json()}
+    says = [
+        f"Record {proven.nonce} of 0x{proven.sender.hex()} is record {made.position} of {made.head.count}.",
+        f"It is in object 0x{found.hex()}, certified on chain, and signed by its sender.",
+        f"{len(proven.payload)} bytes: 0x{proven.payload[:64].hex()}" + ("…" if len(proven.payload) > 64 else ""),
+    ]
+    if out is not None:
+        says.append(f"Wrote {out}: who has it needs nothing but the object's root on chain.")
+    return Outcome(data, says)
+
+
+def _prove(
+    session: Session, object_id: bytes, sender: str | None, nonce: int | None, position: int | None, file: Path | None
+) -> RecordProof:
+    """Prove from a bundle's file, or from the object, fetched whole: the tree is over all its records."""
+    import tempfile
+
+    from qanat.cli.amounts import parse_address
+    from qanat.client.fetch import fetch_manifest, fetch_object
+    from qanat.errors import BadParameters
+    from qanat.records import Bundle, ObjectFrame, RecordProof
+
+    if (position is None) == (sender is None or nonce is None):
+        raise BadParameters("Give --position, or --sender and --nonce.")
+    manifest = fetch_manifest(object_id, chain=session.chain)
+    if file is not None:
+        bundle = Bundle.load(file)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "bundle"
+            signer = session.signer if session.has_account else None
+            fetch_object(object_id, chain=session.chain, signer=signer, out_path=path, manifest=manifest)
+            bundle = Bundle.load(path)
+    bundle.check()
+    if position is None:
+        address = bytes.fromhex(parse_address(sender or "", "sender")[2:])
+        position = bundle.find(address, nonce or 0)
+    return RecordProof.of(bundle, position, ObjectFrame.of(manifest))
+
+
+def _read_proof(path: Path) -> RecordProof:
+    from qanat.errors import FileUnreadable
+    from qanat.records import RecordProof
+
+    try:
+        return RecordProof.from_bytes(path.read_bytes())
+    except OSError as error:
+        raise FileUnreadable(f"{path} can't be read: {error.strerror}.", path=str(path)) from error
+
+
+COMMAND = Command(
+    name="record",
+    run=record,
+    summary="Prove that a record is in a certified bundle, or check a proof, against the chain.",
+    example="--object 0x… --sender 0x… --nonce 7 --out record.proof",
+    account="maybe",
+    parameters=(
+        click.option("--object", "object_id", required=True, help="Object that is a bundle."),
+        click.option("--sender", help="Who signed the record."),
+        click.option("--nonce", type=click.IntRange(0, (1 << 64) - 1), help="The sender's number of it."),
+        click.option("--position", type=click.IntRange(min=0), help="Its place in the bundle instead."),
+        click.option(
+            "--bundle",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="The bundle's file.  [default: fetched from the nodes]",
+        ),
+        click.option(
+            "--proof", type=click.Path(path_type=Path, dir_okay=False), help="Check this proof instead of making one."
+        ),
+        click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof to this file."),
+    ),
+)
