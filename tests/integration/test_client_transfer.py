@@ -13,110 +13,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from qanat import bls
-from qanat.chain.signer import KeySigner
-from qanat.client.disperse import Dispersal, Target, disperse
-from qanat.client.download import Downloader
+from qanat.client.absence import AbsenceKind
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import NodeRefused, NodeUnreachable, NotEnoughSlices
-from qanat.objects import encode, needed_tickets, restore_file, slices_of_operator, ticket_of_row
-from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people
-
-OBJECT = b"\x77" * 32
-PEOPLE = make_people(6)
-#: k = 4 of n = 6: any two operators may be down
-DATA = bytes((7 * i + i * i) % 253 for i in range(30_000))
-ENCODED = encode(DATA, k=4, n=6, width=64)
-READER = KeySigner.from_key(b"\x05" * 32)
-DEAD = "http://127.0.0.1:9"
-
-
-class Network:
-    """Nodes over the double chain, with a middleware each that a test may set."""
-
-    def __init__(self, folder: Path) -> None:
-        self.views = FakeViews(PEOPLE)
-        self.views.open_object(OBJECT, ENCODED)
-        self.nodes = [FakeNode(self.views, person, folder / person.address[:8], poll_seconds=60) for person in PEOPLE]
-        self.faults: dict[int, Callable[[Request], Response | None]] = {}
-        self.served: list[Served] = []
-        for number, node in enumerate(self.nodes):
-            self.served.append(self.serve(number, node))
-
-    def serve(self, number: int, node: FakeNode) -> Served:
-        from qanat.node.api import make_app
-
-        app = make_app(node.service)
-
-        @app.middleware("http")
-        async def fault(request: Request, call_next):
-            found = self.faults.get(number)
-            answer = found(request) if found is not None else None
-            return answer if answer is not None else await call_next(request)
-
-        served = Served(app)
-        self.views.endpoints[node.person.address] = served.url
-        return served
-
-    def stop(self) -> None:
-        for served in self.served:
-            served.stop()
-        for node in self.nodes:
-            node.stop()
-
-    def fill(self) -> None:
-        """Let every node take in and sign the object."""
-        for node in self.nodes:
-            node.take_all(OBJECT, ENCODED)
-            node.intake.sign(OBJECT)
-
-    def targets(self) -> list[Target]:
-        """All operators with their slices."""
-        return [
-            Target(
-                person.address,
-                self.views.endpoints[person.address],
-                person.key.public_key,
-                slices_of_operator(OBJECT, 6, number, 1, ENCODED.manifest.n, ENCODED.manifest.matrices),
-            )
-            for number, person in enumerate(PEOPLE)
-        ]
-
-    def disperse(self, *, needed: int = 4, grace: float = 1.0, seconds: float = 20.0, **changes) -> Dispersal:
-        """Send to all."""
-        options = {"known": {}, "is_possible": lambda: True, "targets": self.targets(), **changes}
-        return disperse(
-            OBJECT,
-            ENCODED.manifest.to_bytes(),
-            lambda index: ENCODED.slices[index],
-            options.pop("targets"),
-            chain_id=CHAIN_ID,
-            digest=self.views.digest(OBJECT),
-            is_enough=lambda signers: len(signers) >= needed,
-            grace_seconds=grace,
-            seconds=seconds,
-            **options,
-        )
-
-    def download(self, **options) -> Downloader:
-        """Open a downloader."""
-        holders = [PEOPLE[ticket_of_row(OBJECT, 6, row)].address for row in range(ENCODED.manifest.n)]
-        return Downloader(
-            OBJECT,
-            ENCODED.manifest,
-            holders,
-            dict(self.views.endpoints),
-            chain_id=CHAIN_ID,
-            signer=READER,
-            **{"seconds": 20.0, **options},
-        )
-
-    def fetch(self, out: Path, **options) -> dict[str, int]:
-        """Fetch the object into a file; return the slices used of each operator."""
-        with self.download(**options) as downloader:
-            restore_file(ENCODED.manifest, downloader.slice, out)
-            self.reports = downloader.reports
-        assert out.read_bytes() == DATA
-        return {report.operator: report.slices for report in self.reports.values()}
+from qanat.objects import needed_tickets, ticket_of_row
+from tests.integration.served_nodes import DEAD, ENCODED, OBJECT, PEOPLE, READER, Network, refuse
+from tests.unit.node_doubles import CHAIN_ID, FakeNode, Served
 
 
 @pytest.fixture
@@ -124,12 +26,6 @@ def network(tmp_path: Path) -> Iterator[Network]:
     made = Network(tmp_path)
     yield made
     made.stop()
-
-
-def refuse(status: int) -> Callable[[Request], Response]:
-    """A node that answers everything with a status."""
-    body = {"error": "NodeRefused", "message": "not today, by order", "data": {}}
-    return lambda _request: JSONResponse(body, status_code=status)
 
 
 # ---- sending
@@ -155,8 +51,11 @@ def test_operators_that_fail_cost_their_own_signature_only(network: Network) -> 
     outcome = network.disperse(grace=1.5)
     assert set(outcome.signatures) == {PEOPLE[number].address for number in (1, 2, 4, 5)}
     assert set(outcome.failures) == {PEOPLE[0].address, PEOPLE[3].address}
-    assert "does not answer" in outcome.failures[PEOPLE[0].address]
-    assert "not today, by order" in outcome.failures[PEOPLE[3].address]
+    down, refusing = outcome.failures[PEOPLE[0].address], outcome.failures[PEOPLE[3].address]
+    assert down.kind is AbsenceKind.UNREACHABLE
+    assert "does not answer" in down.why
+    assert refusing.kind is AbsenceKind.REFUSED
+    assert "not today, by order" in refusing.why
     assert time.monotonic() - started < 15
 
 
@@ -172,7 +71,8 @@ def test_a_false_signature_is_not_counted(network: Network) -> None:
     network.faults[2] = lie(b"\xff" * 128)
     outcome = network.disperse(grace=0.5)
     assert set(outcome.failures) == {PEOPLE[1].address, PEOPLE[2].address}
-    assert "false signature" in outcome.failures[PEOPLE[1].address]
+    assert {absence.kind for absence in outcome.failures.values()} == {AbsenceKind.FALSE}
+    assert "false signature" in outcome.failures[PEOPLE[1].address].why
 
 
 def test_a_slow_operator_is_waited_for_only_for_the_grace_time(network: Network) -> None:
@@ -189,6 +89,8 @@ def test_a_slow_operator_is_waited_for_only_for_the_grace_time(network: Network)
     release.set()
     assert time.monotonic() - started < 20
     assert set(outcome.failures) == {PEOPLE[5].address}
+    late = outcome.failures[PEOPLE[5].address]
+    assert (late.kind, late.taken) == (AbsenceKind.LATE, late.slices)
 
 
 def test_too_few_signatures_end_with_what_there_is(network: Network) -> None:

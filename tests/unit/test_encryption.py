@@ -55,6 +55,44 @@ def test_a_stream_comes_back_whatever_its_pieces(size: int, chunk: int, piece: i
     assert FileDecryption(KEY, header).plain_size(len(sealed)) == size
 
 
+@settings(max_examples=120, deadline=None)
+@given(data=st.data(), size=st.integers(0, 300), chunk=st.sampled_from([1, 16, 64, 65, 400]))
+def test_a_part_comes_back_from_the_chunks_around_it(data: st.DataObject, size: int, chunk: int) -> None:
+    """Any range of any file, whatever the pieces; no more ciphertext than the chunks that it touches."""
+    file = bytes(i * 7 % 256 for i in range(size))
+    header, sealed = encrypted(file, chunk)
+    start = data.draw(st.integers(0, size))
+    end = data.draw(st.integers(start, size))
+    decryption = FileDecryption(KEY, header)
+    first, last = decryption.stored_range(start, end, len(sealed))
+    assert last - first <= (end - start) + 2 * (chunk + 16) + 16 * (end - start) // chunk
+    pieces = [sealed[at : min(last, at + 33)] for at in range(first, last, 33)]
+    assert b"".join(decryption.apply_range(pieces, start, end, len(sealed))) == file[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(10, 20), (60, 70), (140, 150)])
+def test_a_part_from_elsewhere_does_not_open(start: int, end: int) -> None:
+    """Chunks of another place, a flipped bit, a cut chunk, another size: none passes for the part."""
+    header, sealed = encrypted(bytes(150), 64)
+    decryption = FileDecryption(KEY, header)
+    first, last = decryption.stored_range(start, end, len(sealed))
+    good = sealed[first:last]
+    assert b"".join(decryption.apply_range([good], start, end, len(sealed))) == bytes(end - start)
+    moved = sealed[80:160] if first == 0 else sealed[:80]
+    flipped = bytes([good[0] ^ 1]) + good[1:]
+    for bad in (moved, flipped, good[:-1], b""):
+        with pytest.raises(DecryptionFailed):
+            list(decryption.apply_range([bad], start, end, len(sealed)))
+    # a file that is said to be longer, or to end at a chunk that is not its last
+    with pytest.raises(DecryptionFailed):
+        list(decryption.apply_range([sealed[160:]], 140, 150, len(sealed) + 70))
+    with pytest.raises(DecryptionFailed):
+        list(decryption.apply_range([sealed[80:160]], 70, 80, 160))
+    for wrong in ((-1, 3), (5, 3), (0, 151)):
+        with pytest.raises(BadParameters):
+            decryption.stored_range(*wrong, len(sealed))
+
+
 @pytest.mark.parametrize("size", [0, 1, 64, 150])
 def test_every_flipped_bit_of_a_ciphertext_is_caught(size: int) -> None:
     """No bit of the stream can change."""

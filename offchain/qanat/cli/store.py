@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,8 @@ from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from qanat.client.stored import Quote
 
 __all__ = ["COMMAND", "stages", "store"]
@@ -38,7 +40,7 @@ def store(
     """Encrypt, plan, encode, open with payment, send slices, gather signatures, certify; leave a recovery file."""
     from qanat.cli.amounts import format_size, parse_amount
     from qanat.client.store import store_file
-    from qanat.errors import InsufficientFunds
+    from qanat.errors import InsufficientFunds, QuorumNotReached
 
     number = session.chain.deployment.shard(shard)
     token_address = session.views.shard_parameters(number).payment_token
@@ -67,26 +69,29 @@ def store(
         )
         return True
 
-    with stages(session) as progress:
-        stored = store_file(
-            file,
-            chain=session.chain,
-            sender=session.sender,
-            shard=number,
-            epochs=epochs,
-            out_dir=out_dir,
-            name=name,
-            tolerate_down=tolerate_down,
-            tolerate_absent=tolerate_absent,
-            availability=availability,
-            target=target,
-            durability=durability,
-            profile=profile,
-            encrypt=not plain,
-            confirm=confirm,
-            progress=progress,
-        )
-    absent = [(operator, why) for operator, why in stored.absent.items()]
+    try:
+        with stages(session) as progress:
+            stored = store_file(
+                file,
+                chain=session.chain,
+                sender=session.sender,
+                shard=number,
+                epochs=epochs,
+                out_dir=out_dir,
+                name=name,
+                tolerate_down=tolerate_down,
+                tolerate_absent=tolerate_absent,
+                availability=availability,
+                target=target,
+                durability=durability,
+                profile=profile,
+                encrypt=not plain,
+                confirm=confirm,
+                progress=progress,
+            )
+    except QuorumNotReached as error:
+        # with the table; "absent" is missing where a term was over before anybody was asked
+        return Outcome(error.to_json(), [], _absent(error.data.get("absent", {})), failure=error)
     says = [
         (
             f"Stored {format_size(stored.size)} as object 0x{stored.object_id.hex()}, epochs {stored.first_epoch} to "
@@ -99,7 +104,16 @@ def store(
         says.append(f"Next: qanat mint --recovery {stored.recovery}")
     if stored.receipt is not None:
         says.append(f"{stored.receipt} keeps its id: anybody can fetch it by that.")
-    return Outcome(stored.to_json(), says, [table("Did not sign", ["operator", "why"], absent)] if absent else [])
+    return Outcome(stored.to_json(), says, _absent({who: why.to_json() for who, why in stored.absent.items()}))
+
+
+def _absent(absent: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """Return a table of who did not sign, and why; none if all did."""
+    rows = [
+        (operator, why["kind"], f"{why['slicesTaken']} of {why['slices']}", why["tries"], why["why"])
+        for operator, why in sorted(absent.items())
+    ]
+    return [table("Did not sign", ["operator", "how", "slices taken", "tries", "why"], rows)] if rows else []
 
 
 def _check_term(session: Session, shard: int, epochs: int) -> None:

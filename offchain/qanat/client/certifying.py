@@ -9,6 +9,7 @@ from typing import Any
 from qanat import bls
 from qanat.chain.sender import Sender
 from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
+from qanat.client.absence import Absence, AbsenceKind, counted
 from qanat.client.disperse import Dispersal, Target, disperse
 from qanat.client.job import Job, JobFolder
 from qanat.errors import QuorumNotReached, TransactionReverted
@@ -76,18 +77,19 @@ class Certifier:
             )
         if not is_enough(frozenset(outcome.signatures)):
             got = sum(held[operator] for operator in outcome.signatures)
-            failures = {**dict.fromkeys(vacant, "its place in the roster is vacant"), **outcome.failures}
-            reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(failures.items()))
+            gone = Absence(AbsenceKind.VACANT, "its place in the roster is vacant")
+            absences = {**dict.fromkeys(vacant, gone), **outcome.failures}
             raise QuorumNotReached(
-                f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed."
-                + reasons,
+                f"{got} of {roster.tickets} tickets signed for object 0x{object_id.hex()}; {needed} are needed. "
+                f"Operators that did not sign: {counted(absences)}.",
                 hint=f"Run again before block {deadline}: what was signed and paid stands.",
                 object_id=object_id,
                 signed_tickets=got,
                 needed_tickets=needed,
                 tickets=roster.tickets,
                 deadline=deadline,
-                reasons=failures,
+                reasons={operator: str(why) for operator, why in absences.items()},
+                absent={operator: why.to_json() for operator, why in absences.items()},
             )
         return outcome
 

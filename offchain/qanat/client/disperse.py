@@ -1,7 +1,8 @@
 """Sending an object's slices to a roster's nodes and gathering their signatures, all operators at once.
 
 An operator that is down, slow, refuses or lies costs its own signature and nobody else's: the others go on, and who
-failed is told with its reason.
+failed is told with its reason. A request that takes much longer than its node's usual is sent again beside the first,
+on another connection: one that hangs holds nothing up. All requests may be repeated.
 """
 
 from __future__ import annotations
@@ -9,14 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from qanat import bls
+from qanat.client.absence import Absence, AbsenceKind
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import ChainError, InvalidPoint, InvalidSignature, MalformedHex, NodeRefused, NodeUnreachable
 
 __all__ = ["Dispersal", "Target", "disperse"]
+
+T = TypeVar("T")
 
 #: Slices on their way to one operator at a time.
 _IN_FLIGHT = 4
@@ -26,6 +33,14 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: How often a node may ask for slices again before it is given up.
 _RESENDS = 3
 _WATCH_SECONDS = 2.0
+#: A put is sent again beside the first after so many times the usual, within these bounds; a request to sign, which
+#: verifies all slices, after the second time.
+_PATIENCE_TIMES, _LEAST_PATIENCE, _MOST_PATIENCE = 8.0, 5.0, 20.0
+_SIGN_PATIENCE = 30.0
+#: How often one request is under way at a time.
+_MOST_ASKED = 3
+#: Most time for one put, and so for a node whose connections all hang.
+_PUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,30 @@ class Dispersal:
     """What came of it: verified signatures, and why the others gave none."""
 
     signatures: dict[str, bytes] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Absence] = field(default_factory=dict)
+
+
+@dataclass
+class _Course:
+    """How it goes with one operator."""
+
+    target: Target
+    unsent: set[int]
+    taken: set[int] = field(default_factory=set)
+    tries: int = 0
+    #: usual seconds of a put
+    pace: float = 0.5
+    said: tuple[AbsenceKind, str] | None = None
+
+    @property
+    def patience(self) -> float:
+        return min(_MOST_PATIENCE, max(_LEAST_PATIENCE, _PATIENCE_TIMES * self.pace))
+
+    def absence(self) -> Absence:
+        every = len(self.target.indexes)
+        late = AbsenceKind.LATE, f"did not sign in time; its node took {len(self.taken)} of {every} slices"
+        kind, why = self.said or late
+        return Absence(kind, why, len(self.taken), every, self.tries)
 
 
 def disperse(
@@ -104,12 +142,17 @@ class _Work:
     on_signature: Callable[[str, bytes], None] | None
     result: Dispersal = field(default_factory=Dispersal)
     sent: int = 0
+    courses: dict[str, _Course] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            self.courses[target.operator] = _Course(target, set() if self.again else set(target.indexes))
 
     async def run(self, chain_id: int) -> Dispersal:
         started = time.monotonic()
         async with connections(len(self.targets)) as http:
             tasks = {
-                asyncio.ensure_future(self._serve(NodeClient(http, target.operator, target.endpoint, chain_id), target))
+                asyncio.ensure_future(self._serve(NodeClient(http, target.operator, target.endpoint, chain_id)))
                 for target in self.targets
                 if target.operator not in self.result.signatures
             }
@@ -135,11 +178,11 @@ class _Work:
                 for task in (*tasks, watch):
                     task.cancel()
                 await asyncio.gather(*tasks, watch, return_exceptions=True)
-        for target in self.targets:
-            if target.operator in self.result.signatures:
-                self.result.failures.pop(target.operator, None)
-            else:
-                self.result.failures.setdefault(target.operator, "did not sign in time")
+        self.result.failures = {
+            operator: course.absence()
+            for operator, course in self.courses.items()
+            if operator not in self.result.signatures
+        }
         return self.result
 
     async def _watch(self) -> None:
@@ -150,26 +193,29 @@ class _Work:
                 if not await asyncio.to_thread(self.is_possible):
                     return
 
-    async def _serve(self, node: NodeClient, target: Target) -> None:
+    async def _serve(self, node: NodeClient) -> None:
+        course = self.courses[node.operator]
+        own = course.target.indexes
         pause = _FIRST_PAUSE
-        unsent = set() if self.again else set(target.indexes)
         resends = -1 if self.again else 0
         has_manifest = False
         while True:
+            course.tries += 1
             try:
                 if not has_manifest:
-                    await node.put_manifest(self.object_id, self.manifest)
+                    await _hedged(partial(node.put_manifest, self.object_id, self.manifest), _MOST_PATIENCE)
                     has_manifest = True
-                await self._send(node, unsent)
-                await self._sign(node, target)
+                await self._send(node, course)
+                await self._sign(node, course)
             except NodeUnreachable as error:
-                self.result.failures[target.operator] = error.message
+                course.said = AbsenceKind.UNREACHABLE, error.message
             except NodeRefused as error:
-                self.result.failures[target.operator] = error.message
-                wanted = _wanted(error, target.indexes)
+                course.said = AbsenceKind.REFUSED, error.message
+                wanted = _wanted(error, own)
                 if wanted and resends < _RESENDS:
                     resends += 1
-                    unsent |= wanted
+                    course.unsent |= wanted
+                    course.said = None
                     continue
                 if error.data.get("status") == 404 and has_manifest and resends < _RESENDS:
                     resends += 1
@@ -177,22 +223,28 @@ class _Work:
                 elif error.data.get("status") not in _PASSING:
                     return
             except (MalformedHex, InvalidSignature, InvalidPoint) as error:
-                self.result.failures[target.operator] = error.message
+                course.said = AbsenceKind.FALSE, error.message
                 return
             else:
                 return
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
-    async def _send(self, node: NodeClient, unsent: set[int]) -> None:
-        queue = sorted(unsent)
+    async def _send(self, node: NodeClient, course: _Course) -> None:
+        queue = deque(sorted(course.unsent))
 
         async def lane() -> None:
             while queue:
-                index = queue.pop(0)
+                index = queue.popleft()
                 data = await asyncio.to_thread(self.read_slice, index)
-                await node.put_slice(self.object_id, index, data)
-                unsent.discard(index)
+                started = time.monotonic()
+                put = partial(node.put_slice, self.object_id, index, data, seconds=_PUT_SECONDS)
+                await _hedged(put, course.patience)
+                course.pace = 0.8 * course.pace + 0.2 * (time.monotonic() - started)
+                # what was wrong before is over
+                course.said = None
+                course.unsent.discard(index)
+                course.taken.add(index)
                 self.sent += 1
                 if self.on_slice is not None:
                     self.on_slice(self.sent, len(data))
@@ -206,13 +258,34 @@ class _Work:
             await asyncio.gather(*lanes, return_exceptions=True)
             raise
 
-    async def _sign(self, node: NodeClient, target: Target) -> None:
-        signature = await node.sign(self.object_id, seconds=self.seconds)
-        if not await asyncio.to_thread(bls.verify, target.key, self.digest, signature):
-            raise InvalidSignature(f"The node of {target.operator} sent a false signature.", operator=target.operator)
-        self.result.signatures[target.operator] = signature
+    async def _sign(self, node: NodeClient, course: _Course) -> None:
+        signature = await _hedged(partial(node.sign, self.object_id, seconds=self.seconds), _SIGN_PATIENCE)
+        if not await asyncio.to_thread(bls.verify, course.target.key, self.digest, signature):
+            raise InvalidSignature(f"The node of {node.operator} sent a false signature.", operator=node.operator)
+        self.result.signatures[node.operator] = signature
         if self.on_signature is not None:
-            self.on_signature(target.operator, signature)
+            self.on_signature(node.operator, signature)
+
+
+async def _hedged(ask: Callable[[], Awaitable[T]], patience: float) -> T:
+    """Ask, and again beside it while no answer comes in time; the first answer counts, or the last failure."""
+    running = {asyncio.ensure_future(ask())}
+    asked = 1
+    try:
+        while True:
+            timeout = patience * asked if asked < _MOST_ASKED else None
+            done, running = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                running.add(asyncio.ensure_future(ask()))
+                asked += 1
+            for task in done:
+                if running and isinstance(task.exception(), NodeUnreachable):
+                    continue  # another may be through
+                return task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _wanted(error: NodeRefused, own: Sequence[int]) -> set[int]:

@@ -1,8 +1,9 @@
-"""Any k verified rows of every matrix, from whichever nodes give them first.
+"""Any k verified rows of every matrix, or the very slices that a range touches, from whichever nodes give them first.
 
 Data rows are preferred (nothing has to be decoded), parity rows stand in where a node is down, slow, withholds, or
-lies. Every slice is verified against the manifest before it is used, many at a time; who sent a false one is named
-and asked no more.
+lies. Every slice is verified against its commitment before it is used, many at a time; who sent a false one is named
+and asked no more. So a false slice is found where it is one, not when the whole object's hash turns out wrong, and
+what was read before it stands (docs/decisions, 0030).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
 from qanat.node.requests import TextSigner
-from qanat.objects import Manifest, wrong_slices
+from qanat.objects import Manifest, rebuild_slices, verify_slices, wrong_slices
 from qanat.objects.decoder import WINDOW_BYTES
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ AHEAD = 1
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 _LONGEST_WISH = 5.0
+#: How long an answer may take before another row is asked beside it: so many times what its node took before.
+_PATIENCE_TIMES = 4
+_LEAST_PATIENCE = 1.0
 
 
 class Exhausted(NotEnoughSlices, BadParameters):
@@ -44,16 +48,41 @@ class Exhausted(NotEnoughSlices, BadParameters):
 
 @dataclass
 class SourceReport:
-    """What one operator's node did: slices that were used, and why it was left alone."""
+    """What one operator's node did: slices asked of it and used, and why it was left alone.
+
+    ``overtaken``: how often another row was asked because this node dawdled.
+    """
 
     operator: str
     endpoint: str
+    asked: int = 0
     slices: int = 0
+    overtaken: int = 0
     unreachable: int = 0
     refused: int = 0
     withheld: int = 0
     liar: bool = False
     last_error: str = ""
+
+    @property
+    def is_faultless(self) -> bool:
+        """Whether it did all that was asked of it, in time."""
+        return not (self.unreachable or self.refused or self.withheld or self.overtaken or self.liar)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "operator": self.operator,
+            "endpoint": self.endpoint,
+            "asked": self.asked,
+            "used": self.slices,
+            "overtaken": self.overtaken,
+            "unreachable": self.unreachable,
+            "refused": self.refused,
+            "withheld": self.withheld,
+            "liar": self.liar,
+            "lastError": self.last_error,
+        }
 
 
 @dataclass
@@ -64,10 +93,24 @@ class _Source:
     not_before: float = 0.0
     pause: float = _FIRST_PAUSE
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(6))
+    #: when the answers that are awaited were asked for
+    waiting: list[float] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
         return not self.report.liar
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which it dawdles."""
+        return max(_LEAST_PATIENCE, _PATIENCE_TIMES * self.seconds)
+
+    def overtake(self, now: float) -> None:
+        """Leave it alone for a while if it has owed an answer for too long: the others are faster."""
+        if self.waiting and now - min(self.waiting) >= self.patience and self.not_before <= now:
+            self.report.overtaken += 1
+            self.report.last_error = f"no answer within {now - min(self.waiting):.1f} s: others were faster"
+            self.failed(now)
 
     def failed(self, now: float, retry_after: float | None = None) -> None:
         """Leave it alone for a while: as long as it says, else longer each time."""
@@ -158,6 +201,30 @@ class Downloader:
             future = self._groups[group]
         return future.result()[matrix]
 
+    def allow(self, seconds: float) -> None:
+        """Give what is asked from now on so many seconds."""
+        self._deadline = time.monotonic() + seconds
+
+    def pieces(self, indexes: Sequence[int]) -> Iterator[bytes]:
+        """Yield data slices in the order given, each verified; a bounded number ahead.
+
+        Only these are asked for. Where one can't be had, dawdles or is false, any k rows of its matrix stand in.
+        Raises :class:`Exhausted` when time or nodes run out.
+        """
+        step = max(1, GROUP_BYTES // self._slice_bytes)
+        parts = [indexes[at : at + step] for at in range(0, len(indexes), step)]
+
+        def fetch(part: Sequence[int]) -> Future[dict[int, bytes]]:
+            return asyncio.run_coroutine_threadsafe(self._fetch_exactly(part), self._loop)
+
+        coming = [fetch(part) for part in parts[:1]]
+        for number, part in enumerate(parts):
+            if number + 1 < len(parts):
+                coming.append(fetch(parts[number + 1]))
+            found = coming.pop(0).result()
+            for index in part:
+                yield found[index]
+
     # ---- in the background thread
 
     def _run(self) -> None:
@@ -175,30 +242,87 @@ class Downloader:
 
     async def _fetch_group(self, group: int) -> dict[int, dict[int, bytes]]:
         first = group * self._group
-        matrices = range(first, min(first + self._group, self.manifest.matrices))
-        good: dict[int, dict[int, bytes]] = {matrix: {} for matrix in matrices}
+        good: dict[int, dict[int, bytes]] = {
+            matrix: {} for matrix in range(first, min(first + self._group, self.manifest.matrices))
+        }
+        await self._complete(good)
+        return good
+
+    async def _complete(self, good: dict[int, dict[int, bytes]]) -> None:
+        """Add verified rows until there are k of each matrix."""
         while True:
-            missing = [matrix for matrix in matrices if len(good[matrix]) < self.manifest.k]
+            missing = [matrix for matrix, rows in good.items() if len(rows) < self.manifest.k]
             if not missing:
-                return good
+                return
             fetched = await _gather([self._fetch_matrix(matrix, good[matrix]) for matrix in missing])
-            new = [
-                (matrix, row, data) for matrix, rows in zip(missing, fetched, strict=True) for row, data in rows.items()
-            ]
-            named = {matrix * self.manifest.n + row: data for matrix, row, data in new}
-            bad = set(await asyncio.to_thread(wrong_slices, self.manifest, named))
-            used = 0
-            for matrix, row, data in new:
-                report = self.reports[self.holders[row]]
-                if matrix * self.manifest.n + row in bad:
-                    report.liar = True
-                    report.last_error = f"sent a false slice {matrix * self.manifest.n + row}"
-                else:
-                    good[matrix][row] = data
-                    report.slices += 1
-                    used += 1
-            if self._on_slices is not None:
-                self._on_slices(used)
+            await self._verify(
+                {
+                    (matrix, row): data
+                    for matrix, rows in zip(missing, fetched, strict=True)
+                    for row, data in rows.items()
+                },
+                good,
+            )
+
+    async def _verify(self, fetched: dict[tuple[int, int], bytes], good: dict[int, dict[int, bytes]]) -> None:
+        """Put the right ones of the fetched rows into ``good``, and name who sent the others."""
+        n = self.manifest.n
+        named = {matrix * n + row: data for (matrix, row), data in fetched.items()}
+        bad = set(await asyncio.to_thread(wrong_slices, self.manifest, named)) if named else set()
+        for (matrix, row), data in fetched.items():
+            report = self.reports[self.holders[row]]
+            if matrix * n + row in bad:
+                report.liar = True
+                report.last_error = f"sent a false slice {matrix * n + row}"
+            else:
+                good[matrix][row] = data
+                report.slices += 1
+        if self._on_slices is not None:
+            self._on_slices(len(named) - len(bad))
+
+    async def _fetch_exactly(self, indexes: Sequence[int]) -> dict[int, bytes]:
+        """Fetch these slices, or any k rows of the matrices of those that can't be had."""
+        places = {index: self.manifest.place(index) for index in indexes}
+        good: dict[int, dict[int, bytes]] = {matrix: {} for matrix, _ in places.values()}
+        await self._verify(await self._ask_once(list(places.values())), good)
+        lost: dict[int, list[int]] = {}
+        for index, (matrix, row) in places.items():
+            if row not in good[matrix]:
+                lost.setdefault(matrix, []).append(index)
+        await self._complete({matrix: good[matrix] for matrix in lost})
+        n = self.manifest.n
+        for matrix, mine in lost.items():
+            held = {matrix * n + row: data for row, data in good[matrix].items()}
+            rebuilt = await asyncio.to_thread(
+                rebuild_slices, self.manifest, held, [at for at in mine if at not in held]
+            )
+            await asyncio.to_thread(verify_slices, self.manifest, rebuilt)
+            good[matrix].update({index - matrix * n: data for index, data in rebuilt.items()})
+        return {index: good[matrix][row] for index, (matrix, row) in places.items()}
+
+    async def _ask_once(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Fetch, unverified, those of the rows whose nodes answer without dawdling."""
+        running = {asyncio.ensure_future(self._fetch_row(*place)): place for place in places}
+        got: dict[tuple[int, int], bytes] = {}
+        try:
+            while running and time.monotonic() < self._deadline:
+                done, _ = await asyncio.wait(running, timeout=_LEAST_PATIENCE / 4, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    place = running.pop(task)
+                    data = task.result()
+                    if data is not None:
+                        got[place] = data
+                now = time.monotonic()
+                for task, (_, row) in list(running.items()):
+                    source = self._sources[self.holders[row]]
+                    source.overtake(now)
+                    if source.not_before > now:
+                        task.cancel()
+                        del running[task]
+        finally:
+            for task in running:
+                task.cancel()
+        return got
 
     async def _fetch_matrix(self, matrix: int, have: dict[int, bytes]) -> dict[int, bytes]:
         """Fetch, unverified, as many rows as are missing: the best first, one more for each that fails or dawdles."""
@@ -208,26 +332,13 @@ class Downloader:
         tried: set[int] = set()
         try:
             while len(got) < needed:
-                now = time.monotonic()
-                if now > self._deadline:
+                if time.monotonic() > self._deadline:
                     raise self._not_enough(matrix, len(have) + len(got))
-                wanted = needed - len(got) - len(running)
-                candidates = self._candidates(have.keys() | got.keys() | tried | set(running.values()), now)
-                for row in candidates[: max(0, wanted)]:
-                    running[asyncio.ensure_future(self._fetch_row(matrix, row))] = row
+                patience = self._ask_more(matrix, needed - len(got), have.keys() | got.keys(), running, tried)
                 if not running:
-                    # nobody is left to ask now: who failed may be asked again after its pause
-                    tried.clear()
-                    await asyncio.sleep(self._until_somebody(matrix, have.keys() | got.keys(), len(have) + len(got)))
+                    await asyncio.sleep(patience)
                     continue
-                slowest = max(self._sources[self.holders[row]].seconds for row in running.values())
-                patience = max(1.0, 4 * slowest)
                 done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-                if not done:
-                    # hedge: one more row beside those that dawdle
-                    spare = [row for row in candidates if row not in running.values()]
-                    if spare:
-                        running[asyncio.ensure_future(self._fetch_row(matrix, spare[0]))] = spare[0]
                 for task in done:
                     row = running.pop(task)
                     tried.add(row)
@@ -239,14 +350,41 @@ class Downloader:
                 task.cancel()
         return got
 
+    def _ask_more(
+        self, matrix: int, needed: int, have: set[int], running: dict[asyncio.Task[bytes | None], int], tried: set[int]
+    ) -> float:
+        """Ask for as many rows as are needed beside those on their way; return the seconds to wait for an answer.
+
+        Rows of nodes that dawdle are waited for, but no more counted on: others are asked in their place.
+        """
+        now = time.monotonic()
+        for row in running.values():
+            self._sources[self.holders[row]].overtake(now)
+        expected = [row for row in running.values() if self._sources[self.holders[row]].not_before <= now]
+        more = self._candidates(have | tried | set(running.values()), now)[: max(0, needed - len(expected))]
+        for row in more:
+            running[asyncio.ensure_future(self._fetch_row(matrix, row))] = row
+        if expected or more:
+            return min(self._sources[self.holders[row]].patience for row in (*expected, *more))
+        # nobody is left to ask now: who failed may be asked again after its pause
+        tried.clear()
+        return self._until_somebody(matrix, have, len(have))
+
     def _candidates(self, taken: set[int], now: float) -> list[int]:
         usable = [
             row
             for row in range(self.manifest.n)
             if row not in taken and (source := self._sources[self.holders[row]]).usable and source.not_before <= now
         ]
-        # data rows first; among rows of a kind the faster nodes
-        return sorted(usable, key=lambda row: (row >= self.manifest.k, self._sources[self.holders[row]].seconds, row))
+        paces = sorted(source.seconds for source in self._sources.values() if source.usable)
+        slow = max(_LEAST_PATIENCE, _PATIENCE_TIMES * paces[len(paces) // 2]) if paces else 0.0
+
+        def rank(row: int) -> tuple[bool, bool, float, int]:
+            seconds = self._sources[self.holders[row]].seconds
+            return seconds > slow, row >= self.manifest.k, seconds, row
+
+        # slow nodes last, data rows first; among rows of a kind the faster nodes
+        return sorted(usable, key=rank)
 
     def _until_somebody(self, matrix: int, have: set[int], count: int) -> float:
         sources = [self._sources[self.holders[row]] for row in range(self.manifest.n) if row not in have]
@@ -263,6 +401,8 @@ class Downloader:
             if not source.usable or source.not_before > time.monotonic():
                 return None
             started = time.monotonic()
+            source.waiting.append(started)
+            report.asked += 1
             try:
                 data = await source.client.get_slice(
                     self.object_id, matrix * self.manifest.n + row, self._slice_bytes, seconds=self._slice_seconds
@@ -279,6 +419,8 @@ class Downloader:
                 report.last_error = error.message
                 source.failed(time.monotonic(), error.data.get("retry_after") if withheld else None)
                 return None
+            finally:
+                source.waiting.remove(started)
             source.worked(time.monotonic() - started)
             return data
 

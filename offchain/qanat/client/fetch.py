@@ -1,8 +1,8 @@
-"""Getting an object back: manifest, any k verified rows of each matrix, decryption; and the data key for licensees.
+"""Getting an object or a part of it back: any k verified rows of each matrix, decryption, the data key for licensees.
 
 Nothing that a node says is believed: the manifest must have the root on chain, every slice must open to its
 commitment, the restored bytes must have the manifest's hash, the decrypted ones the hash that the owner published.
-The output file appears when all of that holds.
+The output file appears when all of that holds. Of a part neither hash can be told: commitments and tags stand for it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from eth_utils.address import is_address, to_checksum_address
 from qanat import strict_json
 from qanat.chain.connection import Chain
 from qanat.chain.signer import Signer
-from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
+from qanat.chain.views import Views
 from qanat.client.download import Downloader, SourceReport
+from qanat.client.location import Location
 from qanat.client.nodes import NodeClient, connections
+from qanat.client.reader import ObjectReader
 from qanat.errors import (
     BadParameters,
     DecryptionFailed,
-    FormatError,
     KeyUnavailable,
-    MalformedManifest,
-    NodeError,
     NodeRefused,
     NodeUnreachable,
     NotLicensed,
@@ -41,7 +40,8 @@ from qanat.keys.recovery import RecoveryFile
 from qanat.keys.seal import SealingKey, seal
 from qanat.node.keyholder import key_request
 from qanat.node.sealing import key_context
-from qanat.objects import Manifest, restore_file, ticket_of_row
+from qanat.objects import Manifest, restore_file
+from qanat.objects.decoder import appearing_file
 
 __all__ = [
     "FetchedObject",
@@ -57,19 +57,24 @@ __all__ = [
 Progress = Callable[[str, int, int], None]
 """Takes (stage: "fetch"; bytes done; bytes in all)."""
 
-_MANIFEST_HEAD_BYTES = 61 + (64 << 10)
 _KEY_REQUEST_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class FetchedObject:
-    """What was fetched. ``sha256``: of the written file. ``liars`` sent false slices; ``unreachable`` gave nothing."""
+    """What was fetched. ``sha256``: of the written file. ``liars`` sent false slices; ``unreachable`` gave nothing.
+
+    ``byte_range``: which bytes of the whole, where a part was asked for. ``slices``: used, of each operator;
+    ``asked``: how many were asked for in all.
+    """
 
     object_id: bytes
     path: Path
     size: int
     sha256: bytes
     decrypted: bool
+    byte_range: tuple[int, int] | None
+    asked: int
     slices: dict[str, int]
     liars: tuple[str, ...]
     unreachable: tuple[str, ...]
@@ -83,9 +88,12 @@ class FetchedObject:
             "size": self.size,
             "sha256": self.sha256.hex(),
             "decrypted": self.decrypted,
+            "range": None if self.byte_range is None else list(self.byte_range),
+            "slicesAsked": self.asked,
             "slices": dict(self.slices),
             "liars": list(self.liars),
             "unreachable": list(self.unreachable),
+            "nodes": [report.to_json() for report in self.reports],
         }
 
 
@@ -98,10 +106,11 @@ def fetch_object(
     data_key: bytes | None = None,
     expected_sha256: bytes | None = None,
     manifest: Manifest | None = None,
+    byte_range: tuple[int, int | None] | None = None,
     progress: Progress | None = None,
     timeout_seconds: float = 900.0,
 ) -> FetchedObject:
-    """Fetch an object into a file.
+    """Fetch an object, or a part of it, into a file.
 
     Args:
         object_id: 32 bytes.
@@ -112,6 +121,8 @@ def fetch_object(
             encrypted.
         expected_sha256: of the decrypted file, where the owner published it.
         manifest: if known; it is checked against the chain all the same.
+        byte_range: (first, one after the last or None for the end) of the file, or of the stored bytes without a data
+            key: only the slices that it touches are fetched, each checked against its commitment.
         progress: told how far it is.
         timeout_seconds: most time for fetching.
 
@@ -119,23 +130,23 @@ def fetch_object(
         NotEnoughSlices: with each node's reason.
         DecryptionFailed: wrong key, or not the published file.
         MalformedManifest: no node has a manifest with the root on chain.
-        BadParameters: the chain knows no such certified object.
+        BadParameters: the chain knows no such certified object, or the range is not within it.
     """
-    views = Views(chain)
-    record, roster = _certified(views, object_id)
-    endpoints = _endpoints(views, roster)
-    if manifest is None:
-        manifest = asyncio.run(_manifest(views, object_id, record, endpoints))
-    elif manifest.root != record.manifest_root:
-        raise MalformedManifest("The manifest at hand does not have the root on chain.", object_id=object_id)
-    holders = _holders(object_id, roster, manifest.n)
+    location = Location.of(Views(chain), object_id)
+    manifest = location.find_manifest(chain.chain_id) if manifest is None else location.check(manifest)
+    tell = progress or (lambda _stage, _done, _all: None)
     target = Path(out_path)
+    if byte_range is not None:
+        made = ObjectReader(
+            location, manifest, chain_id=chain.chain_id, signer=signer, data_key=data_key, seconds=timeout_seconds
+        )
+        return _fetch_part(made, byte_range, target, tell, decrypted=data_key is not None)
     hashing = _HashedOutput(None if data_key is None else FileDecryption(data_key, manifest.header), expected_sha256)
     with Downloader(
         object_id,
         manifest,
-        holders,
-        endpoints,
+        location.holders,
+        location.endpoints,
         chain_id=chain.chain_id,
         signer=signer,
         seconds=timeout_seconds,
@@ -145,15 +156,43 @@ def fetch_object(
             downloader.slice,
             target,
             inverse=hashing,
-            progress=None if progress is None else (lambda done, all_: progress("fetch", done, all_)),
+            progress=lambda done, all_: tell("fetch", done, all_),
         )
         reports = tuple(downloader.reports.values())
+    return _fetched(object_id, target, hashing, reports, None, decrypted=data_key is not None)
+
+
+def _fetch_part(
+    made: ObjectReader, byte_range: tuple[int, int | None], target: Path, tell: Progress, *, decrypted: bool
+) -> FetchedObject:
+    hashing = _HashedOutput(None, None)
+    with made as reader:
+        start, end = byte_range[0], reader.size if byte_range[1] is None else byte_range[1]
+        chunks = reader.chunks(start, end)
+        with appearing_file(target) as write:
+            for chunk in hashing.apply(chunks):
+                write(chunk)
+                tell("fetch", hashing.size, end - start)
+        return _fetched(reader.object_id, target, hashing, reader.reports, (start, end), decrypted=decrypted)
+
+
+def _fetched(
+    object_id: bytes,
+    target: Path,
+    hashing: _HashedOutput,
+    reports: tuple[SourceReport, ...],
+    byte_range: tuple[int, int] | None,
+    *,
+    decrypted: bool,
+) -> FetchedObject:
     return FetchedObject(
         object_id=object_id,
         path=target,
         size=hashing.size,
         sha256=hashing.digest,
-        decrypted=data_key is not None,
+        decrypted=decrypted,
+        byte_range=byte_range,
+        asked=sum(report.asked for report in reports),
         slices={report.operator: report.slices for report in reports if report.slices},
         liars=tuple(report.operator for report in reports if report.liar),
         unreachable=tuple(report.operator for report in reports if report.unreachable and not report.slices),
@@ -232,9 +271,7 @@ def fetch_asset(
 
 def fetch_manifest(object_id: bytes, *, chain: Chain) -> Manifest:
     """Fetch an object's manifest from whichever node has it, checked against the root on chain."""
-    views = Views(chain)
-    record, roster = _certified(views, object_id)
-    return asyncio.run(_manifest(views, object_id, record, _endpoints(views, roster)))
+    return Location.of(Views(chain), object_id).find_manifest(chain.chain_id)
 
 
 # ---- keys
@@ -351,62 +388,6 @@ async def _with_node(
                 pause = min(4.0, 1.5 * pause)
             else:
                 return
-
-
-# ---- what the chain says
-
-
-def _certified(views: Views, object_id: bytes) -> tuple[ObjectRecord, Roster]:
-    record = views.object(object_id)
-    if record.status is ObjectStatus.NONE:
-        raise BadParameters(f"The chain knows no object 0x{object_id.hex()}.", hint="Check the id and --network.")
-    if record.status is not ObjectStatus.CERTIFIED:
-        raise BadParameters(f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.")
-    return record, views.roster(record.shard, record.roster)
-
-
-def _endpoints(views: Views, roster: Roster) -> dict[str, str]:
-    return {entry.operator: views.operator(entry.operator).endpoint for entry in roster.entries}
-
-
-def _holders(object_id: bytes, roster: Roster, n: int) -> list[str]:
-    return [roster.holder_of(ticket_of_row(object_id, roster.tickets, row)).operator for row in range(n)]
-
-
-async def _manifest(views: Views, object_id: bytes, record: ObjectRecord, endpoints: dict[str, str]) -> Manifest:
-    limit = _MANIFEST_HEAD_BYTES + 48 * record.slices
-    reasons: dict[str, str] = {}
-    async with connections(len(endpoints)) as http:
-
-        async def ask(operator: str, endpoint: str) -> Manifest | None:
-            node = NodeClient(http, operator, endpoint, views.chain.chain_id)
-            try:
-                found = Manifest.from_bytes(await node.get_manifest(object_id, limit))
-                if await asyncio.to_thread(lambda: found.root) == record.manifest_root:
-                    return found
-                reasons[operator] = "sent a manifest with another root"
-            except (NodeError, FormatError) as error:
-                reasons[operator] = error.message
-            return None
-
-        waiting = {asyncio.ensure_future(ask(operator, endpoint)) for operator, endpoint in endpoints.items()}
-        try:
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    found = task.result()
-                    if found is not None:
-                        return found
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-    raise MalformedManifest(
-        f"No node has the manifest of object 0x{object_id.hex()}."
-        + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
-        hint="Try again when more nodes are up.",
-        reasons=reasons,
-    )
 
 
 class _HashedOutput:

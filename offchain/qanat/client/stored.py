@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qanat.client.absence import Absence
 from qanat.objects import Manifest
 
 __all__ = ["Quote", "StoredObject"]
@@ -49,7 +50,7 @@ class StoredObject:
     sha256: bytes
     size: int
     signers: tuple[str, ...]
-    absent: dict[str, str]
+    absent: dict[str, Absence]
     explanation: tuple[str, ...]
     open_transaction: str
     certify_transaction: str
@@ -76,7 +77,7 @@ class StoredObject:
             "sha256": self.sha256.hex(),
             "size": self.size,
             "signers": list(self.signers),
-            "absent": dict(self.absent),
+            "absent": {operator: why.to_json() for operator, why in self.absent.items()},
             "explanation": list(self.explanation),
             "openTransaction": self.open_transaction,
             "certifyTransaction": self.certify_transaction,

@@ -148,17 +148,51 @@ class FileDecryption:
         Chunks that were yielded before are authentic, but only the end of the iterator says that none is missing.
         """
         for counter, chunk, last in _pieces(chunks, self._header.chunk_bytes + TAG_BYTES):
-            try:
-                plain = self._cipher.decrypt(_nonce(self._header.prefix, counter, last), chunk, self._bound)
-            except (InvalidTag, ValueError) as error:
-                raise DecryptionFailed(
-                    f"Chunk {counter} of the ciphertext was altered, cut or moved.",
-                    hint="Fetch the object again.",
-                    chunk=counter,
-                ) from error
+            plain = self._opened(counter, chunk, last=last)
             if last and counter and not plain:
                 raise DecryptionFailed("The ciphertext ends in an empty chunk that no encryption makes.")
             yield plain
+
+    def stored_range(self, start: int, end: int, stored: int) -> tuple[int, int]:
+        """Return the ciphertext's bytes [first, last) whose chunks hold the file's bytes [start, end).
+
+        :param stored: bytes of the whole ciphertext. A range outside of the file raises ``BadParameters``.
+        """
+        size = self.plain_size(stored)
+        if not 0 <= start <= end <= size:
+            raise BadParameters(f"Bytes {start} to {end} are not within a file of {size}.", size=size)
+        if start == end:
+            return 0, 0
+        chunk, step = self._header.chunk_bytes, self._header.chunk_bytes + TAG_BYTES
+        return start // chunk * step, min(stored, -(-end // chunk) * step)
+
+    def apply_range(self, chunks: Iterable[bytes], start: int, end: int, stored: int) -> Iterator[bytes]:
+        """Yield the file's bytes [start, end) from the ciphertext's bytes of :meth:`stored_range`.
+
+        Every chunk is authentic, and stands where it says in a file of exactly this size; anything else raises
+        ``DecryptionFailed``.
+        """
+        first, last = self.stored_range(start, end, stored)
+        if first == last:
+            return
+        chunk, step = self._header.chunk_bytes, self._header.chunk_bytes + TAG_BYTES
+        final = max(1, -(-stored // step)) - 1
+        begin = first // step
+        for number, piece, _ in _pieces(chunks, step):
+            counter = begin + number
+            plain = self._opened(counter, piece, last=counter == final)
+            at = counter * chunk
+            yield plain[max(0, start - at) : end - at]
+
+    def _opened(self, counter: int, chunk: bytes, *, last: bool) -> bytes:
+        try:
+            return self._cipher.decrypt(_nonce(self._header.prefix, counter, last), chunk, self._bound)
+        except (InvalidTag, ValueError) as error:
+            raise DecryptionFailed(
+                f"Chunk {counter} of the ciphertext was altered, cut or moved.",
+                hint="Fetch the object again.",
+                chunk=counter,
+            ) from error
 
 
 def _pieces(chunks: Iterable[bytes], step: int) -> Iterator[tuple[int, bytes, bool]]:

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -131,8 +132,20 @@ def restore_file(
 
     Errors as :func:`restore`; a file that can't be written raises ``FileUnreadable``.
     """
-    target = Path(out_path)
     source = fetch if callable(fetch) else folder_fetch(fetch)
+    with appearing_file(out_path) as write:
+        chunks: Iterable[bytes] = restore_stream(manifest, source, workers=workers, progress=progress)
+        for chunk in inverse.apply(chunks) if inverse is not None else chunks:
+            write(chunk)
+
+
+@contextmanager
+def appearing_file(path: str | Path) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that writes; the file appears, synced, when the body ends without an error.
+
+    An existing file is replaced then. One that can't be written raises ``FileUnreadable``.
+    """
+    target = Path(path)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         file = partial.open("xb")
@@ -140,9 +153,7 @@ def restore_file(
         raise _unwritable(target, error) from error
     try:
         with file:
-            chunks: Iterable[bytes] = restore_stream(manifest, source, workers=workers, progress=progress)
-            for chunk in inverse.apply(chunks) if inverse is not None else chunks:
-                _write(file, chunk, target)
+            yield lambda chunk: _write(file, chunk, target)
             file.flush()
             os.fsync(file.fileno())
         try:
