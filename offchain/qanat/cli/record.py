@@ -27,7 +27,7 @@ def record(
     proof: Path | None,
     out: Path | None,
 ) -> Outcome:
-    """Prove a record of a certified bundle, or check a proof, against the object's root on chain."""
+    """Read or prove a record of a certified bundle, or check a proof, against the object's root on chain."""
     from qanat.chain.views import ObjectStatus
     from qanat.cli.amounts import parse_bytes32
     from qanat.client.job import write_durably
@@ -39,6 +39,10 @@ def record(
     held = session.views.object(found)
     if held.status is not ObjectStatus.CERTIFIED:
         raise BadParameters(f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.")
+    if proof is None and (position is None) == (sender is None or nonce is None):
+        raise BadParameters("Give --position, or --sender and --nonce.")
+    if proof is None and bundle is None and out is None:
+        return _read(session, found, sender, nonce, position)
     made = _read_proof(proof) if proof is not None else _prove(session, found, sender, nonce, position, bundle)
     domain = SigningDomain(chain.chain_id, str(chain.contract("Objects").address), made.head.stream)
     proven = made.verify(held.manifest_root, domain)
@@ -55,6 +59,37 @@ def record(
     return Outcome(data, says)
 
 
+def _read(session: Session, object_id: bytes, sender: str | None, nonce: int | None, position: int | None) -> Outcome:
+    """Read a record of the object's data, from the slices that it touches."""
+    from qanat.cli.amounts import parse_address
+    from qanat.client.reader import ObjectReader
+    from qanat.records import SigningDomain, verify_record
+    from qanat.records.reading import open_bundle
+
+    chain = session.chain
+    with ObjectReader.of(object_id, chain=chain, signer=session.signer if session.has_account else None) as reader:
+        bundle = open_bundle(reader)
+        if position is None:
+            position = bundle.find(bytes.fromhex(parse_address(sender or "", "sender")[2:]), nonce or 0)
+        found = bundle.record(position)
+    verify_record(SigningDomain(chain.chain_id, str(chain.contract("Objects").address), bundle.head.stream), found)
+    data = {
+        "objectId": "0x" + object_id.hex(),
+        "stream": "0x" + bundle.head.stream.hex(),
+        "record": found.to_json(),
+        "position": position,
+        "count": len(bundle),
+        "manifestRoot": "0x" + reader.manifest.root.hex(),
+        "proof": None,
+    }
+    says = [
+        f"Record {found.nonce} of 0x{found.sender.hex()} is record {position} of {len(bundle)}.",
+        "Its bytes open to the commitments under the object's root on chain, and its sender signed it.",
+        f"{len(found.payload)} bytes: 0x{found.payload[:64].hex()}" + ("…" if len(found.payload) > 64 else ""),
+    ]
+    return Outcome(data, says)
+
+
 def _prove(
     session: Session, object_id: bytes, sender: str | None, nonce: int | None, position: int | None, file: Path | None
 ) -> RecordProof:
@@ -63,11 +98,8 @@ def _prove(
 
     from qanat.cli.amounts import parse_address
     from qanat.client.fetch import fetch_manifest, fetch_object
-    from qanat.errors import BadParameters
     from qanat.records import Bundle, ObjectFrame, RecordProof
 
-    if (position is None) == (sender is None or nonce is None):
-        raise BadParameters("Give --position, or --sender and --nonce.")
     manifest = fetch_manifest(object_id, chain=session.chain)
     if file is not None:
         bundle = Bundle.load(file)
@@ -97,7 +129,8 @@ def _read_proof(path: Path) -> RecordProof:
 COMMAND = Command(
     name="record",
     run=record,
-    summary="Prove that a record is in a certified bundle, or check a proof, against the chain.",
+    summary="Read or prove a record of a certified bundle, or check a proof, against the chain.",
+    details="Without --out only the slices that the record touches are fetched; a proof is made of the whole bundle.",
     example="--object 0x… --sender 0x… --nonce 7 --out record.proof",
     account="maybe",
     parameters=(

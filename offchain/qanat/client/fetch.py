@@ -42,6 +42,7 @@ from qanat.node.keyholder import key_request
 from qanat.node.sealing import key_context
 from qanat.objects import Manifest, restore_file
 from qanat.objects.decoder import appearing_file
+from qanat.records.bundle import split_header
 
 __all__ = [
     "FetchedObject",
@@ -141,7 +142,8 @@ def fetch_object(
             location, manifest, chain_id=chain.chain_id, signer=signer, data_key=data_key, seconds=timeout_seconds
         )
         return _fetch_part(made, byte_range, target, tell, decrypted=data_key is not None)
-    hashing = _HashedOutput(None if data_key is None else FileDecryption(data_key, manifest.header), expected_sha256)
+    _, encryption = split_header(manifest.header)
+    hashing = _HashedOutput(None if data_key is None else FileDecryption(data_key, encryption), expected_sha256)
     with Downloader(
         object_id,
         manifest,

@@ -19,6 +19,7 @@ from qanat.keys.encryption import FileDecryption
 from qanat.node.requests import TextSigner
 from qanat.objects import Manifest
 from qanat.objects.encoder import row_payloads
+from qanat.records.bundle import split_header
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,7 +59,8 @@ class ObjectReader:
     ) -> None:
         self.object_id = location.object_id
         self.manifest = manifest
-        self._decryption = None if data_key is None else FileDecryption(data_key, manifest.header)
+        _, encryption = split_header(manifest.header)
+        self._decryption = None if data_key is None else FileDecryption(data_key, encryption)
         self._seconds = seconds
         self._downloader = Downloader(
             location.object_id,
