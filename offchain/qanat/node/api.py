@@ -28,6 +28,7 @@ from qanat.errors import (
     SliceNotFound,
     StoreError,
 )
+from qanat.node.lists import read_list, sign_list
 from qanat.node.service import Service
 
 __all__ = ["make_app", "read_body", "status_of"]
@@ -200,6 +201,14 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901  (one function per call
         wanted = _hash(object_id)
         await read_body(request, 0, seconds)
         signature = await asyncio.get_running_loop().run_in_executor(service.verifiers, service.intake.sign, wanted)
+        return JSONResponse({"operator": service.config.operator, "signature": "0x" + signature.hex()})
+
+    @app.post("/lists/signature")
+    async def sign_objects(request: Request) -> Response:
+        listed = read_list(await read_body(request, _JSON_LIMIT, seconds))
+        signature = await asyncio.get_running_loop().run_in_executor(
+            service.verifiers, sign_list, service.intake, listed
+        )
         return JSONResponse({"operator": service.config.operator, "signature": "0x" + signature.hex()})
 
     @app.get("/objects/{object_id}/manifest")

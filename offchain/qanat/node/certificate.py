@@ -5,14 +5,17 @@ Source: docs/protocol.md, "certificate digest"; the same words as ``Objects.cert
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from qanat.chain.views import ObjectRecord
 
-__all__ = ["certificate_digest", "object_id_of"]
+__all__ = ["certificate_digest", "certificate_list_digest", "object_id_of"]
 
 _CERTIFICATE_TAG = keccak(text="qanat/v1/certificate")
+_LIST_TAG = keccak(text="qanat/v1/certificate-list")
 _OBJECT_TAG = keccak(text="qanat/v1/object")
 
 
@@ -33,6 +36,13 @@ def certificate_digest(chain_id: int, objects: str, object_id: bytes, record: Ob
         record.matrices,
         record.epochs,
     ]
+    return bytes(keccak(encode(kinds, values)))
+
+
+def certificate_list_digest(chain_id: int, objects: str, shard: int, roster: int, digests: Sequence[bytes]) -> bytes:
+    """Return what is signed for a list of objects of one roster, whose certificate digests are given in its order."""
+    kinds = ["bytes32", "uint256", "address", "uint32", "uint32", "bytes32"]
+    values = [_LIST_TAG, chain_id, objects, shard, roster, keccak(b"".join(digests))]
     return bytes(keccak(encode(kinds, values)))
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from qanat.bls import SecretKey
 from qanat.chain.views import ObjectRecord, ObjectStatus, RosterEntry, Views
 from qanat.errors import NodeRefused, SliceMismatch, SliceNotFound, StoreCorrupted, StoreError
 from qanat.node.certificate import certificate_digest
@@ -215,13 +216,17 @@ class Intake:
             digest = certificate_digest(
                 self.views.chain.chain_id, self.views.chain.contract("Objects").address, object_id, record
             )
-            signature = self._keys.key(self._entry(record).key_hash).sign(digest)
+            signature = self.key_for(record).sign(digest)
             stands = self.state.record_signature(
                 object_id, Signed(known.held.root, digest.hex(), bytes(signature).hex())
             )
         self.metrics.count("qanat_objects_signed_total")
         log.info("signed", object=object_id.hex(), slices=len(known.own))
         return bytes.fromhex(stands.signature)
+
+    def key_for(self, record: ObjectRecord) -> SecretKey:
+        """Return the key under which an object's roster counts this operator. Raises :class:`NodeRefused`."""
+        return self._keys.key(self._entry(record).key_hash)
 
     def read_verified(self, object_id: bytes, index: int) -> bytes:
         """Return a slice of an object that was signed, hence verified; its checksum is checked.
