@@ -7,13 +7,15 @@
 
 Paths are relative to the file. After a rotation ``keys.bls`` is a list: older keys, then the current one. Optional,
 with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false, ``capacityBytes`` 0 (no
-limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info".
+limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info", ``store`` {"kind": "lmdb"}
+(:mod:`qanat.store.settings`), ``scrubBytesPerSecond`` 4194304 (0: nothing is reread).
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from eth_utils.address import is_address, to_checksum_address
 
 from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable
+from qanat.store.settings import check_settings
 
 __all__ = ["NodeConfig", "load_config", "passphrase"]
 
@@ -44,6 +47,8 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "maxDelaySeconds": ((int, float), 4.0),
     "drandRelays": (list, []),
     "logLevel": (str, "info"),
+    "store": (dict, {"kind": "lmdb"}),
+    "scrubBytesPerSecond": (int, 4 << 20),
 }
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -72,6 +77,8 @@ class NodeConfig:
     log_level: str = "info"
     #: where rounds of drand are asked for; empty: the deployment's relays
     drand_relays: tuple[str, ...] = ()
+    store: Mapping[str, Any] = field(default_factory=lambda: {"kind": "lmdb"})
+    scrub_bytes_per_second: int = 4 << 20
 
 
 def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per field)
@@ -107,6 +114,9 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
             raise BadParameters(f"{path}: {name} must be above zero.", field=name)
     if raw["shard"] < 0 or values["capacityBytes"] < 0 or values["maxDelaySeconds"] < 0:
         raise BadParameters(f"{path}: shard, capacityBytes and maxDelaySeconds can't be negative.")
+    if values["scrubBytesPerSecond"] < 0:
+        raise BadParameters(f"{path}: scrubBytesPerSecond can't be negative.", field="scrubBytesPerSecond")
+    check_settings(values["store"])
     if values["logLevel"] not in _LEVELS:
         raise BadParameters(f"{path}: logLevel is one of {', '.join(_LEVELS)}.", field="logLevel")
     if not all(isinstance(relay, str) for relay in values["drandRelays"]):
@@ -132,6 +142,8 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         max_delay_seconds=float(values["maxDelaySeconds"]),
         log_level=values["logLevel"],
         drand_relays=tuple(values["drandRelays"]),
+        store=values["store"],
+        scrub_bytes_per_second=values["scrubBytesPerSecond"],
     )
 
 

@@ -43,7 +43,7 @@ from qanat.node.server import settings
 from qanat.node.service import Service
 from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
-from qanat.store import LmdbStore
+from qanat.store.settings import open_store
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,7 +93,7 @@ class Node:
             _check_operator(config, views, keys, sealing_key.public)
             self.state = NodeState(config.data / "state")
             try:
-                self.store = LmdbStore(config.data / "slices")
+                self.store = open_store(config.store, config.data / "slices")
             except BaseException:
                 self.state.close()
                 raise

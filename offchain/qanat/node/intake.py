@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -27,6 +25,7 @@ from qanat.node.signing import SigningKeys
 from qanat.node.state import HeldObject, NodeState, Signed
 from qanat.objects.assignment import slices_of_operator
 from qanat.objects.manifest import Manifest
+from qanat.store.locks import KeyedLocks
 from qanat.store.protocol import SliceStore
 
 __all__ = ["Intake", "Known"]
@@ -51,30 +50,6 @@ class Known:
     own: frozenset[int]
 
 
-@dataclass
-class _Locks:
-    """One lock per object, for as long as somebody wants it."""
-
-    guard: threading.Lock = field(default_factory=threading.Lock)
-    locks: dict[bytes, tuple[threading.Lock, int]] = field(default_factory=dict)
-
-    @contextmanager
-    def of(self, object_id: bytes) -> Iterator[None]:
-        with self.guard:
-            lock, wanted = self.locks.get(object_id, (threading.Lock(), 0))
-            self.locks[object_id] = (lock, wanted + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self.guard:
-                lock, wanted = self.locks[object_id]
-                if wanted == 1:
-                    del self.locks[object_id]
-                else:
-                    self.locks[object_id] = (lock, wanted - 1)
-
-
 class Intake:
     """Takes manifests and slices in and signs for them."""
 
@@ -95,7 +70,7 @@ class Intake:
         self._keys = keys
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._known_lock = threading.Lock()
-        self._locks = _Locks()
+        self._locks = KeyedLocks()
 
     # ---- manifests
 

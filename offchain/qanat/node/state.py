@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qanat.errors import NodeRefused, StoreCorrupted
-from qanat.store.environment import Environment, Transaction
+from qanat.store.environment import Environment, Format, Transaction
 
-__all__ = ["DepositedKey", "Duty", "DutyState", "HeldObject", "NodeState", "PendingRelease", "Signed"]
+__all__ = ["FORMAT", "DepositedKey", "Duty", "DutyState", "HeldObject", "NodeState", "PendingRelease", "Signed"]
 
 T = TypeVar("T")
 _TABLES = ("objects", "manifests", "signatures", "duties", "keys", "releases", "meta")
+#: Version 2 has the record of its version (docs/node.md, "On disk").
+FORMAT = Format("node memory", 2)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class NodeState:
     """The node's memory in the folder ``path``. Raises :class:`StoreError` when another process has it."""
 
     def __init__(self, path: Path) -> None:
-        self._environment = Environment(path, _TABLES, map_bytes=16 << 20)
+        self._environment = Environment(path, _TABLES, FORMAT, map_bytes=16 << 20)
 
     def close(self) -> None:
         """Let go of the folder."""

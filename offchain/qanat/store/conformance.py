@@ -27,6 +27,7 @@ def check_store(
     *,
     durable: bool,
     damage: Callable[[SliceStore, bytes, int], SliceStore] | None = None,
+    steps: int = 40,
 ) -> None:
     """Runs the whole conformance test.
 
@@ -34,7 +35,8 @@ def check_store(
     whether what was flushed is
     there after reopening. ``damage(store, object_id, index)`` alters one stored byte of a slice and returns the
     store to go on with; without it
-    the checksum goes untested. Raises :class:`ConformanceError`.
+    the checksum goes untested. ``steps``: of each of six threads; less for a store far away. Raises
+    :class:`ConformanceError`.
     """
     store = make()
     _expect(isinstance(store, SliceStore), "the store has all methods of SliceStore")
@@ -42,7 +44,7 @@ def check_store(
     _keeps_order(store)
     _refuses_bad_keys(store)
     _deletes(store)
-    _survives_threads(store)
+    _survives_threads(store, steps)
     store = _reopens(store, make) if durable else store
     if damage is not None:
         _finds_damage(store, damage)
@@ -61,7 +63,9 @@ def _reads_what_was_put(store: SliceStore) -> None:
             (store.usage().slices, store.usage().bytes) == (1, len(data)), "usage counts slices and their bytes once"
         )
     _expect(not store.has(B, 7) and not store.has(A, 8), "has tells objects and indexes apart")
+    _expect(store.size(A, 7) == 131072, "size is the slice's length")
     _raises(SliceNotFound, lambda: store.get(A, 8))
+    _raises(SliceNotFound, lambda: store.size(A, 8))
 
 
 def _keeps_order(store: SliceStore) -> None:
@@ -94,12 +98,12 @@ def _deletes(store: SliceStore) -> None:
     _expect(store.usage().slices == 1, "usage falls with deletion")
 
 
-def _survives_threads(store: SliceStore) -> None:
+def _survives_threads(store: SliceStore, steps: int) -> None:
     failures: list[BaseException] = []
 
     def work(thread: int) -> None:
         try:
-            for step in range(40):
+            for step in range(steps):
                 index = 1000 * thread + step
                 store.put(B, index, bytes([thread]) * 3000)
                 if step % 5 == 0:
@@ -116,12 +120,13 @@ def _survives_threads(store: SliceStore) -> None:
         thread.join()
     if failures:
         raise failures[0]
-    _expect(len(list(store.indexes(B))) == 240, "threads lose nothing to each other")
+    _expect(len(list(store.indexes(B))) == 6 * steps, "threads lose nothing to each other")
 
 
 def _reopens(store: SliceStore, make: Callable[[], SliceStore]) -> SliceStore:
     before = store.usage()
     store.put(A, 11, b"flushed by close")
+    _expect(store.usage().bytes == before.bytes + 16, "usage counts what was not flushed yet")
     store.close()
     store = make()
     _expect(store.usage().slices == before.slices + 1, "all slices are there after reopening")

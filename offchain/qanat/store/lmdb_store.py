@@ -1,8 +1,8 @@
 """The embedded store: LMDB, one folder, each slice with a checksum, commits gathered and synced.
 
 Puts gather in memory; :meth:`LmdbStore.flush` writes all that gathered in one transaction with one sync, so that
-many threads that each
-put and flush share the price of the disk. A put that is not flushed is lost whole when the process dies.
+many threads that each put and flush share the price of the disk. A put that is not flushed is lost whole when the
+process dies. Nothing but ``flush`` and deleting writes, so a full disk stops neither reads nor deleting.
 """
 
 from __future__ import annotations
@@ -11,26 +11,38 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from qanat.errors import SliceNotFound
-from qanat.store.environment import Environment, Transaction
-from qanat.store.protocol import CHECKSUM_BYTES, Usage, frame, slice_key, split_key, unframe
+from qanat.store.environment import Environment, Format, Transaction
+from qanat.store.protocol import CHECKSUM_BYTES, Usage, frame, not_found, slice_key, split_key, unframe
 
-__all__ = ["LmdbStore"]
+__all__ = ["FORMAT", "SLICES", "LmdbStore"]
 
-_TABLE = "slices"
+SLICES = "slices"
 _TOTALS = "totals"
+_USAGE = b"usage"
 #: Bytes that gather before a put commits by itself: bounds the memory, not the durability.
 _GATHER_BYTES = 16 << 20
+
+
+def _count_anew(transaction: Transaction) -> None:
+    """Version 1 counted slices without any record of how: version 2 begins with totals that were counted."""
+    slices = stored = 0
+    for _, framed in transaction.walk(SLICES):
+        slices, stored = slices + 1, stored + len(framed) - CHECKSUM_BYTES
+    transaction.put(_TOTALS, _USAGE, _pack(Usage(slices, stored)))
+
+
+#: docs/node.md, "On disk".
+FORMAT = Format("slices", 2, {1: _count_anew})
 
 
 class LmdbStore:
     """A :class:`SliceStore` in the folder ``path``, owned by this process alone.
 
-    Raises :class:`StoreError` if another one runs on it.
+    Raises :class:`StoreError` if another one runs on it, or if a newer program wrote it.
     """
 
     def __init__(self, path: Path | str, *, map_bytes: int = 64 << 20) -> None:
-        self._environment = Environment(Path(path), (_TABLE, _TOTALS), map_bytes=map_bytes)
+        self._environment = Environment(Path(path), (SLICES, _TOTALS), FORMAT, map_bytes=map_bytes)
         self._lock = threading.Lock()
         self._gathered: dict[bytes, bytes] = {}
         self._leaving: dict[bytes, bytes] = {}
@@ -44,13 +56,14 @@ class LmdbStore:
         key = slice_key(object_id, index)
         framed = frame(object_id, index, data)
         with self._lock:
+            full = self._gathered_bytes >= _GATHER_BYTES
+        if full:
+            self.flush()  # before this one is taken: where nothing can be written, nothing more gathers
+        with self._lock:
             replaced = self._gathered.get(key)
             self._gathered[key] = framed
             self._gathered_bytes += len(framed) - (len(replaced) if replaced is not None else 0)
             self._puts += 1
-            full = self._gathered_bytes >= _GATHER_BYTES
-        if full:
-            self.flush()
 
     def get(self, object_id: bytes, index: int) -> bytes:
         """See :class:`SliceStore`."""
@@ -58,24 +71,24 @@ class LmdbStore:
         framed = self._in_memory(key)
         if framed is None:
             framed = self._environment.read(
-                lambda transaction: None if (value := transaction.get(_TABLE, key)) is None else bytes(value)
+                lambda transaction: None if (value := transaction.get(SLICES, key)) is None else bytes(value)
             )
         if framed is None:
-            framed = self._in_memory(key)  # committed between the two looks, or put just now
+            framed = self._in_memory(key)  # put between the two looks
         if framed is None:
-            raise SliceNotFound(
-                f"Slice {index} of object 0x{object_id.hex()} is not here.", object_id=object_id, index=index
-            )
+            raise not_found(object_id, index)
         return unframe(object_id, index, framed)
 
     def has(self, object_id: bytes, index: int) -> bool:
         """See :class:`SliceStore`."""
-        key = slice_key(object_id, index)
-        return (
-            self._in_memory(key) is not None
-            or self._environment.read(lambda transaction: transaction.get(_TABLE, key) is not None)
-            or self._in_memory(key) is not None
-        )
+        return self._length(slice_key(object_id, index)) is not None
+
+    def size(self, object_id: bytes, index: int) -> int:
+        """See :class:`SliceStore`."""
+        length = self._length(slice_key(object_id, index))
+        if length is None:
+            raise not_found(object_id, index)
+        return length - CHECKSUM_BYTES
 
     def delete(self, object_id: bytes, index: int) -> bool:
         """See :class:`SliceStore`."""
@@ -83,30 +96,23 @@ class LmdbStore:
 
     def delete_object(self, object_id: bytes) -> int:
         """See :class:`SliceStore`."""
-        self.flush()
         return self._remove([slice_key(object_id, index) for index in self.indexes(object_id)])
 
     def indexes(self, object_id: bytes) -> Iterator[int]:
         """See :class:`SliceStore`."""
         slice_key(object_id, 0)
-        self.flush()
-        keys = self._environment.read(
-            lambda transaction: [key for key, _ in transaction.walk(_TABLE, object_id, values=False)]
-        )
-        return iter([split_key(key)[1] for key in keys])
+        return iter([split_key(key)[1] for key in self._keys(object_id)])
 
     def objects(self) -> Iterator[bytes]:
         """See :class:`SliceStore`."""
-        self.flush()
-        keys = self._environment.read(
-            lambda transaction: [split_key(key)[0] for key, _ in transaction.walk(_TABLE, values=False)]
-        )
-        return iter(dict.fromkeys(keys))
+        return iter(dict.fromkeys(split_key(key)[0] for key in self._keys(b"")))
 
     def usage(self) -> Usage:
         """See :class:`SliceStore`."""
-        self.flush()
-        return self._environment.read(lambda transaction: _totals(transaction.get(_TOTALS, b"usage")))
+        with self._commit_lock:  # nothing is on its way to the disk
+            with self._lock:
+                gathered = {key: len(framed) - CHECKSUM_BYTES for key, framed in self._gathered.items()}
+            return self._environment.read(lambda transaction: _with(transaction, gathered))
 
     def flush(self) -> None:
         """See :class:`SliceStore`."""
@@ -132,43 +138,81 @@ class LmdbStore:
 
     def close(self) -> None:
         """See :class:`SliceStore`."""
-        self.flush()
-        self._environment.close()
+        try:
+            self.flush()
+        finally:
+            self._environment.close()
+
+    def _length(self, key: bytes) -> int | None:
+        """Return the length of a slice's frame: the disk is asked between two looks into memory, as in ``get``."""
+        framed = self._in_memory(key)
+        if framed is None:
+            stored = self._environment.read(
+                lambda transaction: None if (value := transaction.get(SLICES, key)) is None else len(value)
+            )
+            if stored is not None:
+                return stored
+            framed = self._in_memory(key)
+        return None if framed is None else len(framed)
 
     def _in_memory(self, key: bytes) -> bytes | None:
         with self._lock:
             return self._gathered.get(key, self._leaving.get(key))
 
+    def _keys(self, prefix: bytes) -> list[bytes]:
+        """Return all keys that begin with the prefix, ascending, also of what only gathered."""
+        with self._commit_lock:
+            with self._lock:
+                gathered = [key for key in self._gathered if key.startswith(prefix)]
+            stored = self._environment.read(
+                lambda transaction: [key for key, _ in transaction.walk(SLICES, prefix, values=False)]
+            )
+        return sorted({*gathered, *stored}) if gathered else stored
+
     def _commit(self, frames: dict[bytes, bytes]) -> None:
         def body(transaction: Transaction) -> None:
-            usage = _totals(transaction.get(_TOTALS, b"usage"))
-            slices, stored = usage.slices, usage.bytes
+            usage = _with(transaction, {key: len(framed) - CHECKSUM_BYTES for key, framed in frames.items()})
             for key in sorted(frames):
-                old = transaction.get(_TABLE, key)
-                slices += old is None
-                stored += len(frames[key]) - CHECKSUM_BYTES - (0 if old is None else len(old) - CHECKSUM_BYTES)
-                transaction.put(_TABLE, key, frames[key])
-            transaction.put(_TOTALS, b"usage", _pack(Usage(slices, stored)))
+                transaction.put(SLICES, key, frames[key])
+            transaction.put(_TOTALS, _USAGE, _pack(usage))
 
         if frames:
             self._environment.write(body)
 
     def _remove(self, keys: list[bytes]) -> int:
-        self.flush()
-
-        def body(transaction: Transaction) -> int:
-            usage = _totals(transaction.get(_TOTALS, b"usage"))
-            slices, stored, found = usage.slices, usage.bytes, 0
+        def body(transaction: Transaction) -> set[bytes]:
+            usage = _totals(transaction.get(_TOTALS, _USAGE))
+            slices, stored, found = usage.slices, usage.bytes, set()
             for key in keys:
-                old = transaction.get(_TABLE, key)
+                old = transaction.get(SLICES, key)
                 if old is not None:
-                    found, slices, stored = found + 1, slices - 1, stored - (len(old) - CHECKSUM_BYTES)
-                    transaction.delete(_TABLE, key)
-            transaction.put(_TOTALS, b"usage", _pack(Usage(slices, stored)))
+                    found.add(key)
+                    slices, stored = slices - 1, stored - (len(old) - CHECKSUM_BYTES)
+                    transaction.delete(SLICES, key)
+            if found:
+                transaction.put(_TOTALS, _USAGE, _pack(Usage(slices, stored)))
             return found
 
         with self._commit_lock:
-            return self._environment.write(body)
+            found = self._environment.write(body)
+            with self._lock:
+                for key in keys:
+                    framed = self._gathered.pop(key, None)
+                    if framed is not None:
+                        found.add(key)
+                        self._gathered_bytes -= len(framed)
+        return len(found)
+
+
+def _with(transaction: Transaction, more: dict[bytes, int]) -> Usage:
+    """Return the totals as they are once slices of these lengths are in."""
+    usage = _totals(transaction.get(_TOTALS, _USAGE))
+    slices, stored = usage.slices, usage.bytes
+    for key, length in more.items():
+        old = transaction.get(SLICES, key)
+        slices += old is None
+        stored += length - (0 if old is None else len(old) - CHECKSUM_BYTES)
+    return Usage(slices, stored)
 
 
 def _totals(value: memoryview | None) -> Usage:

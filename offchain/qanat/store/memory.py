@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from qanat.errors import SliceNotFound, StoreError
-from qanat.store.protocol import CHECKSUM_BYTES, Usage, frame, slice_key, split_key, unframe
+from qanat.errors import StoreError
+from qanat.store.protocol import CHECKSUM_BYTES, Usage, frame, not_found, slice_key, split_key, unframe
 
 __all__ = ["MemoryStore"]
 
@@ -32,9 +32,7 @@ class MemoryStore:
             self._check()
             framed = self.frames.get(slice_key(object_id, index))
         if framed is None:
-            raise SliceNotFound(
-                f"Slice {index} of object 0x{object_id.hex()} is not here.", object_id=object_id, index=index
-            )
+            raise not_found(object_id, index)
         return unframe(object_id, index, framed)
 
     def has(self, object_id: bytes, index: int) -> bool:
@@ -42,6 +40,15 @@ class MemoryStore:
         with self._lock:
             self._check()
             return slice_key(object_id, index) in self.frames
+
+    def size(self, object_id: bytes, index: int) -> int:
+        """See :class:`SliceStore`."""
+        with self._lock:
+            self._check()
+            framed = self.frames.get(slice_key(object_id, index))
+        if framed is None:
+            raise not_found(object_id, index)
+        return len(framed) - CHECKSUM_BYTES
 
     def delete(self, object_id: bytes, index: int) -> bool:
         """See :class:`SliceStore`."""

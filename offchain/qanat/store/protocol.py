@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from qanat.errors import BadParameters, StoreCorrupted
+from qanat.errors import BadParameters, SliceNotFound, StoreCorrupted
 
-__all__ = ["CHECKSUM_BYTES", "SliceStore", "Usage", "frame", "slice_key", "split_key", "unframe"]
+__all__ = ["CHECKSUM_BYTES", "SliceStore", "Usage", "frame", "not_found", "slice_key", "split_key", "unframe"]
 
 #: Bytes of the checksum in front of each slice: BLAKE2b over object id, index and bytes, so that exchanged slices
 #: are found too.
@@ -46,6 +46,9 @@ class SliceStore(Protocol):
 
     def has(self, object_id: bytes, index: int) -> bool:
         """Whether a slice is held (its bytes are not checked)."""
+
+    def size(self, object_id: bytes, index: int) -> int:
+        """Returns the length of a slice (its bytes are not checked). Raises :class:`SliceNotFound`."""
 
     def delete(self, object_id: bytes, index: int) -> bool:
         """Removes one slice, durably; returns whether there was one."""
@@ -83,6 +86,11 @@ def split_key(key: bytes) -> tuple[bytes, int]:
     if len(key) != _KEY_BYTES:
         raise StoreCorrupted(f"A stored key has {len(key)} bytes instead of {_KEY_BYTES}.", key=key)
     return key[:32], int.from_bytes(key[32:], "big")
+
+
+def not_found(object_id: bytes, index: int) -> SliceNotFound:
+    """Returns the error that says that a slice is not here."""
+    return SliceNotFound(f"Slice {index} of object 0x{object_id.hex()} is not here.", object_id=object_id, index=index)
 
 
 def _checksum(key: bytes, data: bytes | memoryview) -> bytes:
