@@ -38,6 +38,7 @@ from qanat.node.intake import Intake
 from qanat.node.keeper import Keeper
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.scrubber import Scrubber
 from qanat.node.sealing import load_sealing_key
 from qanat.node.server import settings
 from qanat.node.service import Service
@@ -110,12 +111,13 @@ class Node:
         self.watch = Watch(follower)
         self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
+        self.scrubber = Scrubber(config, views, self.store, self.state, follower, intake, responder, metrics)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        threads = (self.watch, self.duty, self.keeper)
+        threads = (self.watch, self.duty, self.keeper, self.scrubber)
         for thread in threads:
             thread.stop()
         for thread in threads:
@@ -133,6 +135,8 @@ class Node:
         self.watch.start()
         self.duty.start()
         self.keeper.start()
+        if self.config.scrub_bytes_per_second:
+            self.scrubber.start()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         host, port = self.socket.getsockname()[:2]
         log.info("serving", operator=self.config.operator, host=host, port=port)

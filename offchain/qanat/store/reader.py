@@ -24,7 +24,7 @@ import os
 import secrets
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -266,8 +266,10 @@ class _HotFile:
         self._view = memoryview(self._map)
 
     def close(self) -> None:
-        self._view.release()
-        self._map.close()
+        # who still holds a view, an error's traceback say, holds the map
+        with suppress(BufferError):
+            self._view.release()
+            self._map.close()
 
     @contextmanager
     def frame(self, index: int) -> Iterator[memoryview]:
