@@ -89,7 +89,8 @@ class SourceReport:
 class _Source:
     client: NodeClient
     report: SourceReport
-    seconds: float = 0.3
+    #: usual seconds of an answer; before the first one is known, a guess that leaves a cold node time
+    seconds: float = 0.5
     not_before: float = 0.0
     pause: float = _FIRST_PAUSE
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(6))
