@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from gpu_rows import gpu
 from judge import judge
 from kernel_rows import commit_4096, commit_threads, decode_worst, manifests, open_4096, parity, verify_intake
 from limit_rows import growth, limits
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "limits": limits,
     "growth": growth,
     "memory": memory,
+    "gpu": gpu,
 }
 
 

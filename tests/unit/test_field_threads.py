@@ -28,6 +28,8 @@ def test_kernels_can_be_named(monkeypatch: pytest.MonkeyPatch, has_ifma: bool) -
     monkeypatch.setattr(path, "_ifma", lambda: has_ifma)
     monkeypatch.setenv("QANAT_KERNELS", "")
     assert path.kernel_path() == ("ifma" if has_ifma else "portable")
+    monkeypatch.setenv("QANAT_KERNELS", "gpu")  # which is no path of the processor
+    assert path.kernel_path() == ("ifma" if has_ifma else "portable")
     for named in ("portable", "ifma-emulated"):
         monkeypatch.setenv("QANAT_KERNELS", named)
         assert path.kernel_path() == named

@@ -16,7 +16,7 @@ unset QANAT_KERNELS QANAT_THREADS QANAT_CACHE NUMBA_CACHE_DIR MAKEFLAGS MAKELEVE
 
 make setup
 engine=(tests/unit/test_field*.py tests/unit/test_coding*.py tests/unit/test_kzg*.py tests/unit/test_kernels.py tests/unit/test_vectors.py
-    tests/unit/test_bls.py tests/unit/test_encoding.py tests/unit/test_manifest.py)
+    tests/unit/test_bls.py tests/unit/test_encoding.py tests/unit/test_manifest.py tests/unit/test_gpu.py)
 tests=(.venv/bin/python -m pytest -q -p no:ape_test)
 
 path=$(.venv/bin/python -c 'from qanat.field.path import kernel_path; print(kernel_path())')

@@ -18,7 +18,7 @@ __all__ = ["MAX_STRETCH", "Points", "RowCode", "code", "points"]
 
 @lru_cache(maxsize=64)
 def code(k: int, n: int, kernel: str = "fast") -> RowCode[Any]:
-    """Return the (k, n) code of the kernel called ``fast`` or ``reference``.
+    """Return the (k, n) code of the kernel called ``fast``, ``gpu`` or ``reference``.
 
     Parameters out of range raise ``BadParameters``.
     """
@@ -30,4 +30,8 @@ def code(k: int, n: int, kernel: str = "fast") -> RowCode[Any]:
         from qanat.coding.fast import FastCode
 
         return FastCode(k, n)
-    raise BadParameters(f"There is no row code called {kernel!r}.", hint="Use 'fast' or 'reference'.")
+    if kernel == "gpu":
+        from qanat.coding.gpu import GpuCode
+
+        return GpuCode(k, n)
+    raise BadParameters(f"There is no row code called {kernel!r}.", hint="Use 'fast', 'gpu' or 'reference'.")

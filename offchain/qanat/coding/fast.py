@@ -8,10 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.coding.locator import vanishing
 from qanat.coding.points import Points, points
 from qanat.errors import BadParameters
-from qanat.field import MODULUS, batch_inverse, limbs
+from qanat.field import MODULUS, limbs
 from qanat.field.columns import FACTOR, row_factors
 from qanat.field.fast import FastField, Limbs, bit_reversal, by_columns, in_order, twiddles
 
@@ -106,17 +105,6 @@ class FastCode:
         return out
 
     def _pattern(self, indices: tuple[int, ...], missing: tuple[int, ...]) -> tuple[NDArray[np.int64], Limbs, Limbs]:
-        """Return positions and factors for one pattern of rows at hand.
-
-        Z vanishes on the unknown points of the domain, W on the known ones (virtual rows included), Z*W = x^N - 1.
-        So Z(x) = N x^-1 / W'(x) at a known point, and u Z'(u) = N / W(u) at an unknown one.
-        """
-        known = [self.points.exponents[i] for i in indices]
-        lost = [self.points.exponents[u] for u in missing]
-        values = vanishing(self.points, known + self.points.virtual, known + lost)
-        domain = self.points.domain
-        share = pow(domain, -1, MODULUS)
-        inverses = batch_inverse(values[: self.k])
-        inward = [domain * self.points.at(-e) * d % MODULUS for e, d in zip(known, inverses, strict=True)]
-        outward = [value * share % MODULUS for value in values[self.k :]]
+        """Return positions and factors for one pattern of rows at hand."""
+        known, inward, outward = self.points.pattern(indices, missing)
         return np.array(known, dtype=np.int64), row_factors(inward), row_factors(outward)

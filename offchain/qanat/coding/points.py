@@ -74,6 +74,20 @@ class Points:
         if len(indices) != self.k or len(set(indices)) != self.k or not all(0 <= i < self.n for i in indices):
             raise BadParameters(f"Rows must be {self.k} distinct numbers below {self.n}.", k=self.k, n=self.n)
 
+    def pattern(self, indices: Sequence[int], missing: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+        """Return what recovering the missing data rows takes: exponents of rows at hand, factors inward and outward.
+
+        Z vanishes on the unknown points of the domain, W on the known ones (virtual rows included), Z*W = x^N - 1.
+        So Z(x) = N x^-1 / W'(x) at a known point, and u Z'(u) = N / W(u) at an unknown one.
+        """
+        known = [self.exponents[i] for i in indices]
+        lost = [self.exponents[u] for u in missing]
+        values = vanishing(self, known + self.virtual, known + lost)
+        share = pow(self.domain, -1, MODULUS)
+        inverses = batch_inverse(values[: self.k])
+        inward = [self.domain * self.at(-e) * d % MODULUS for e, d in zip(known, inverses, strict=True)]
+        return known, inward, [value * share % MODULUS for value in values[self.k :]]
+
     def lagrange(self, indices: Sequence[int], wanted: Sequence[int]) -> list[list[int]]:
         """Return the weights that give the wanted rows from the rows at hand, shape (len(wanted), k).
 

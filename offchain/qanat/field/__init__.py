@@ -80,7 +80,7 @@ def batch_inverse(values: list[int]) -> list[int]:
 
 @cache
 def kernel(name: str = "fast") -> FieldKernel[Any]:
-    """Return the kernel called ``fast`` (Numba) or ``reference`` (Python integers); the same object every time."""
+    """Return the kernel called ``fast`` (Numba), ``gpu`` (CUDA) or ``reference``; the same object every time."""
     if name == "reference":
         from qanat.field.reference import ReferenceField
 
@@ -89,4 +89,8 @@ def kernel(name: str = "fast") -> FieldKernel[Any]:
         from qanat.field.fast import FastField
 
         return FastField()
-    raise BadParameters(f"There is no field kernel called {name!r}.", hint="Use 'fast' or 'reference'.")
+    if name == "gpu":
+        from qanat.field.gpu import GpuField
+
+        return GpuField()
+    raise BadParameters(f"There is no field kernel called {name!r}.", hint="Use 'fast', 'gpu' or 'reference'.")

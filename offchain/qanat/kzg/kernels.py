@@ -12,9 +12,9 @@ from qanat.kzg.protocol import CommitmentKernel
 
 @cache
 def commitment_kernel(name: str = "fast") -> CommitmentKernel[Any]:
-    """Return the kernel called ``fast`` (compiled loops, arkworks) or ``reference`` (py_ecc); the same object always.
+    """Return the kernel called ``fast`` (compiled loops, arkworks), ``gpu`` (CUDA too) or ``reference`` (py_ecc).
 
-    Where arkworks is not (Python 3.10), the fast one's group is py_ecc's: right, and slow.
+    The same object always. Where arkworks is not (Python 3.10), the fast one's group is py_ecc's: right, and slow.
     """
     if name == "reference":
         from qanat.kzg.reference import ReferenceCommitments
@@ -28,4 +28,8 @@ def commitment_kernel(name: str = "fast") -> CommitmentKernel[Any]:
         from qanat.kzg.fast import FastCommitments
 
         return FastCommitments()
-    raise BadParameters(f"There is no commitment kernel called {name!r}.", hint="Use 'fast' or 'reference'.")
+    if name == "gpu":
+        from qanat.kzg.gpu import GpuCommitments
+
+        return GpuCommitments()
+    raise BadParameters(f"There is no commitment kernel called {name!r}.", hint="Use 'fast', 'gpu' or 'reference'.")

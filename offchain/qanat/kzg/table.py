@@ -91,12 +91,17 @@ def setup_basis() -> FixedBasis:
 @cache
 def _setup_basis() -> FixedBasis:
     step = allowed_step()
+    return FixedBasis(ready_table(step), BLOB_ELEMENTS, step=step)
+
+
+def ready_table(step: int = 1) -> Words:
+    """Return the set-up's table from its file, or make both; a set-up that has another raises ``FileUnreadable``."""
     path = cache_folder() / table_name(step)
     table = load_table(path, step)
     if table is None:
         table = build_table(step)
         save_table(path, table)
-    return FixedBasis(table, BLOB_ELEMENTS, step=step)
+    return table
 
 
 @contextmanager
@@ -126,7 +131,7 @@ def load_table(path: Path, step: int = 1) -> Words | None:
         return None
     if hashlib.sha256(data).hexdigest() != TABLE_HASHES[step]:
         return None
-    return _times(np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12), base.RADIX_BITS - FILE_RADIX_BITS)
+    return times(np.frombuffer(bytearray(data), dtype=np.uint64).reshape(-1, 12), base.RADIX_BITS - FILE_RADIX_BITS)
 
 
 def build_table(step: int = 1) -> Words:
@@ -143,10 +148,10 @@ def build_table(step: int = 1) -> Words:
 
 def _stored(table: Words) -> bytes:
     """Return a table as it lies in its file: coordinates times 2^384, whatever the path's R is."""
-    return _times(table, FILE_RADIX_BITS - base.RADIX_BITS).tobytes()
+    return times(table, FILE_RADIX_BITS - base.RADIX_BITS).tobytes()
 
 
-def _times(table: Words, power: int) -> Words:
+def times(table: Words, power: int) -> Words:
     """Return a table with all coordinates times 2^power mod p."""
     if not power:
         return table

@@ -16,8 +16,9 @@ import numpy as np
 from qanat.coding import code
 from qanat.errors import BadParameters, FileChanged, FileUnreadable
 from qanat.field import ELEMENT_BYTES, PAYLOAD_BYTES
+from qanat.field.path import gpu_wanted
 from qanat.field.threads import processors
-from qanat.kzg import commit, parity_commitments
+from qanat.kzg import commit, commitment_kernel, parity_commitments
 from qanat.kzg.points import COMPRESSED_IDENTITY
 from qanat.objects.manifest import MAX_HEADER_BYTES, Manifest
 from qanat.objects.shape import Shape
@@ -131,6 +132,11 @@ def encode_stream(
 def _encode_matrix(workers: ThreadPoolExecutor, payload: bytes, shape: Shape, write: Sink, first: int) -> list[bytes]:
     """Write a matrix's n rows, slices from ``first`` on; return their commitments."""
     rows = data_rows(payload, shape)
+    if gpu_wanted():
+        commitments, more = encode_on_gpu(rows, shape)
+        for index, part in enumerate([*rows, *more], first):
+            write(index, part)
+        return commitments
     parity: Future[list[bytes]] = workers.submit(_parity_rows, rows, shape)
     made = list(workers.map(_commit_row, rows))
     made += parity_commitments(made, shape.k, shape.n)
@@ -213,6 +219,22 @@ def _parity_rows(rows: list[bytes], shape: Shape) -> list[bytes]:
     parity = coder.encode(field.from_bytes(b"".join(rows), (shape.k, shape.width)))
     joined, step = field.to_bytes(parity), shape.slice_bytes
     return [joined[at : at + step] for at in range(0, len(joined), step)]
+
+
+def encode_on_gpu(rows: list[bytes], shape: Shape) -> tuple[list[bytes], list[bytes]]:
+    """Return all n commitments and the parity rows, made on a CUDA device.
+
+    Parity rows are committed to like data rows: there that is cheaper than transforms of points, whose layers wait for
+    each other.
+    """
+    group: Any = commitment_kernel("gpu")
+    coder = code(shape.k, shape.n, "gpu")
+    field: Any = coder.field
+    data = field.from_bytes(b"".join(rows), (shape.k, shape.width))
+    parity = coder.encode(data)
+    commitments = group.commit_rows(data) + group.commit_rows(parity)
+    joined, step = field.to_bytes(parity), shape.slice_bytes
+    return commitments, [joined[at : at + step] for at in range(0, len(joined), step)]
 
 
 def _matrices(chunks: Iterable[bytes], size: int, step: int, count: int) -> Iterator[bytes]:
