@@ -16,7 +16,7 @@ from qanat.client.location import Location
 from qanat.client.reader import ObjectReader
 from qanat.objects import Encoded, encode, restore_file, slices_of_operator, ticket_of_row
 from tests.integration.misbehaving_proxy import Proxy
-from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people
+from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people, permit
 
 OBJECT = b"\x77" * 32
 PEOPLE = make_people(6)
@@ -95,6 +95,7 @@ class Network:
             lambda index: self.encoded.slices[index],
             options.pop("targets"),
             chain_id=CHAIN_ID,
+            permits={person.address: permit(OBJECT, ENCODED, person.address) for person in PEOPLE},
             digest=self.views.digest(OBJECT),
             is_enough=lambda signers: len(signers) >= needed,
             grace_seconds=grace,

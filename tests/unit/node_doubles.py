@@ -35,6 +35,7 @@ from qanat.node.follower import Follower
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.permits import make_permit
 from qanat.node.server import settings
 from qanat.node.service import Service
 from qanat.node.signing import SigningKeys
@@ -73,6 +74,17 @@ PARAMETERS = ShardParameters(
     price_per_byte_epoch_wad=1,
     intake_price_per_byte_wad=1,
 )
+
+
+#: Who pays for all objects here.
+PAYER = KeySigner.from_key(b"\x0b" * 32)
+
+
+def permit(object_id: bytes, encoded: Encoded, operator: str, *, signer: KeySigner = PAYER, **changes: Any) -> str:
+    """The header by which a payer's puts to an operator are known; ``changes``: other words than the right ones."""
+    root = changes.pop("root", encoded.manifest.root)
+    words = {"chain_id": CHAIN_ID, "objects": CONTRACTS["Objects"], "seconds": 600.0, **changes}
+    return make_permit(signer, words["chain_id"], words["objects"], object_id, root, operator, seconds=words["seconds"])
 
 
 @dataclass(frozen=True)
@@ -221,7 +233,7 @@ class FakeViews:
         """Put an opened object on the chain."""
         manifest = encoded.manifest
         record = ObjectRecord(
-            owner=ZERO,
+            owner=PAYER.address,
             status=ObjectStatus.OPEN,
             shard=SHARD,
             roster=ROSTER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -19,13 +20,14 @@ from qanat.node.budget import ServingBudget, rows_in_window
 from qanat.node.follower import Heads
 from qanat.node.requests import authorization
 from qanat.objects import Encoded, encode
-from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people, serve_node
+from tests.unit.node_doubles import CHAIN_ID, FakeNode, FakeViews, Served, make_people, permit, serve_node
 
 OBJECT = b"\x44" * 32
 ID = "0x" + OBJECT.hex()
 PEOPLE = make_people(3)
 ENCODED = encode(bytes(range(256)) * 20, k=2, n=3, width=64)
 READER = PEOPLE[2].signer
+PUT = {"Qanat-Put": permit(OBJECT, ENCODED, PEOPLE[0].address)}
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def served(node: FakeNode) -> Iterator[Served]:
 
 @pytest.fixture
 def http(served: Served) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=served.url, timeout=20, trust_env=False) as client:
+    with httpx.Client(base_url=served.url, timeout=20, trust_env=False, headers=PUT) as client:
         yield client
 
 
@@ -145,7 +147,10 @@ def test_a_declared_length_that_lies_is_refused(served: Served, node: FakeNode) 
     node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
     index = node.own(OBJECT, ENCODED)[0]
     with socket.create_connection(("127.0.0.1", served.port)) as raw:
-        raw.sendall(f"PUT /objects/{ID}/slices/{index} HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n\r\n".encode())
+        raw.sendall(
+            f"PUT /objects/{ID}/slices/{index} HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n"
+            f"Qanat-Put: {PUT['Qanat-Put']}\r\n\r\n".encode()
+        )
         raw.sendall(bytes(1000))
     time.sleep(0.2)
     assert not node.store.has(OBJECT, index)
@@ -157,7 +162,10 @@ def test_a_body_that_drips_is_given_up(served: Served, node: FakeNode) -> None:
     node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
     index = node.own(OBJECT, ENCODED)[0]
     with socket.create_connection(("127.0.0.1", served.port)) as raw:
-        raw.sendall(f"PUT /objects/{ID}/slices/{index} HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n\r\n".encode())
+        raw.sendall(
+            f"PUT /objects/{ID}/slices/{index} HTTP/1.1\r\nHost: x\r\nContent-Length: 2048\r\n"
+            f"Qanat-Put: {PUT['Qanat-Put']}\r\n\r\n".encode()
+        )
         raw.settimeout(10)
         started = time.monotonic()
         assert b" 408 " in raw.recv(4096).split(b"\r\n")[0]
@@ -194,7 +202,7 @@ def test_what_is_malformed_is_422(http: httpx.Client, node: FakeNode) -> None:
         ("GET", "/nothing", 404),
         ("DELETE", f"/objects/{ID}/manifest", 405),
         ("GET", "/docs", 404),
-        ("GET", "/openapi.json", 404),
+        ("GET", "/redoc", 404),
     ],
 )
 def test_malformed_paths_are_json_errors(http: httpx.Client, method: str, path: str, status: int) -> None:
@@ -319,14 +327,46 @@ def test_a_node_that_lost_sight_of_the_chain_serves_nothing(http: httpx.Client, 
     assert read(http, OBJECT, own[0]) == 503
 
 
-def test_there_is_no_call_that_opens_folds_or_evaluates(served: Served, node: FakeNode) -> None:
-    """The routes are those of docs/protocol.md and no others."""
-    routes = {(method, route.path) for route in make_app(node.service).routes for method in route.methods - {"HEAD"}}
+def described(node: FakeNode) -> dict[tuple[str, str], dict]:
+    """Return the calls that the served description names."""
+    paths = make_app(node.service).openapi()["paths"]
+    return {(method.upper(), path): call for path, calls in paths.items() for method, call in calls.items()}
+
+
+def test_every_route_is_described_and_on_the_page(node: FakeNode) -> None:
+    """Code, /openapi.json and docs/protocol.md name the same calls, each with its answers."""
+    routes = {
+        (method, route.path)
+        for route in make_app(node.service).routes
+        for method in route.methods - {"HEAD"}
+        if route.path != "/openapi.json"
+    }
+    calls = described(node)
+    assert set(calls) == routes
     page = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
-    assert len(routes) == 10
-    for method, path in routes:
-        named = path.replace("{object_id}", "{id}").replace("{asset_id}", "{assetId}")
-        assert named == "/metrics" or f"`{method} {named}`" in page, (method, named)
+    named = re.findall(r"^\| `(GET|PUT|POST|DELETE|PATCH) ([^`]+)` \|", page, re.MULTILINE)
+    assert {
+        (method, path.replace("{id}", "{object_id}").replace("{assetId}", "{asset_id}")) for method, path in named
+    } == routes
+    for (method, path), call in calls.items():
+        answers = call["responses"]
+        assert {"200", "204"} & set(answers), (method, path)
+        for status, answer in answers.items():
+            if int(status) >= 400 and (path, status) != ("/health", "503"):
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (method, path, status)
+        assert ("requestBody" in call) == (method == "PUT" or path.endswith("/release")), (method, path)
+        assert call["summary"], (method, path)
+
+
+def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
+    """Nothing takes a point, a weight or several slices to sum: the paths' words and all parameters are these."""
+    words, parameters = set(), set()
+    for (_, path), call in described(node).items():
+        words |= {word for word in path.split("/") if word and not word.startswith("{")}
+        parameters |= {item["name"].lower() for item in call.get("parameters", [])}
+    assert words == {"health", "status", "metrics", "objects", "manifest", "slices", "signature", "keys", "release"}
+    assert parameters == {"object_id", "index", "asset_id", "authorization", "range", "qanat-put"}
 
 
 def test_heavy_work_does_not_stop_the_loop(served: Served, node: FakeNode) -> None:

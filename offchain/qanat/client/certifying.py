@@ -14,9 +14,13 @@ from qanat.client.disperse import Dispersal, Target, disperse
 from qanat.client.job import Job, JobFolder
 from qanat.errors import QuorumNotReached, TransactionReverted
 from qanat.node.certificate import certificate_digest
+from qanat.node.permits import make_permit
 from qanat.objects import Manifest, needed_tickets, slices_of_operator
 
 __all__ = ["Certifier"]
+
+#: What clocks may differ by, and more: a permit only says whose bytes these are.
+_PERMIT_SLACK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Certifier:
                 read,
                 targets,
                 chain_id=job.chain_id,
+                permits=self._permits(job, object_id, [item.operator for item in targets], seconds),
                 digest=certificate_digest(job.chain_id, self.objects.address, object_id, record),
                 is_enough=is_enough,
                 is_possible=lambda: self.views.chain.latest() < deadline,
@@ -92,6 +97,23 @@ class Certifier:
                 absent={operator: why.to_json() for operator, why in absences.items()},
             )
         return outcome
+
+    def _permits(self, job: Job, object_id: bytes, operators: list[str], seconds: float) -> dict[str, str]:
+        """Sign, once for each operator that has not signed, that what it will be sent comes from the payer."""
+        objects = self.objects.address
+        return {
+            operator: make_permit(
+                self.sender.signer,
+                job.chain_id,
+                objects,
+                object_id,
+                self.manifest.root,
+                operator,
+                seconds=seconds + _PERMIT_SLACK_SECONDS,
+            )
+            for operator in operators
+            if operator not in job.signatures
+        }
 
     def _targets(self, object_id: bytes, roster: Roster) -> list[Target]:
         targets = []

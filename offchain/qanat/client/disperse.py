@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+import httpx
+
 from qanat import bls
 from qanat.client.absence import Absence, AbsenceKind
 from qanat.client.nodes import NodeClient, connections
@@ -91,6 +93,7 @@ def disperse(
     targets: Sequence[Target],
     *,
     chain_id: int,
+    permits: Mapping[str, str],
     digest: bytes,
     is_enough: Callable[[frozenset[str]], bool],
     is_possible: Callable[[], bool],
@@ -103,16 +106,17 @@ def disperse(
 ) -> Dispersal:
     """Send, and return once all have signed, or enough have and the grace time is over, or nothing more can come.
 
-    ``digest``: what is signed; every signature is verified against it and its operator's key. ``is_enough``: whether
-    signers suffice for a certificate. ``is_possible``: whether the chain would still take one; asked now and then,
-    from a thread. ``known``: signatures of an earlier run. ``again``: that run sent slices, too: nodes are asked to
-    sign first, and say what they lack.
+    ``permits``: by operator, the payer's word for what is put. ``digest``: what is signed; every signature is verified
+    against it and its operator's key. ``is_enough``: whether signers suffice for a certificate. ``is_possible``:
+    whether the chain would still take one; asked now and then, from a thread. ``known``: signatures of an earlier run.
+    ``again``: that run sent slices, too: nodes are asked to sign first, and say what they lack.
     """
     work = _Work(
         object_id,
         manifest,
         read_slice,
         targets,
+        permits,
         digest,
         is_enough,
         is_possible,
@@ -132,6 +136,7 @@ class _Work:
     manifest: bytes
     read_slice: Callable[[int], bytes]
     targets: Sequence[Target]
+    permits: Mapping[str, str]
     digest: bytes
     is_enough: Callable[[frozenset[str]], bool]
     is_possible: Callable[[], bool]
@@ -152,7 +157,7 @@ class _Work:
         started = time.monotonic()
         async with connections(len(self.targets)) as http:
             tasks = {
-                asyncio.ensure_future(self._serve(NodeClient(http, target.operator, target.endpoint, chain_id)))
+                asyncio.ensure_future(self._serve(self._node(http, target, chain_id)))
                 for target in self.targets
                 if target.operator not in self.result.signatures
             }
@@ -184,6 +189,11 @@ class _Work:
             if operator not in self.result.signatures
         }
         return self.result
+
+    def _node(self, http: httpx.AsyncClient, target: Target, chain_id: int) -> NodeClient:
+        return NodeClient(
+            http, target.operator, target.endpoint, chain_id, permit=self.permits.get(target.operator, "")
+        )
 
     async def _watch(self) -> None:
         """End when the chain would take no certificate any more."""

@@ -14,6 +14,7 @@ import httpx
 
 from qanat import strict_json
 from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable
+from qanat.node.permits import PERMIT_HEADER
 from qanat.node.requests import TextSigner, authorization
 
 __all__ = ["NodeClient", "connections"]
@@ -51,6 +52,8 @@ class NodeClient:
     endpoint: str
     chain_id: int
     signer: TextSigner | None = None
+    #: the payer's word for what is put (:func:`qanat.node.permits.make_permit`)
+    permit: str = ""
 
     async def put_manifest(self, object_id: bytes, manifest: bytes, *, seconds: float = 60.0) -> None:
         """Send an object's manifest."""
@@ -59,6 +62,11 @@ class NodeClient:
     async def put_slice(self, object_id: bytes, index: int, data: bytes, *, seconds: float = 60.0) -> None:
         """Send one slice."""
         await self._call("PUT", f"/objects/0x{object_id.hex()}/slices/{index}", data, seconds=seconds)
+
+    async def put_slices(self, object_id: bytes, slices: Sequence[tuple[int, bytes]], *, seconds: float = 60.0) -> None:
+        """Send several slices in one request, each with its index; after an error some may have been taken."""
+        body = b"".join(part for index, data in slices for part in (index.to_bytes(8, "big"), data))
+        await self._call("PUT", f"/objects/0x{object_id.hex()}/slices", body, seconds=seconds)
 
     async def sign(self, object_id: bytes, *, seconds: float = 600.0) -> bytes:
         """Ask for the node's signature: 128 bytes, not verified."""
@@ -124,6 +132,8 @@ class NodeClient:
         headers = {"Accept-Encoding": "identity"}
         if signed and self.signer is not None:
             headers["Authorization"] = authorization(self.signer, self.chain_id, self.operator, method, path, body)
+        if method == "PUT" and self.permit:
+            headers[PERMIT_HEADER] = self.permit
         url = self.endpoint.rstrip("/") + path
         timeout = httpx.Timeout(seconds, connect=min(seconds, 5.0))
 

@@ -8,11 +8,14 @@
 Paths are relative to the file. After a rotation ``keys.bls`` is a list: older keys, then the current one. Optional,
 with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false, ``capacityBytes`` 0 (no
 limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info", ``store`` {"kind": "lmdb"}
-(:mod:`qanat.store.settings`), ``scrubBytesPerSecond`` 4194304 (0: nothing is reread).
+(:mod:`qanat.store.settings`), ``scrubBytesPerSecond`` 4194304 (0: nothing is reread), ``tls`` none, ``proxies`` none,
+``requestsPerSecond`` 1000 and ``readBytesPerSecond`` 67108864 for each asker (0: no limit), ``bodyBytes`` 134217728,
+``policy`` none. What they mean: docs/node.md.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,13 +52,26 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "logLevel": (str, "info"),
     "store": (dict, {"kind": "lmdb"}),
     "scrubBytesPerSecond": (int, 4 << 20),
+    "tls": (dict, None),
+    "proxies": (list, []),
+    "requestsPerSecond": ((int, float), 1000.0),
+    "readBytesPerSecond": ((int, float), float(64 << 20)),
+    "bodyBytes": (int, 128 << 20),
+    "policy": (dict, None),
 }
+#: Less would hold up a single body of the largest slices.
+_LEAST_BODY_BYTES = 4 << 20
 _LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """A node's settings, all paths absolute. Times in seconds, ``capacity_bytes`` 0 for no limit."""
+    """A node's settings, all paths absolute. Times in seconds, ``capacity_bytes`` and rates 0 for no limit.
+
+    ``tls``: files of the certificate chain and of its key. ``proxies``: addresses whose word on who asks is taken.
+    ``requests_per_second``, ``read_bytes_per_second``: for each asker. ``body_bytes``: of bodies that are read at a
+    time. ``policy``: as :func:`qanat.node.policy.load_policy` reads it.
+    """
 
     operator: str
     shard: int
@@ -79,6 +95,12 @@ class NodeConfig:
     drand_relays: tuple[str, ...] = ()
     store: Mapping[str, Any] = field(default_factory=lambda: {"kind": "lmdb"})
     scrub_bytes_per_second: int = 4 << 20
+    tls: tuple[Path, Path] | None = None
+    proxies: tuple[str, ...] = ()
+    requests_per_second: float = 1000.0
+    read_bytes_per_second: float = float(64 << 20)
+    body_bytes: int = 128 << 20
+    policy: Mapping[str, Any] | None = None
 
 
 def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per field)
@@ -94,7 +116,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         raise BadParameters(f"The node's settings {path} are no JSON object.", path=str(path))
     for name, kind in _NEEDED.items():
         if name not in raw:
-            raise BadParameters(f"{path} lacks {name!r}.", hint="See docs/protocol.md.", field=name)
+            raise BadParameters(f"{path} lacks {name!r}.", hint="See docs/node.md.", field=name)
         _check(path, name, raw[name], kind)
     values = {name: default for name, (_, default) in _OPTIONAL.items()}
     for name, value in raw.items():
@@ -121,6 +143,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         raise BadParameters(f"{path}: logLevel is one of {', '.join(_LEVELS)}.", field="logLevel")
     if not all(isinstance(relay, str) for relay in values["drandRelays"]):
         raise BadParameters(f"{path}: drandRelays is a list of addresses.", field="drandRelays")
+    _check_limits(path, values)
     base = path.resolve().parent
     return NodeConfig(
         operator=to_checksum_address(raw["operator"]),
@@ -144,6 +167,12 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         drand_relays=tuple(values["drandRelays"]),
         store=values["store"],
         scrub_bytes_per_second=values["scrubBytesPerSecond"],
+        tls=_check_tls(path, base, values["tls"]),
+        proxies=tuple(values["proxies"]),
+        requests_per_second=float(values["requestsPerSecond"]),
+        read_bytes_per_second=float(values["readBytesPerSecond"]),
+        body_bytes=values["bodyBytes"],
+        policy=values["policy"],
     )
 
 
@@ -174,6 +203,27 @@ def _check_keys(path: Path, keys: dict[str, Any]) -> list[str]:
         if not isinstance(keys.get(name), str):
             raise BadParameters(f"{path} names no file for the {name} key.", field=f"keys.{name}")
     return bls_keys
+
+
+def _check_tls(path: Path, base: Path, tls: dict[str, Any] | None) -> tuple[Path, Path] | None:
+    if tls is None:
+        return None
+    if set(tls) != {"certificate", "key"} or not all(isinstance(name, str) for name in tls.values()):
+        raise BadParameters(f"{path}: tls names two files, certificate and key.", field="tls")
+    return base / tls["certificate"], base / tls["key"]
+
+
+def _check_limits(path: Path, values: dict[str, Any]) -> None:
+    for name in ("requestsPerSecond", "readBytesPerSecond"):
+        if values[name] < 0:
+            raise BadParameters(f"{path}: {name} can't be negative.", field=name)
+    if values["bodyBytes"] < _LEAST_BODY_BYTES:
+        raise BadParameters(f"{path}: bodyBytes is {_LEAST_BODY_BYTES} at least.", field="bodyBytes")
+    for proxy in values["proxies"]:
+        try:
+            ipaddress.ip_network(proxy)
+        except (ValueError, TypeError) as error:
+            raise BadParameters(f"{path}: proxies lists {proxy!r}, which is no address.", field="proxies") from error
 
 
 def _check(path: Path, name: str, value: Any, kind: type | tuple[type, ...]) -> None:

@@ -22,7 +22,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
 from eth_utils.crypto import keccak
 
 from qanat.chain.connection import Chain
@@ -40,7 +39,7 @@ from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
 from qanat.node.scrubber import Scrubber
 from qanat.node.sealing import load_sealing_key
-from qanat.node.server import settings
+from qanat.node.server import Server, settings
 from qanat.node.service import Service
 from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
@@ -131,7 +130,7 @@ class Node:
 
     def serve(self) -> None:
         """Serve until a signal."""
-        server = uvicorn.Server(settings(make_app(self.service)))
+        server = Server(settings(make_app(self.service), tls=self.config.tls, proxies=self.config.proxies))
         self.watch.start()
         self.duty.start()
         self.keeper.start()

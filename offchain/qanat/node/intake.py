@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -74,6 +75,10 @@ class Intake:
 
     # ---- manifests
 
+    def open_record(self, object_id: bytes) -> ObjectRecord:
+        """Return the record of an object that is open and paid. Raises :class:`NodeRefused` for another one."""
+        return self._open_record(object_id)
+
     def manifest_limit(self, object_id: bytes) -> int:
         """Return the most bytes that the object's manifest can have.
 
@@ -133,12 +138,29 @@ class Intake:
         self._check_own(object_id, known, index)
         return 32 * known.held.width
 
+    def slices_room(self, object_id: bytes) -> tuple[int, int]:
+        """Return the bytes of each slice of an object, and how many are the operator's own."""
+        known = self.known(object_id)
+        return 32 * known.held.width, len(known.own)
+
     def accept_slice(self, object_id: bytes, index: int, data: bytes) -> None:
-        """Keep one of the operator's own slices, durable on return.
+        """Keep one of the operator's own slices; see :meth:`accept_slices`."""
+        self.accept_slices(object_id, [(index, data)])
+
+    def accept_slices(self, object_id: bytes, slices: Sequence[tuple[int, bytes]]) -> None:
+        """Keep some of the operator's own slices, all durable on return, with one sync.
 
         Before the object is signed it is checked for canonical elements, and against its commitment together with all
-        others at signing; afterwards it is checked at once, and replaces only what is missing or damaged.
+        others at signing; afterwards it is checked at once, and replaces only what is missing or damaged. The first
+        that can't be taken raises; whether those before it are kept is not said.
         """
+        for index, data in slices:
+            self._accept(object_id, index, data)
+        self.store.flush()
+        self.metrics.count("qanat_slices_received_total", len(slices))
+        self.metrics.count("qanat_bytes_received_total", sum(len(data) for _, data in slices))
+
+    def _accept(self, object_id: bytes, index: int, data: bytes) -> None:
         known = self.known(object_id)
         self._check_own(object_id, known, index)
         length = 32 * known.held.width
@@ -154,15 +176,12 @@ class Intake:
                 verify_batch([data], [known.manifest.commitments[index]], [index])
             elif self.store.has(object_id, index):
                 if self._is_same(object_id, index, data):
-                    self.store.flush()
                     return
                 # nobody may put something false in the place of what is good
                 verify_batch([data], [known.manifest.commitments[index]], [index])
             else:
                 self._check_capacity(length)
             self.store.put(object_id, index, data)
-        self.store.flush()
-        self.metrics.count("qanat_slices_received_total")
 
     # ---- the signature
 

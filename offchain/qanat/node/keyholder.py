@@ -12,8 +12,7 @@ import time
 from typing import Any
 
 import structlog
-from eth_account import Account
-from eth_account.messages import SignableMessage, encode_typed_data
+from eth_account.messages import encode_typed_data
 from eth_utils.address import to_checksum_address
 
 from qanat import strict_json
@@ -33,6 +32,7 @@ from qanat.errors import (
 from qanat.keys.seal import SealContext, SealingKey, seal
 from qanat.node.config import NodeConfig
 from qanat.node.metrics import Metrics
+from qanat.node.permits import contract_accepts, recovered
 from qanat.node.requests import Asker
 from qanat.node.sealing import key_context
 from qanat.node.state import DepositedKey, NodeState, PendingRelease
@@ -48,16 +48,6 @@ _KEY_REQUEST = {
     ]
 }
 _SEALED_LIMIT_BYTES = 1024
-_ERC1271_MAGIC = bytes.fromhex("1626ba7e")
-_ERC1271 = [
-    {
-        "type": "function",
-        "name": "isValidSignature",
-        "stateMutability": "view",
-        "inputs": [{"name": "hash", "type": "bytes32"}, {"name": "signature", "type": "bytes"}],
-        "outputs": [{"name": "", "type": "bytes4"}],
-    }
-]
 log = structlog.get_logger("qanat.node.keys")
 
 
@@ -204,18 +194,13 @@ class KeyHolder:
         chain = self.views.chain
         licenses = chain.contract("Licenses").address
         request = key_request(chain.chain_id, licenses, license_id, self.config.operator, recipient, deadline)
-        if _recovered(encode_typed_data(*request), signature) == record.licensee:
+        if recovered(encode_typed_data(*request), signature) == record.licensee:
             return
         digest = self.views.chain.call(
             chain.contract("Licenses").functions.keyRequestDigest(license_id, self.config.operator, recipient, deadline)
         )
-        if chain.has_code(record.licensee):
-            wallet: Any = chain.web3.eth.contract(address=record.licensee, abi=_ERC1271)  # type: ignore[call-overload]
-            try:
-                if bytes(chain.call(wallet.functions.isValidSignature(digest, signature))) == _ERC1271_MAGIC:
-                    return
-            except ChainError as error:
-                raise InvalidSignature(f"The licensee's contract refused the signature: {error.message}") from error
+        if contract_accepts(chain, record.licensee, digest, signature):
+            return
         raise InvalidSignature(
             f"The request for license {license_id} is not signed by its licensee {record.licensee}.",
             status=403,
@@ -242,15 +227,6 @@ class KeyHolder:
                 f"The key of asset {asset_id} was not sealed to this operator, or for another asset or chain.",
                 asset_id=asset_id,
             ) from error
-
-
-def _recovered(signable: SignableMessage, signature: bytes) -> str | None:
-    """Return who signed, None where the bytes are no signature of a key: it may be a contract's."""
-    recover: Any = Account.recover_message
-    try:
-        return str(recover(signable, signature=signature))
-    except Exception:  # noqa: BLE001  (eth-account raises many kinds for malformed bytes)
-        return None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,12 +11,14 @@ import structlog
 
 from qanat.chain.views import Views
 from qanat.errors import ChainError, NodeRefused, SliceNotFound, StoreError
-from qanat.node.budget import ServingBudget, rows_in_window
+from qanat.node.budget import Meter, ServingBudget, rows_in_window
 from qanat.node.config import NodeConfig
 from qanat.node.follower import Follower
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.permits import Permits
+from qanat.node.policy import load_policy
 from qanat.node.requests import Asker, verify_authorization
 from qanat.node.state import NodeState
 from qanat.store.protocol import SliceStore
@@ -50,6 +53,10 @@ class Service:
         self.metrics = metrics
         #: What was served before this start is forgotten: nothing more is served in windows that are open now.
         self.budget = ServingBudget(follower.open_epochs())
+        self.permits = Permits(views.chain, config.operator)
+        self.policy = load_policy(config.policy)
+        self.requests = Meter(config.requests_per_second)
+        self.read_bytes = Meter(config.read_bytes_per_second)
         self.workers = ThreadPoolExecutor(12, "api")
         self.verifiers = ThreadPoolExecutor(2, "verify")
         self.releasers = ThreadPoolExecutor(4, "release")
@@ -59,6 +66,28 @@ class Service:
         for pool in (self.workers, self.verifiers, self.releasers):
             pool.shutdown(wait=True, cancel_futures=True)
 
+    # ---- who may
+
+    def charge(self, asker: str, cost: float) -> None:
+        """Count a request. Raises :class:`NodeRefused` (429) for an asker that had its share."""
+        self._charge(self.requests, asker, cost)
+
+    def _charge(self, meter: Meter, asker: str, amount: float) -> None:
+        wait = meter.take(asker, amount)
+        if wait:
+            self.metrics.count("qanat_requests_limited_total")
+            raise NodeRefused(
+                "You have had your share for now.", hint="Ask more slowly.", status=429, retry_after=math.ceil(wait)
+            )
+
+    def admit(self, object_id: bytes, permit: str | None) -> None:
+        """Let a put in whose permit was not seen before: the payer's, of an object that is open and that we take.
+
+        Raises :class:`InvalidSignature`, :class:`NodeRefused`.
+        """
+        allow = None if self.policy is None else self.policy.check
+        self.permits.check(object_id, permit, self.intake.open_record, allow)
+
     # ---- reads
 
     def manifest(self, object_id: bytes) -> bytes:
@@ -67,6 +96,17 @@ class Service:
         if found is None:
             raise SliceNotFound(f"The manifest of object 0x{object_id.hex()} is not here.", object_id=object_id)
         return found
+
+    def read_slice(self, object_id: bytes, index: int, authorization: str | None, path: str, asker: str) -> bytes:
+        """Return a slice to whoever signed the request for it; see :meth:`serve_slice`.
+
+        ``asker``: where the request comes from. Raises :class:`NodeRefused` (429) when it had its share of bytes.
+        """
+        self.authorize(authorization, "GET", path)
+        self._charge(self.read_bytes, asker, 0)  # a debt is told before the disk is asked
+        data = self.serve_slice(object_id, index)
+        self.read_bytes.take(asker, len(data))
+        return data
 
     def serve_slice(self, object_id: bytes, index: int) -> bytes:
         """Return a slice unless the response window's budget is used up. Raises :class:`NodeRefused` (429) then."""
@@ -95,6 +135,7 @@ class Service:
                     epochs=windows,
                 )
         self.metrics.count("qanat_slices_served_total")
+        self.metrics.count("qanat_bytes_served_total", len(data))
         return data
 
     def authorize(self, header: str | None, method: str, path: str, body: bytes = b"") -> Asker:
