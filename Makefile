@@ -98,18 +98,22 @@ RUNS = $(if $(DEEP),20000,64)
 DEPTH = $(if $(DEEP),500,200)
 FUZZ = FOUNDRY_DYNAMIC_TEST_LINKING=true FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_INVARIANT_DEPTH=$(DEPTH)
 
-.PHONY: bench bench-records gas fuzz explore mutants halmos slither coverage chaos
+.PHONY: bench bench-node bench-records gas fuzz explore mutants halmos slither coverage chaos
 bench: setup ## speed against other implementations, into build/bench.json
 	@$(call need,benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py
+bench-node: setup ## a node's speed over HTTP, into build/bench.json beside the others
+	@$(BIN)/python benchmarks/serving.py $(ARGS)
 bench-records: compile ## signed records a second, up to their certificates, into build/bench-records.json
 	@$(BIN)/python benchmarks/records.py
 gas: compile ## gas of every named transaction against tests/gas.json; UPDATE=1 writes it anew
 	@$(PYTEST) -q --show-capture=no tests/gas $(ARGS)
-fuzz: setup ## Forge: random calls against the invariants, a minute; DEEP=1: ten million; SEED=n repeats a run
+fuzz: setup ## random calls against the contracts' invariants, random bytes into the node's decoders; DEEP=1: ten million, one million; SEED=n repeats a run
 	@echo "seed $(SEED)"
+	@FUZZ_SEED=$(SEED) FUZZ_CASES=$(if $(DEEP),1000000,100000) $(PYTEST) -q -p no:ape_test tests/unit/test_decoders_fuzzed.py
 	@$(FUZZ) $(FORGE) test --match-path 'tests/forge/*.t.sol' --fuzz-seed $(SEED) --fuzz-runs $(if $(DEEP),100000,2000) $(ARGS)
 explore: compile ## Hypothesis: longer, new examples of every property
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -p no:ape_test tests/unit/test_node_schema.py
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/properties $(ARGS)
 mutants: setup ## break the contracts in one line at a time; every fault must be caught
 	@$(BIN)/python toolchain/mutants.py $(ARGS)
