@@ -95,7 +95,7 @@ class Network:
             lambda index: self.encoded.slices[index],
             options.pop("targets"),
             chain_id=CHAIN_ID,
-            permits={person.address: permit(OBJECT, ENCODED, person.address) for person in PEOPLE},
+            permits={person.address: permit(OBJECT, self.encoded, person.address) for person in PEOPLE},
             digest=self.views.digest(OBJECT),
             is_enough=lambda signers: len(signers) >= needed,
             grace_seconds=grace,
