@@ -355,7 +355,10 @@ def test_every_route_is_described_and_on_the_page(node: FakeNode) -> None:
             if int(status) >= 400 and (path, status) != ("/health", "503"):
                 schema = answer["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (method, path, status)
-        assert ("requestBody" in call) == (method == "PUT" or path.endswith("/release")), (method, path)
+        assert ("requestBody" in call) == (method == "PUT" or path.endswith("/release") or path.startswith("/lists")), (
+            method,
+            path,
+        )
         assert call["summary"], (method, path)
 
 
@@ -365,7 +368,18 @@ def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
     for (_, path), call in described(node).items():
         words |= {word for word in path.split("/") if word and not word.startswith("{")}
         parameters |= {item["name"].lower() for item in call.get("parameters", [])}
-    assert words == {"health", "status", "metrics", "objects", "manifest", "slices", "signature", "keys", "release"}
+    assert words == {
+        "health",
+        "status",
+        "metrics",
+        "objects",
+        "manifest",
+        "slices",
+        "signature",
+        "keys",
+        "release",
+        "lists",
+    }
     assert parameters == {"object_id", "index", "asset_id", "authorization", "range", "qanat-put"}
 
 

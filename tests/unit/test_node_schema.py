@@ -35,6 +35,7 @@ CALLS = [
     "GET /objects/{object_id}/slices/{index}",
     "PUT /objects/{object_id}/slices",
     "POST /objects/{object_id}/signature",
+    "POST /lists/signature",
     "PUT /keys/{asset_id}",
     "POST /keys/{asset_id}/release",
 ]
