@@ -119,9 +119,9 @@ mutants: setup ## break the contracts in one line at a time; every fault must be
 	@$(BIN)/python toolchain/mutants.py $(ARGS)
 halmos: setup ## prove the arithmetic of shares
 	@toolchain/analysers/halmos.sh $(ARGS)
-slither: setup ## static analysis of the contracts; fails for medium findings and above
+slither: setup ## static analysis of the contracts; fails for findings of medium impact and above that nobody explained
 	@toolchain/analysers/slither.sh
-coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach
+coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach; fails below all of them
 	@toolchain/analysers/coverage.sh
 chaos: setup ## processes killed and disks damaged while the network runs
 	@$(call need,tests/chaos/test_*.py)

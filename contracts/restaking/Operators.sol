@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 import {ICertificateVerifier} from "../interfaces/ICertificateVerifier.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
@@ -14,15 +16,17 @@ import {Tags} from "../libraries/Tags.sol";
 /// @notice Holds: operator → BLS keys (the current one in contract code), sealing key, endpoint, responder, commission.
 ///
 /// Typical flow: 1 `register` with a proof of possession; 2 `publishKey` writes the key into contract code, where shards read it; 3 endpoint and
-/// responder may change at once, a commission after Restaking's withdrawal delay; 4 `rotateKey`: the next rosters count the new key.
+/// responder may change at once, a commission once the stake that it concerns could leave; 4 `rotateKey`: the next rosters count the new key.
 ///
 /// Invariants:
 /// - I-N1  operatorOfKey(h), once set, never changes, and operatorOfKey(keyHashOf(o)) = o: a key belongs to one operator, for ever, also after
 ///         it was replaced;
 /// - I-N2  every key that belongs to an operator passed a proof of possession that named it: it is in the subgroup and not the identity;
-/// - I-N3  commissionOf(o) ≤ MAX_COMMISSION_BPS, and it never rises sooner than one withdrawal delay after it was announced;
+/// - I-N3  commissionOf(o) ≤ MAX_COMMISSION_BPS, and it never rises before stake could leave that was undelegated when it was announced;
 /// - I-N4  keyAccountOf(o), once there, is never gone; the code of an account that it ever was never changes: rosters keep pointing at it.
 contract Operators is IOperators {
+    using Math for uint256;
+
     struct Operator {
         address responder;
         uint16 commissionBps;
@@ -111,7 +115,10 @@ contract Operators is IOperators {
     function setCommission(uint16 commissionBps) external {
         Operator storage record = _registered(msg.sender);
         _checkCommission(commissionBps);
-        uint256 fromBlock = block.number + IRestaking(directory.module(ModuleNames.RESTAKING)).withdrawalDelay();
+        IRestaking restaking = IRestaking(directory.module(ModuleNames.RESTAKING));
+        // a roster binds stake for longer than the delay: who can't leave doesn't pay more
+        uint256 fromBlock = restaking.bindingShards().boundUntil(msg.sender, 0, block.number)
+            .max(block.number + restaking.withdrawalDelay()).min(type(uint48).max);
 
         record.commissionBps = _commissionOf(record);
         record.nextCommissionBps = commissionBps;

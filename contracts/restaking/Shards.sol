@@ -522,10 +522,6 @@ contract Shards is IShards {
         return s.firstBlock + uint256(epoch) * s.parameters.epochLength;
     }
 
-    function _source() internal view returns (IStakeSource) {
-        return IStakeSource(directory.module(ModuleNames.STAKE_SOURCE));
-    }
-
     function _shard(uint32 shard) internal view returns (Shard storage s) {
         s = _shards[shard];
         if (s.firstBlock == 0) revert ShardUnknown(shard);

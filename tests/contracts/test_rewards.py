@@ -164,9 +164,10 @@ class TestSettle:
         account = member(system, 2)
         amount = tickets_of(system, account) * 3 * record.rowFee
         system.answer(account, epoch)
-        system.operators.setCommission(5_000, sender=account)
+        changed = system.operators.setCommission(5_000, sender=account)
         with chain.isolate():
-            chain.mine(WITHDRAWAL_DELAY)
+            (event,) = changed.decode_logs(system.operators.CommissionChanged)
+            chain.mine(event.fromBlock - chain.blocks.height)
             receipt = system.rewards.settle(1, epoch, account, sender=account)
             assert receipt.decode_logs(system.rewards.EpochSettled)[0].toOperator == amount // 2
         receipt = system.rewards.settle(1, epoch, account, sender=account)

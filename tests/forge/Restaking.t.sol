@@ -5,6 +5,9 @@ import {IRestakerRewards} from "../../contracts/interfaces/IRestakerRewards.sol"
 import {IRestaking} from "../../contracts/interfaces/IRestaking.sol";
 import {FeeToken} from "../../contracts/mocks/FeeToken.sol";
 import {MintableToken} from "../../contracts/mocks/MintableToken.sol";
+import {RebasingToken} from "../../contracts/mocks/RebasingToken.sol";
+import {SilentToken} from "../../contracts/mocks/SilentToken.sol";
+import {Restaking} from "../../contracts/restaking/Restaking.sol";
 import {World} from "./World.sol";
 
 /// @title RestakingTest
@@ -97,6 +100,126 @@ contract RestakingTest is World {
         equal(restaking.recorded(_token), 1000, "recorded");
     }
 
+    /// Newcomers don't pay out those who came before.
+    function test_aBalanceThatShrankTakesNoDeposits() external {
+        RebasingToken token = new RebasingToken();
+        restaking.listCollateral(address(token));
+        _fund(MintableToken(address(token)), _restaker);
+        vm.prank(_restaker);
+        restaking.deposit(address(token), 100);
+        token.rebase(50);
+        vm.prank(_restaker);
+        vm.expectPartialRevert(IRestaking.BalanceShort.selector);
+        restaking.deposit(address(token), 100);
+        token.rebase(100);
+        vm.prank(_restaker);
+        equal(restaking.deposit(address(token), 100), 100, "whole again");
+    }
+
+    function test_aTokenThatMovesNothingIsRefused() external {
+        SilentToken token = new SilentToken();
+        restaking.listCollateral(address(token));
+        token.silence(true);
+        vm.prank(_restaker);
+        vm.expectPartialRevert(IRestaking.ZeroAmount.selector);
+        restaking.deposit(address(token), 100);
+        equal(restaking.recorded(address(token)), 0, "recorded");
+    }
+
+    function test_nothingIsNoAmount() external {
+        bytes4 problem = IRestaking.ZeroAmount.selector;
+        vm.expectPartialRevert(problem);
+        restaking.deposit(_token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.withdraw(_token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.delegate(_operator, _token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.undelegate(_operator, _token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.allocate(1, _token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.deallocate(1, _token, 0);
+        vm.expectPartialRevert(problem);
+        restaking.queueBondWithdrawal(1, 0);
+    }
+
+    // ---- what is said of it
+
+    function test_aWithdrawalSaysWhenItIsFree() external {
+        uint256 id = _undelegate(300);
+        uint256 begun = block.number;
+        _checkWithdrawal(id, begun + DELAY, false);
+        shards.setBound(_operator, begun + 50);
+        _checkWithdrawal(id, begun + 50, false);
+        vm.roll(begun + 50);
+        restaking.completeWithdrawal(id);
+        _checkWithdrawal(id, begun + DELAY, true);
+        vm.expectPartialRevert(IRestaking.WithdrawalUnknown.selector);
+        restaking.withdrawal(id + 1);
+    }
+
+    function _checkWithdrawal(uint256 id, uint256 free, bool done) private view {
+        (
+            address restaker,
+            address operator,
+            address collateral,
+            uint256 shares,,
+            uint256 freeFrom,
+            bool completed,
+            address to
+        ) = restaking.withdrawal(id);
+        equal(restaker, _restaker, "restaker");
+        equal(operator, _operator, "operator");
+        equal(collateral, _token, "collateral");
+        equal(shares, 300, "shares");
+        equal(freeFrom, free, "free from");
+        yes(completed == done, "completed");
+        equal(to, address(0), "not delegated again");
+    }
+
+    function test_aMissSaysWhenItIsDue() external {
+        bytes32 id = _miss(7, 10, 1, 300);
+        yes(id == restaking.slashId(1, 7, _operator), "its name");
+        (address operator, uint32 shard,, uint64 epoch, address reporter, uint256 ready, bool delayed, bool executed) =
+            restaking.slashOf(id);
+        equal(operator, _operator, "operator");
+        equal(shard, 1, "shard");
+        equal(epoch, 7, "epoch");
+        equal(reporter, REPORTER, "reporter");
+        equal(ready, block.number + RESOLUTION, "due");
+        yes(!delayed && !executed, "nothing done yet");
+        vm.expectPartialRevert(IRestaking.SlashUnknown.selector);
+        restaking.slashOf(bytes32(uint256(1)));
+    }
+
+    function test_aReservationSaysWhenItActs() external {
+        vm.prank(_operator);
+        restaking.allocate(2, _token, 1e17);
+        (uint256 magnitude, uint256 ready) = restaking.waitingAllocation(_operator, 2, _token);
+        equal(magnitude, 1e17, "waits");
+        equal(ready, block.number + DELAY, "until");
+        (magnitude, ready) = restaking.waitingAllocation(_operator, 1, _token);
+        equal(magnitude + ready, 0, "nothing waits");
+    }
+
+    function test_theBooksAreThoseOfTheFirstShare() external {
+        equal(address(restaking.restakerRewards()), address(books), "pinned");
+        desk.set("restakerRewards", address(0x77));
+        equal(address(restaking.restakerRewards()), address(books), "whatever comes");
+        Restaking another = new Restaking(restaking.directory(), 1, 1, 1);
+        equal(address(another.restakerRewards()), address(0x77), "where there is no share yet");
+    }
+
+    function test_noShardThatIsNotThereHasStake() external {
+        vm.prank(_operator);
+        vm.expectPartialRevert(IRestaking.ShardUnknown.selector);
+        restaking.allocate(0, _token, 1);
+        vm.prank(_operator);
+        vm.expectPartialRevert(IRestaking.ShardUnknown.selector);
+        restaking.postBond(SHARDS + 1, 1);
+    }
+
     // ---- delegation
 
     function test_aDelegationCountsAtOnceWhereNothingBinds() external view {
@@ -128,6 +251,20 @@ contract RestakingTest is World {
         equal(restaking.sharesOf(_restaker, _operator, _token), 1500, "shares");
         vm.expectPartialRevert(IRestaking.NothingToMature.selector);
         restaking.mature(_restaker, _operator, _token);
+    }
+
+    /// What was found stands until its block, though the roster may release the operator before.
+    function test_whatBindsIsAskedOnce() external {
+        uint256 begun = block.number;
+        shards.setBound(_operator, begun + 50);
+        _delegate(100);
+        shards.setBound(_operator, 0);
+        _delegate(200);
+        (uint256 amount,) = restaking.pendingOf(_restaker, _operator, _token);
+        equal(amount, 300, "both wait");
+        vm.roll(begun + 50);
+        _delegate(1);
+        equal(restaking.sharesOf(_restaker, _operator, _token), 1301, "then all matures");
     }
 
     function test_nothingMaturesWhileAMissIsPending() external {

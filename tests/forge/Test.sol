@@ -15,6 +15,7 @@ interface Vm {
     function expectPartialRevert(bytes4 selector) external;
     function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
     function clearMockedCalls() external;
+    function cool(address account) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
 }
