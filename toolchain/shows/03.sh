@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Acceptance of "stake that is at risk, shards that open while others run": from a fresh clone of HEAD, with an empty home folder, the contracts'
-# tests, fuzz, proofs and gas pass with the figures asked for; a second shard opens while the first misses no epoch; every method of the
+# tests, fuzz, proofs, coverage, static analysis and gas pass with the figures asked for; a second shard opens while the first misses no epoch; every method of the
 # contracts of restaking has its Effects and Requirements.
 #
-# FAULTS=1 also breaks the contracts in one line at a time (`make mutants`: half an hour on two processors).
+# FAULTS=1 also breaks the contracts in one line at a time (`make mutants`: more than half an hour on two processors).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -29,6 +29,12 @@ make fuzz
 
 echo "== proofs of the arithmetic of shares"
 make halmos
+
+echo "== every line and branch of contracts/restaking"
+make coverage
+
+echo "== static analysis"
+make slither
 
 echo "== gas"
 make gas
