@@ -309,6 +309,10 @@ def test_every_record_is_proven(count: int) -> None:
         assert again.verify(made.manifest.root, DOMAIN) == bundle.record(position)
     with pytest.raises(RecordNotFound):
         RecordProof.of(bundle, count, frame)
+    one_by_one = [RecordProof.of(bundle, position, frame).to_bytes() for position in range(count)]
+    assert list(RecordProof.each_of(bundle, frame)) == one_by_one
+    with pytest.raises(InvalidProof):
+        list(RecordProof.each_of(make_bundle(STREAM, RECORDS[-2:]), frame))
 
 
 def test_a_proof_for_another_place_record_or_root_proves_nothing() -> None:

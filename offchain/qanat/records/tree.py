@@ -58,6 +58,11 @@ class RecordTree:
             result.append(level[sibling].tobytes() if sibling < len(level) else self._padding[height])
         return tuple(result)
 
+    def padded_levels(self) -> list[bytes]:
+        """Return the levels below the root, the leaves first, each with one hash of padding behind it."""
+        below = zip(self._levels[:-1], self._padding, strict=False)
+        return [level.tobytes() + padding for level, padding in below]
+
 
 def root_from_path(count: int, position: int, record: bytes, path: Sequence[bytes]) -> bytes | None:
     """Return the root that a record has at a position of ``count``; None where path and count don't fit."""
