@@ -158,6 +158,39 @@ async def measure(network: Any, folder: Path, count: int, bundle_bytes: int) -> 
     }
 
 
+def stages() -> dict[str, float]:
+    """Return what a record costs in each stage of the intake: microseconds of processor time, one thread."""
+    from functools import partial
+
+    from measure import cost
+
+    from qanat.objects import encode
+    from qanat.records import ObjectFrame, RecordProof, SigningDomain, make_bundle, split_records
+    from qanat.records.journal import Journal
+    from qanat.records.record import recovered_senders
+
+    count = SENDERS * BATCH // 6
+    fields = (31337, "0x" + "0b" * 20, os.urandom(32))
+    records = split_records(b"".join(sign_all(fields, count)))
+    bundle = make_bundle(fields[2], records)
+    made = partial(encode, bundle.data, k=8, n=16, width=4096, header=bundle.head.to_bytes())
+    frame = ObjectFrame.of(made().manifest)
+    domain = SigningDomain(*fields)
+    recovered_senders(domain, records[:10])
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
+        journal = Journal.create(Path(name) / "journal", fields[2])
+        actions = {
+            "record_check": partial(recovered_senders, domain, records),
+            "record_journal": lambda: [journal.append(records[at : at + BATCH]) for at in range(0, count, BATCH)],
+            "record_bundle": partial(make_bundle, fields[2], records),
+            "record_encode": made,
+            "record_proof": lambda: list(RecordProof.each_of(bundle, frame)),
+        }
+        found = {what: cost(action, time.process_time) / len(records) * 1e6 for what, action in actions.items()}
+        journal.close()
+    return found
+
+
 def cpu_of_all() -> Counter[str]:
     """Return processor seconds by command of all processes below this one and of itself."""
     ticks = os.sysconf("SC_CLK_TCK")
@@ -218,9 +251,12 @@ def main() -> int:
     for what, used in sorted(found["cpu"].items()):
         print(f"  {what}: {used:.1f} s of processor, {used / count * 1e6:.0f} µs a record")
     print(f"records_per_second {rate:.0f}")
-    made = row("records_per_second", [rate], "1/s")
+    rows = [row("records_per_second", [rate], "1/s")]
+    for what, spent in stages().items():
+        rows.append(row(what, [spent], "µs", higher=False))
+        print(f"  {what}: {spent:.1f} µs")
     result = ROOT / "build" / "bench-records.json"
-    result.write_text(json.dumps([asdict(made)], indent=1) + "\n")
+    result.write_text(json.dumps([asdict(line) for line in rows], indent=1) + "\n")
     return 0
 
 
