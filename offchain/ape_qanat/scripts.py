@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qanat.cli.command import Command, output_options, run_command
+from qanat.cli.command import Command, fee_ceiling, output_options, run_command
 from qanat.cli.session import Session
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ape_command"]
 
-_SHARED = ("account", "as_json", "yes", "deployment")
+_SHARED = ("account", "as_json", "yes", "deployment", "max_fee", "confirmations")
 
 
 def ape_command(command: Command, *, compile_first: bool = False) -> click.Command:
@@ -84,6 +84,8 @@ def _session(
     account: AccountAPI | None = None,
     yes: bool = False,
     deployment: str | None = None,
+    max_fee: str | None = None,
+    confirmations: int = 1,
 ) -> Session:
     from ape_qanat.adapters import ApeSigner, chain_of, connect
 
@@ -97,4 +99,6 @@ def _session(
         deployment=deployment,
         as_json=as_json,
         yes=yes,
+        confirmations=confirmations,
+        fee_ceiling=fee_ceiling(max_fee),
     )

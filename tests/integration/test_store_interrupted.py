@@ -235,10 +235,10 @@ class TestInterruptedStore:
 
         send = Sender._send_raw
 
-        def hold(sender, transaction):
+        def hold(sender, transaction, *more):
             if transaction["to"].lower() == world.chain.contract("Objects").address.lower():
                 world.chain.rpc("evm_setAutomine", False)
-            return send(sender, transaction)
+            return send(sender, transaction, *more)
 
         with monkeypatch.context() as patch:
             patch.setattr(Sender, "_wait", killed_with_the_opening_pending)
@@ -333,10 +333,10 @@ class TestInterruptedStore:
             with monkeypatch.context() as patch:
                 send = Sender._send_raw
 
-                def refuse(sender, transaction, send=send):
+                def refuse(sender, transaction, *more, send=send):
                     if transaction["to"].lower() == world.chain.contract("Objects").address.lower():
                         raise Killed
-                    return send(sender, transaction)
+                    return send(sender, transaction, *more)
 
                 patch.setattr(Sender, "_send_raw", refuse)
                 assert storing.run(monkeypatch) is None

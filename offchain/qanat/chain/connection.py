@@ -1,4 +1,4 @@
-"""A connection to a chain: one RPC endpoint, one chain id, one deployment.
+"""A connection to a chain: one RPC endpoint or several, one chain id, one deployment.
 
 ::
 
@@ -13,18 +13,17 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-import requests
 from eth_typing import ChecksumAddress
 from eth_utils.address import to_checksum_address
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.contract import Contract
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
 from web3.logs import DISCARD
-from web3.providers.rpc.utils import ExceptionRetryConfiguration
-from web3.types import BlockIdentifier, RPCEndpoint, RPCResponse, TxReceipt
+from web3.types import BlockIdentifier, RPCEndpoint, TxReceipt
 
 from qanat.chain.abis import CODEC, abi_of, decode_error
 from qanat.chain.deployment import Deployment
+from qanat.chain.provider import Provider, without_secrets
 from qanat.errors import BadParameters, ChainError, ChainUnreachable, NotDeployed, TransactionReverted, WrongChain
 
 __all__ = ["MODULES", "Chain", "call_name", "events_in", "raise_reverted"]
@@ -53,38 +52,6 @@ MODULES = {
 MADE_BY = {"Members": ("Shards", "members")}
 
 
-class _Provider(HTTPProvider):
-    """An HTTP provider whose every failure to get an answer is a :class:`ChainUnreachable`."""
-
-    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        try:
-            return super().make_request(method, params)
-        except (requests.RequestException, ConnectionError, TimeoutError, ValueError) as error:
-            raise self._unreachable(str(method), error) from error
-
-    def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> list[RPCResponse] | RPCResponse:
-        try:
-            return super().make_batch_request(batch_requests)
-        except (requests.RequestException, ConnectionError, TimeoutError, ValueError) as error:
-            raise self._unreachable("a batch", error) from error
-
-    def _unreachable(self, method: str, error: Exception) -> ChainUnreachable:
-        if isinstance(error, requests.Timeout):
-            what = "no answer in time"
-        elif isinstance(error, requests.HTTPError) and error.response is not None:
-            what = f"HTTP status {error.response.status_code}"
-        elif isinstance(error, requests.ConnectionError):
-            what = "no connection"
-        else:
-            what = f"no JSON-RPC answer ({type(error).__name__})"
-        return ChainUnreachable(
-            f"The chain at {_without_secrets(str(self.endpoint_uri))} cannot be reached: {what} to {method}.",
-            hint="Check the address (--rpc) and that the node runs.",
-            method=method,
-            timeout=isinstance(error, requests.Timeout),
-        )
-
-
 class _LenientCodec:
     """web3's codec, but texts that are no UTF-8 are decoded too (:data:`qanat.chain.abis.CODEC`)."""
 
@@ -96,16 +63,8 @@ class _LenientCodec:
         return getattr(self._inner, name)
 
 
-def _without_secrets(url: str) -> str:
-    """Cut a URL down to scheme and host: its path or user part may be an API key."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
-    return f"{scheme}://{rest.split('/')[0].rpartition('@')[2]}"
-
-
 class Chain:
-    """A chain that is reached through one RPC endpoint. Safe to share between threads."""
+    """A chain that is reached through its RPC endpoints. Safe to share between threads."""
 
     def __init__(self, web3: Web3, *, deployment: Deployment | None = None, url: str = "") -> None:
         """Wrap a ``Web3`` that is connected already; :meth:`connect` makes one from a URL.
@@ -140,10 +99,10 @@ class Chain:
         chain_id: int | None = None,
         timeout: float = 20.0,
     ) -> Chain:
-        """Connect to an HTTP(S) JSON-RPC endpoint.
+        """Connect to an HTTP(S) JSON-RPC endpoint, or to several of the same chain.
 
         Args:
-            url: the endpoint.
+            url: the endpoint; or several, with commas between: where one does not answer, the next is asked.
             deployment: a deployment, or its network's name, or its file.
             chain_id: the id that the chain must have, where no deployment says it.
             timeout: seconds that one request may take.
@@ -154,16 +113,15 @@ class Chain:
             NotDeployed: the named deployment does not exist.
             BadParameters: the URL is none.
         """
-        if not url.startswith(("http://", "https://")):
-            raise BadParameters(
-                f"{url} is no HTTP address of a chain.", hint="It begins with http:// or https://.", url=url
-            )
+        urls = [item.strip() for item in url.split(",")]
+        for item in urls:
+            if not item.startswith(("http://", "https://")):
+                raise BadParameters(
+                    f"{item} is no HTTP address of a chain.", hint="It begins with http:// or https://.", url=item
+                )
         if isinstance(deployment, (str, Path)):
             deployment = Deployment.load(deployment)
-        retries = ExceptionRetryConfiguration(
-            errors=(requests.ConnectionError, requests.HTTPError, requests.Timeout), retries=3, backoff_factor=0.2
-        )
-        provider = _Provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retries)
+        provider = Provider(urls, timeout=timeout)
         chain = cls(Web3(provider), deployment=deployment, url=url)
         if chain_id is not None and chain.chain_id != chain_id:
             raise WrongChain(
@@ -175,7 +133,7 @@ class Chain:
         return chain
 
     def __repr__(self) -> str:
-        return f"Chain({self.chain_id}, {_without_secrets(self.url)!r})"
+        return f"Chain({self.chain_id}, {without_secrets(self.url)!r})"
 
     # ---- contracts
 

@@ -1,27 +1,37 @@
-"""Transactions that are paid for only when they will succeed, and that get through.
+"""Transactions that are paid for only when they will succeed, that get through, and that are paid for once.
 
-Order of every sending: estimate (a refusal costs nothing and comes back as a readable error) → look whether the
-account can pay → nonce, sign, send,
-all under one lock per account → wait → where no block takes it, send it again with a higher fee.
+Order of every sending: look whether an earlier run signed the same (:mod:`qanat.chain.journal`) → estimate (a refusal
+costs nothing and comes back as a readable error) → look whether the account can pay → nonce, sign, note, send, all
+under one lock per account → wait → where no endpoint knows it any more, hand it over again; where no block takes it,
+with a higher fee.
+
+From the moment at which a signed transaction may have left, silence says nothing: an answer that was lost, cut short,
+late, or sent twice never leads to another signature under another nonce. That happens only when a block shows that
+somebody else's transaction has the nonce.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, cast
 
 from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 from hexbytes import HexBytes
-from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
+from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.types import TxParams, TxReceipt
 
+from qanat.chain.abis import STANDARD_ERRORS
 from qanat.chain.connection import Chain, call_name, raise_reverted, reverted
 from qanat.chain.deployment import format_units
+from qanat.chain.journal import Entry, Journal
 from qanat.chain.signer import Signer
-from qanat.errors import ChainError, ChainUnreachable, InsufficientFunds
+from qanat.errors import ChainError, ChainUnreachable, InsufficientFunds, TransactionReverted
 
 __all__ = ["Sender", "TransactionLost"]
 
@@ -31,6 +41,15 @@ GAS_MARGIN = 1.25
 GAS_EXTRA = 20_000
 #: Nodes replace a waiting transaction only by one that pays at least a tenth more.
 FEE_STEP = 1.25
+LEAST_STEP = 1.1
+#: Wei per unit of gas, above which an endpoint's advice on a tip is not followed, unless the base fee is as high.
+MOST_TIP = 50 * 10**9
+#: Seconds after which it is looked whether an endpoint still knows a transaction that waits.
+LOOK_AGAIN = 3.0
+#: Blocks for which every node can say what an account's nonce was.
+STATE_KEPT = 64
+#: Times that a call is signed anew since others' transactions took its nonce.
+MOST_TAKEN = 5
 
 _locks: dict[tuple[int, str], threading.RLock] = {}
 _locks_guard = threading.Lock()
@@ -38,6 +57,19 @@ _locks_guard = threading.Lock()
 
 class TransactionLost(ChainUnreachable):
     """No block took a transaction in time; it may still be taken later. ``data`` holds ``hashes`` and ``nonce``."""
+
+
+class _NonceTaken(Exception):
+    """A block holds another transaction with the nonce: this one can't come any more."""
+
+
+class _Verdict(Enum):
+    """What handing a transaction over showed."""
+
+    ACCEPTED = "the endpoint has it"
+    UNSURE = "it may have arrived"
+    USED = "a block holds its nonce already: it may be itself"
+    CONTESTED = "another transaction waits with its nonce"
 
 
 @dataclass
@@ -61,10 +93,40 @@ class _Fees:
             int(self.maximum * FEE_STEP) + 1, None if self.priority is None else int(self.priority * FEE_STEP) + 1
         )
 
+    def at_least(self, other: _Fees) -> _Fees:
+        if self.priority is None or other.priority is None:
+            return _Fees(max(self.maximum, other.maximum), self.priority)
+        return _Fees(max(self.maximum, other.maximum), max(self.priority, other.priority))
+
+    def at_most(self, ceiling: int | None) -> _Fees:
+        if ceiling is None:
+            return self
+        return _Fees(min(self.maximum, ceiling), None if self.priority is None else min(self.priority, ceiling))
+
+    def replaces(self, other: _Fees) -> bool:
+        tips = self.priority is None or other.priority is None or self.priority >= LEAST_STEP * other.priority
+        return self.maximum >= LEAST_STEP * other.maximum and tips
+
     def fields(self) -> dict[str, int]:
         if self.priority is None:
             return {"gasPrice": self.maximum}
         return {"maxFeePerGas": self.maximum, "maxPriorityFeePerGas": self.priority}
+
+
+@dataclass
+class _Flight:
+    """A signed transaction on its way: all its signatures have one nonce. ``since``: newest block before the first."""
+
+    transaction: dict[str, Any]
+    fees: _Fees
+    since: int
+    entry: Entry | None
+    hashes: list[bytes] = field(default_factory=list)
+    raws: list[bytes] = field(default_factory=list)
+
+    @property
+    def nonce(self) -> int:
+        return int(self.transaction["nonce"])
 
 
 class _Transfer:
@@ -101,6 +163,7 @@ class Sender:
         confirmations: int = 1,
         fee_ceiling: int | None = None,
         on_sent: Callable[[str, str], None] | None = None,
+        journal: Callable[[], Journal] | None = None,
     ) -> None:
         """Make a sender.
 
@@ -112,6 +175,8 @@ class Sender:
             confirmations: blocks, the including one counted, to wait for.
             fee_ceiling: most that a unit of gas may cost, in wei, also when sent again.
             on_sent: called with the call's name and the transaction's hash when one was sent.
+            journal: opens where signed transactions are noted before they leave; without one, a call that was sent
+                before a crash may be sent again after it: for calls that a contract refuses the second time.
         """
         self.chain = chain
         self.signer = signer
@@ -120,6 +185,8 @@ class Sender:
         self.confirmations = confirmations
         self.fee_ceiling = fee_ceiling
         self.on_sent = on_sent
+        self._open_journal = journal
+        self._journal: Journal | None = None
         key = (chain.chain_id, signer.address)
         with _locks_guard:
             self._lock = _locks.setdefault(key, threading.RLock())
@@ -151,6 +218,8 @@ class Sender:
     def send(self, function: Any, value: int = 0, *, gas: int | None = None) -> TxReceipt:
         """Send a call (``contract.functions.name(…)``) or a constructor, and return its receipt.
 
+        With a journal: what an earlier run signed and did not see through is seen through, not signed again.
+
         Args:
             function: web3's bound function or constructor.
             value: wei to send along.
@@ -164,72 +233,176 @@ class Sender:
             ChainUnreachable: no answer.
         """
         what = call_name(function)
-        estimated = self.estimate(function, value)
-        limit = gas if gas is not None else estimated
-        with self._lock:
-            fees = self._fees()
-            self._check_funds(what, value, limit, fees)
-            transaction, hashes = self._broadcast(function, value, limit, fees, what)
-        return self._wait(what, transaction, hashes, fees)
-
-    def _broadcast(
-        self, function: Any, value: int, gas: int, fees: _Fees, what: str
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        for attempt in range(6):
-            nonce = self._next_nonce()
-            transaction = dict(
-                function.build_transaction(
-                    cast(
-                        "TxParams",
-                        {
-                            "from": self.address,
-                            "chainId": self.chain.chain_id,
-                            "nonce": nonce,
-                            "gas": gas,
-                            "value": value,
-                            **fees.fields(),
-                        },
-                    )
-                )
-            )
+        earlier = self._see_through(what, function, value)
+        if earlier is not None:
+            return earlier
+        for _ in range(MOST_TAKEN):
+            estimated = self.estimate(function, value)
+            limit = gas if gas is not None else estimated
+            with self._lock:
+                fees = self._fees()
+                self._check_funds(what, value, limit, fees)
+                flight = self._broadcast(function, value, limit, fees, what)
             try:
-                sent = self._send_raw(transaction)
-            except Web3RPCError as error:
-                message = str(error).lower()
-                # another process uses the same account: its transaction took the nonce
-                if attempt < 5 and any(
-                    text in message
-                    for text in ("nonce too low", "replacement transaction", "underpriced", "nonce is too low")
-                ):
-                    _last.pop(self._key, None)
-                    time.sleep(0.05 * 2**attempt)
-                    continue
-                raise self._rpc_error(error, what, value) from error
-            _last[self._key] = _Sent(nonce, sent)
-            if self.on_sent is not None:
-                self.on_sent(what, "0x" + sent.hex())
-            return transaction, [sent]
+                return self._wait(what, flight)
+            except _NonceTaken:
+                continue
         raise ChainError(f"{what} could not be sent: other transactions of {self.address} keep taking its nonce.")
 
-    def _send_raw(self, transaction: dict[str, Any]) -> bytes:
+    def _broadcast(self, function: Any, value: int, gas: int, fees: _Fees, what: str) -> _Flight:
+        """Sign and hand over under the next nonce that no other transaction has."""
+        since = self.chain.latest()
+        for attempt in range(6):
+            transaction = self._build(function, value, gas, self._next_nonce(), fees)
+            journal = self.journal
+            entry = None
+            if journal is not None:
+                entry = journal.begin(self._intent(function, value), what, transaction, since)
+            flight = _Flight(transaction, fees, since, entry)
+            try:
+                verdict = self._send_raw(transaction, flight)
+            except ChainError as error:
+                _close(entry)
+                raise self._refused(error.message, what, value) from error
+            if verdict is _Verdict.CONTESTED or (verdict is _Verdict.USED and self._holder(flight) is False):
+                # another process uses the same account: its transaction took the nonce
+                _close(entry)
+                _last.pop(self._key, None)
+                time.sleep(0.05 * 2**attempt)
+                continue
+            _last[self._key] = _Sent(flight.nonce, flight.hashes[-1])
+            if self.on_sent is not None:
+                self.on_sent(what, "0x" + flight.hashes[-1].hex())
+            return flight
+        raise ChainError(f"{what} could not be sent: other transactions of {self.address} keep taking its nonce.")
+
+    def _build(self, function: Any, value: int, gas: int, nonce: int, fees: _Fees) -> dict[str, Any]:
+        fields = {
+            "from": self.address,
+            "chainId": self.chain.chain_id,
+            "nonce": nonce,
+            "gas": gas,
+            "value": value,
+            **fees.fields(),
+        }
+        return dict(function.build_transaction(cast("TxParams", fields)))
+
+    def _send_raw(self, transaction: dict[str, Any], flight: _Flight) -> _Verdict:
+        """Sign a transaction, note it, hand it over. Raises :class:`ChainError` where it certainly was not taken."""
         raw = self.signer.sign_transaction(transaction)
-        own_hash = bytes(self.chain.web3.keccak(raw))
+        if self._journal is not None and flight.entry is not None:
+            self._journal.signed(flight.entry, raw, flight.fees.maximum, flight.fees.priority)
+        flight.raws.append(raw)
+        flight.hashes.append(bytes(keccak(raw)))
+        return self._hand_over(raw)
+
+    def _hand_over(self, raw: bytes) -> _Verdict:
+        unsure = False
         for attempt in range(4):
             try:
-                return bytes(self.chain.web3.eth.send_raw_transaction(HexBytes(raw)))
+                # its name is what its bytes hash to, whatever the answer says
+                self.chain.rpc("eth_sendRawTransaction", "0x" + raw.hex())
             except ChainUnreachable:
                 # it may have arrived: the same bytes are harmless a second time
-                if attempt == 3:
-                    raise
+                unsure = True
                 time.sleep(0.25 * 2**attempt)
-            except Web3RPCError as error:
-                message = str(error).lower()
+            except ChainError as error:
+                message = error.message.lower()
                 if any(text in message for text in ("already known", "already imported", "known transaction")):
-                    return own_hash
-                if attempt > 0 and "nonce too low" in message and self._is_known(own_hash):
-                    return own_hash
+                    return _Verdict.ACCEPTED
+                if any(text in message for text in ("nonce too low", "nonce is too low")):
+                    return _Verdict.USED
+                if not unsure and any(text in message for text in ("replacement", "underpriced")):
+                    return _Verdict.CONTESTED
+                if unsure:
+                    return _Verdict.UNSURE
                 raise
-        raise ChainUnreachable("A transaction could not be sent.")
+            else:
+                return _Verdict.ACCEPTED
+        return _Verdict.UNSURE
+
+    # ---- what an earlier run left
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where signed transactions are noted, if they are."""
+        if self._journal is None and self._open_journal is not None:
+            self._journal = self._open_journal()
+        return self._journal
+
+    @property
+    def opened_journal(self) -> Journal | None:
+        """The journal, if it was needed so far."""
+        return self._journal
+
+    def _intent(self, function: Any, value: int) -> str:
+        """Hash of what a call does, whatever its nonce, gas and fee."""
+        built = self._build(function, value, 0, 0, _Fees(0, None))
+        does = [self.chain.chain_id, str(built.get("to", "")), HexBytes(built["data"]).hex(), value]
+        return bytes(keccak(text=json.dumps(does))).hex()
+
+    def is_under_way(self, function: Any, value: int = 0) -> bool:
+        """Whether an earlier run signed the same call and was not there to see what became of it."""
+        return self.journal is not None and self.journal.has(self._intent(function, value))
+
+    def left_behind(self) -> list[tuple[str, str, int | None]]:
+        """What earlier runs signed and this one did not ask for: (call, hash, block that took it, if one did).
+
+        What a block took, or can't take any more, is forgotten when this run ends well.
+        """
+        found: list[tuple[str, str, int | None]] = []
+        for entry in [] if self.journal is None else self.journal.left():
+            flight = self._flight_of(entry)
+            try:
+                receipt = self._receipt(flight.hashes)
+                entry.seen = receipt is not None or self._holder(flight) is False
+            except (ChainUnreachable, Web3Exception):
+                continue
+            block = None if receipt is None else int(receipt["blockNumber"])
+            name = flight.hashes[-1] if receipt is None else bytes(receipt["transactionHash"])
+            found.append((entry.what, "0x" + name.hex(), block))
+        return found
+
+    def _flight_of(self, entry: Entry) -> _Flight:
+        transaction = {
+            name: value for name, value in entry.transaction.items() if "Price" not in name and "Fee" not in name
+        }
+        if transaction.get("to") in ("", "0x"):
+            transaction["to"] = b""
+        hashes = [bytes(keccak(raw)) for raw in entry.raws]
+        return _Flight(transaction, _Fees(*entry.fees[-1]), entry.since, entry, hashes, list(entry.raws))
+
+    def _see_through(self, what: str, function: Any, value: int) -> TxReceipt | None:
+        """Return the receipt of the same call of an earlier run, None if there is none or no block can take it."""
+        journal = self.journal
+        while journal is not None and (entry := journal.take(self._intent(function, value))) is not None:
+            flight = self._flight_of(entry)
+            self._close_gap(flight, journal)
+            if self.on_sent is not None:
+                self.on_sent(f"before, by a run that ended early: {what}", "0x" + flight.hashes[-1].hex())
+            try:
+                return self._wait(what, flight)
+            except _NonceTaken:
+                continue
+            except TransactionReverted:
+                continue  # in its block: it is tried again, as the run that ended would have told
+        return None
+
+    def _close_gap(self, flight: _Flight, journal: Journal) -> None:
+        """Hand over again what has to come before: earlier transactions that were dropped, which earlier runs noted."""
+        pending = int(self.chain.web3.eth.get_transaction_count(to_checksum_address(self.address), "pending"))
+        known = {int(entry.transaction["nonce"]): entry for entry in journal.left()}
+        for nonce in range(pending, flight.nonce):
+            if nonce not in known:
+                raise ChainError(
+                    f"{flight.entry.what if flight.entry else 'A call'} was signed as transaction {flight.nonce} of "
+                    f"{self.address} by a run that ended early, but the chain waits for its transaction {nonce}.",
+                    hint=f"Send that one first, with any wallet; or, if this chain was put back, delete "
+                    f"{journal.folder}.",
+                    nonce=flight.nonce,
+                    pending=pending,
+                )
+            self._hand_over(known[nonce].raws[-1])
 
     def _is_known(self, transaction_hash: bytes) -> bool:
         try:
@@ -253,17 +426,25 @@ class Sender:
     def _fees(self) -> _Fees:
         block = self.chain.block("latest")
         if block.get("baseFeePerGas") is None:
-            fees = _Fees(int(self.chain.web3.eth.gas_price), None)
+            base = int(self.chain.web3.eth.gas_price)
+            fees = _Fees(base, None)
         else:
             base = int(block["baseFeePerGas"], 16)
             try:
                 priority = int(self.chain.web3.eth.max_priority_fee)
             except Web3RPCError:
                 priority = max(1, int(self.chain.web3.eth.gas_price) - base)
+            priority = min(priority, max(base, MOST_TIP))
             fees = _Fees(2 * base + priority, priority)
-        if self.fee_ceiling is not None and fees.maximum > self.fee_ceiling:
-            fees = _Fees(self.fee_ceiling, None if fees.priority is None else min(fees.priority, self.fee_ceiling))
-        return fees
+        if self.fee_ceiling is not None and base > self.fee_ceiling:
+            raise ChainError(
+                f"A unit of gas costs {format_units(base, 9)} gwei now, more than the "
+                f"{format_units(self.fee_ceiling, 9)} gwei that you would pay. Nothing was sent.",
+                hint="Wait until it is cheaper, or raise --max-fee (a node: `maxFeeGwei`).",
+                price=base,
+                ceiling=self.fee_ceiling,
+            )
+        return fees.at_most(self.fee_ceiling)
 
     def _check_funds(self, what: str, value: int, gas: int, fees: _Fees) -> None:
         balance = int(self.chain.web3.eth.get_balance(to_checksum_address(self.address)))
@@ -283,6 +464,9 @@ class Sender:
         response = error.rpc_response
         if isinstance(response, dict) and isinstance(response.get("error"), dict):
             message = str(cast("dict[str, Any]", response["error"]).get("message", message))
+        return self._refused(message, what, value)
+
+    def _refused(self, message: str, what: str, value: int) -> ChainError:
         if "insufficient funds" in message.lower():
             balance = int(self.chain.web3.eth.get_balance(to_checksum_address(self.address)))
             return InsufficientFunds(
@@ -293,55 +477,131 @@ class Sender:
                 balance=balance,
                 needed=value,
             )
-        return ChainError(f"{what} failed: {message}.", hint="The endpoint refused it.")
+        return ChainError(f"{what} failed: {message.rstrip('.')}.", hint="The endpoint refused it.")
 
     # ---- waiting
 
-    def _wait(self, what: str, transaction: dict[str, Any], hashes: list[bytes], fees: _Fees) -> TxReceipt:
-        started = last_sent = time.monotonic()
+    def _wait(self, what: str, flight: _Flight) -> TxReceipt:
+        """Return a flight's receipt. Whatever the endpoint does meanwhile, it is waited until the time is over.
+
+        Raises :class:`_NonceTaken`, :class:`TransactionLost`, :class:`TransactionReverted`.
+        """
+        started = last_sent = last_look = time.monotonic()
         pause = 0.02
+        silence = ""
         while True:
-            receipt = self._receipt(hashes)
-            if receipt is not None and self._is_buried(receipt):
-                self._check_status(what, transaction, receipt)
-                return receipt
-            now = time.monotonic()
-            if now - started > self.timeout:
+            receipt = None
+            try:
+                receipt = self._receipt(flight.hashes)
+                if receipt is not None and self._is_buried(receipt):
+                    _close(flight.entry)
+                    self._check_status(what, flight.transaction, receipt)
+                    return receipt
+                now = time.monotonic()
+                if receipt is None and now - last_sent > self.resend_after:
+                    self._raise_fee(flight)
+                    last_sent = last_look = time.monotonic()
+                elif receipt is None and now - last_look > LOOK_AGAIN:
+                    self._look_again(flight)
+                    last_look = time.monotonic()
+                silence = ""
+            except ChainUnreachable as error:
+                silence = error.message
+            except Web3Exception as error:
+                silence = str(error)
+            if time.monotonic() - started > self.timeout:
                 raise TransactionLost(
-                    f"{what}: no block took transaction 0x{hashes[-1].hex()} within {self.timeout:.0f} s.",
-                    hint="It may still be taken; look it up before you try again.",
-                    hashes=["0x" + item.hex() for item in hashes],
-                    nonce=transaction["nonce"],
+                    f"{what}: no block took transaction 0x{flight.hashes[-1].hex()} within {self.timeout:.0f} s."
+                    + (f" The last answer: {silence}" if silence else ""),
+                    hint="It may still be taken. The same command looks for it before it pays again."
+                    if flight.entry is not None
+                    else "It may still be taken; look it up before you try again.",
+                    hashes=["0x" + item.hex() for item in flight.hashes],
+                    nonce=flight.nonce,
                 )
-            if receipt is None and now - last_sent > self.resend_after:
-                fees = self._resend(transaction, hashes, fees)
-                last_sent = now
             time.sleep(pause)
             pause = min(1.0, pause * 1.5)
 
     def _is_buried(self, receipt: TxReceipt) -> bool:
         return self.confirmations <= 1 or self.chain.latest() - int(receipt["blockNumber"]) + 1 >= self.confirmations
 
-    def _resend(self, transaction: dict[str, Any], hashes: list[bytes], fees: _Fees) -> _Fees:
-        raised = fees.raised()
-        if self.fee_ceiling is not None and raised.maximum > self.fee_ceiling:
-            return fees
-        current = self._fees()
-        if raised.maximum < current.maximum:
-            raised = _Fees(
-                current.maximum,
-                current.priority if raised.priority is None else max(current.priority or 0, raised.priority),
-            )
+    def _look_again(self, flight: _Flight) -> None:
+        """Hand a transaction over again that the endpoint forgot. Raises :class:`_NonceTaken`."""
+        if self._holder(flight) is False:
+            _close(flight.entry)
+            raise _NonceTaken
+        if not any(self._is_known(item) for item in flight.hashes):
+            self._again(flight)
+
+    def _again(self, flight: _Flight) -> None:
+        try:
+            self._hand_over(flight.raws[-1])
+        except ChainError:
+            return  # what is wrong with it now may not be later; the time is limited
+
+    def _holder(self, flight: _Flight) -> bool | None:
+        """Whether a block holds this very transaction (True), another one with its nonce (False), neither (None)."""
+        latest = self.chain.latest()
+        if self._nonce_at(latest) <= flight.nonce:
+            return None
+        if self._receipt(flight.hashes) is not None:
+            return True
+        try:
+            if self._nonce_at(min(flight.since, latest)) > flight.nonce:
+                return False  # before this one was signed
+            taken = self._taker(flight.nonce, min(flight.since, latest), latest)
+        except (ChainError, Web3RPCError) as error:
+            if isinstance(error, ChainUnreachable):
+                raise
+            # so old that the endpoint has no state of then: receipts it keeps, and has none
+            return False if latest - flight.since > STATE_KEPT else None
+        if taken is not None and taken[0] in flight.hashes:
+            return True
+        return False if taken is not None and latest - taken[1] + 1 >= self.confirmations else None
+
+    def _nonce_at(self, block: int) -> int:
+        return int(self.chain.web3.eth.get_transaction_count(to_checksum_address(self.address), block))
+
+    def _taker(self, nonce: int, low: int, high: int) -> tuple[bytes, int] | None:
+        """Return the account's transaction with a nonce, and its block, which lies after ``low`` and up to ``high``."""
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._nonce_at(middle) > nonce else (middle, high)
+        block = self.chain.rpc("eth_getBlockByNumber", hex(high), True) or {}
+        for item in block.get("transactions", []):
+            if item["from"].lower() == self.address.lower() and int(item["nonce"], 16) == nonce:
+                return bytes.fromhex(item["hash"][2:]), high
+        return None
+
+    def _raise_fee(self, flight: _Flight) -> None:
+        """Send a waiting transaction again with a higher fee, up to the ceiling; where that is reached, as it is."""
+        try:
+            now = self._fees()
+        except ChainUnreachable:
+            raise
+        except ChainError:
+            now = flight.fees  # dearer than the ceiling: it waits until gas is cheaper
+        before = flight.fees
+        raised = before.raised().at_least(now).at_most(self.fee_ceiling)
+        if not raised.replaces(before):
+            self._look_again(flight)
+            return
         with self._lock:
+            flight.fees = raised
             try:
-                sent = self._send_raw({**transaction, **raised.fields()})
-            except Web3RPCError:
-                return raised  # taken meanwhile, or the endpoint wants still more: the next round sees
-            hashes.append(sent)
-            _last[self._key] = _Sent(int(transaction["nonce"]), sent)
+                verdict = self._send_raw({**flight.transaction, **raised.fields()}, flight)
+            except ChainError:
+                # the account can't pay so much, or the endpoint wants another fee: what was sent stands
+                flight.fees = before
+                return
+            _last[self._key] = _Sent(flight.nonce, flight.hashes[-1])
+        if verdict is _Verdict.USED:
+            if self._holder(flight) is False:
+                _close(flight.entry)
+                raise _NonceTaken
+            return
         if self.on_sent is not None:
-            self.on_sent("again", "0x" + sent.hex())
-        return raised
+            self.on_sent("again", "0x" + flight.hashes[-1].hex())
 
     def _receipt(self, hashes: list[bytes]) -> TxReceipt | None:
         for item in hashes:
@@ -366,7 +626,7 @@ class Sender:
                 self.chain.web3.eth.call(cast("TxParams", call), at)
             except ContractLogicError as error:
                 raise_reverted(error, what, **data)
-            except Web3RPCError:
+            except (Web3RPCError, ChainUnreachable):
                 continue
         raise reverted(
             b"", what, reason="its block refused it, though it would pass before and after (gas, or a race)", **data
@@ -377,6 +637,31 @@ class Sender:
         return self.send(_Transfer(self.chain, to), value)
 
     # ---- tokens
+
+    def pay(self, function: Any, token: str, spender: str, amount: int) -> TxReceipt:
+        """Let ``spender`` take an amount of an ERC-20, and send the call that makes it do so; return its receipt.
+
+        What the call would be refused for is found before an allowance is given that would stay. Raises as
+        :meth:`send` and :meth:`approve_if_needed`.
+        """
+        if not self.is_under_way(function):
+            self.check_tokens(token, amount)
+            self.check_refusal(function)
+            self.approve_if_needed(token, spender, amount)
+        return self.send(function)
+
+    def check_refusal(self, function: Any) -> None:
+        """Raise what a contract itself refuses in a call that takes tokens.
+
+        Contracts take payment last, so a refusal of the token for want of an allowance says that nothing else is wrong.
+        """
+        tokens = {item["name"] for item in STANDARD_ERRORS}
+        own = {item["name"] for item in function.contract_abi if item["type"] == "error"} - tokens
+        try:
+            self.estimate(function)
+        except TransactionReverted as error:
+            if error.error_name in own:
+                raise
 
     def check_tokens(self, token: str, amount: int) -> None:
         """Check that the account holds an amount of an ERC-20. Raises :class:`InsufficientFunds` with both figures."""
@@ -421,3 +706,9 @@ class Sender:
             except ChainError:
                 self.send(contract.functions.approve(spender, 0))
         return self.send(contract.functions.approve(spender, amount))
+
+
+def _close(entry: Entry | None) -> None:
+    """Nothing more is to come of an entry: its receipt was seen, or no block can take it."""
+    if entry is not None:
+        entry.seen = True

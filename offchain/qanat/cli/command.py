@@ -28,6 +28,7 @@ __all__ = [
     "check_directory",
     "development_account",
     "endpoint_of",
+    "fee_ceiling",
     "output_options",
     "run_command",
 ]
@@ -101,12 +102,14 @@ def run_command(command: Command, session: Session, options: dict[str, Any]) -> 
                 hint="Try another endpoint (--rpc).",
             ) from error
     except QanatError as error:
+        session.finish(well=False)
         if session.as_json:
             click.echo(json.dumps(error.to_json(), indent=2))
         else:
             click.echo(f"{command.name}: {error}", err=True)
         sys.exit(error.exit_code)
     session.show(outcome)
+    session.finish(well=True)
     if outcome.failure is not None:
         # what failed is part of what was shown
         if not session.as_json:
@@ -116,12 +119,35 @@ def run_command(command: Command, session: Session, options: dict[str, Any]) -> 
 
 # ---- options that all commands share
 
-_SHARED = ("network", "rpc", "deployment", "keyfile", "passphrase_file", "test_account", "as_json", "yes", "timeout")
+_SHARED = (
+    *("network", "rpc", "deployment", "keyfile", "passphrase_file", "test_account", "as_json", "yes", "timeout"),
+    *("max_fee", "confirmations"),
+)
 
 
 def output_options(command: Command) -> tuple[Decorator, ...]:
     """Options about output and questions, the same for `qanat` and `ape run`."""
-    asks = (click.option("--yes", is_flag=True, help="Do not ask before spending."),) if command.account != "no" else ()
+    asks: tuple[Decorator, ...] = ()
+    if command.account != "no":
+        asks = (
+            click.option("--yes", is_flag=True, help="Do not ask before spending."),
+            click.option(
+                "--max-fee",
+                envvar="QANAT_MAX_FEE",
+                show_envvar=True,
+                metavar="GWEI",
+                help="Most that a unit of gas may cost, also when a transaction is sent again with a higher fee.",
+            ),
+            click.option(
+                "--confirmations",
+                type=click.IntRange(min=1),
+                default=1,
+                show_default=True,
+                envvar="QANAT_CONFIRMATIONS",
+                show_envvar=True,
+                help="Blocks to wait for after each transaction, its own counted: what a reorganisation could undo.",
+            ),
+        )
     return (*asks, click.option("--json", "as_json", is_flag=True, help="Print one JSON document."))
 
 
@@ -139,7 +165,8 @@ def _shared_options(command: Command) -> tuple[Decorator, ...]:
                 "--rpc",
                 envvar="QANAT_RPC",
                 show_envvar=True,
-                help="Address of the chain's JSON-RPC endpoint (http or https).",
+                help="Address of the chain's JSON-RPC endpoint (http or https); or several, with commas between, "
+                "asked in turn.",
             ),
             click.option(
                 "--deployment", help="Deployment to use: a file, or a name in deployments/.  [default: the network's]"
@@ -187,6 +214,8 @@ def _session(
     test_account: int | None = None,
     yes: bool = False,
     timeout: float = 20.0,
+    max_fee: str | None = None,
+    confirmations: int = 1,
 ) -> Session:
     def chain() -> Chain:
         if command.deployed:
@@ -207,8 +236,17 @@ def _session(
         deployment=deployment,
         as_json=as_json,
         yes=yes,
+        confirmations=confirmations,
+        fee_ceiling=fee_ceiling(max_fee),
     )
     return session
+
+
+def fee_ceiling(gwei: str | None) -> int | None:
+    """Return a fee given in gwei in wei; None: no ceiling."""
+    from qanat.cli.amounts import parse_amount
+
+    return None if gwei is None else parse_amount(gwei, 9)
 
 
 def endpoint_of(network: str) -> str:

@@ -56,6 +56,8 @@ class Session:
         deployment: name or file of the deployment, where one was named.
         as_json: print one JSON document on standard output and nothing else there.
         yes: do not ask before spending.
+        confirmations: blocks, the including one counted, that are waited for after each transaction.
+        fee_ceiling: most wei that a unit of gas may cost.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Session:
         deployment: str | None = None,
         as_json: bool = False,
         yes: bool = False,
+        confirmations: int = 1,
+        fee_ceiling: int | None = None,
     ) -> None:
         self._chain = chain
         self._signer = signer
@@ -74,6 +78,8 @@ class Session:
         self.deployment = deployment
         self.as_json = as_json
         self.yes = yes
+        self.confirmations = confirmations
+        self.fee_ceiling = fee_ceiling
         #: Shows progress bars for somebody who watches a command that prints JSON.
         self.watcher: Console | None = None
 
@@ -103,11 +109,32 @@ class Session:
     @cached_property
     def sender(self) -> Sender:
         """The account's sender."""
+        from qanat.chain.journal import Journal
         from qanat.chain.sender import Sender
 
+        def journal() -> Journal:
+            return Journal.of(self.chain.chain_id, self.chain.block_hash(0), self.address)
+
         return Sender(
-            self.chain, self.signer, on_sent=lambda what, transaction: self.note(f"sent {what} {transaction}")
+            self.chain,
+            self.signer,
+            confirmations=self.confirmations,
+            fee_ceiling=self.fee_ceiling,
+            on_sent=lambda what, transaction: self.note(f"sent {what} {transaction}"),
+            journal=journal,
         )
+
+    def finish(self, *, well: bool) -> None:
+        """End the run: what it sent is forgotten, or, if it failed, left to the next one."""
+        if "sender" not in self.__dict__ or self.sender.opened_journal is None:
+            return
+        if not well:
+            self.sender.opened_journal.release()
+            return
+        for what, transaction, block in self.sender.left_behind():
+            went = "still waits for a block" if block is None else f"is in block {block}"
+            click.echo(f"What a run that ended early had sent, {what} {transaction}, {went}.", err=True)
+        self.sender.opened_journal.close()
 
     @property
     def has_account(self) -> bool:
