@@ -26,6 +26,7 @@ from qanat.chain.views import ObjectStatus, OpenRequest, Views
 from qanat.cli import main
 from qanat.cli.command import development_account
 from qanat.objects import encode
+from tests.unit.fault_proxy import FaultProxy
 from tests.unit.local_chain import anvil
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,10 +173,35 @@ class TestRestakers:
         token = world.chain.token(done["token"])
         assert token.functions.allowance(world.address(RESTAKER), restaking).call() == 0
 
+    def test_a_stake_killed_between_sending_and_receipt_is_not_paid_twice(self, world):
+        """`kill -9` when the chain has it and the command does not know: the same command again pays nothing more."""
+        before = balance(world, "QALPHA", RESTAKER)
+        words = ("stake", "--token", "QALPHA", "--amount", "7", "--test-account", str(RESTAKER), "--yes", "--json")
+        command = [sys.executable, "-c", "from qanat.cli import main; main()", *words]
+        with FaultProxy(world.url) as proxy:
+            sent = "eth_sendRawTransaction"
+            proxy.fault = lambda method, count: "hang" if method == sent and count == 1 else ""  # the approval is first
+            process = subprocess.Popen(command, env={**os.environ, "QANAT_RPC": proxy.url}, stdout=subprocess.DEVNULL)
+            try:
+                assert proxy.reached.wait(120)
+            finally:
+                process.kill()
+                process.wait(10)
+            assert [method for method, _ in proxy.seen].count(sent) == 2
+        assert balance(world, "QALPHA", RESTAKER) == before - 7 * TOKEN
+        block = world.chain.latest()
+        done = run("stake", "--token", "QALPHA", "--amount", "7", account=RESTAKER)
+        assert (done["deposited"], done["block"]) == (7 * TOKEN, block)
+        assert world.chain.latest() == block
+        run("stake", "--token", "QALPHA", "--amount", "7", account=RESTAKER)
+        assert balance(world, "QALPHA", RESTAKER) == before - 14 * TOKEN
+
     @pytest.mark.parametrize(
         ("words", "code"),
         [
             (("--token", "QALPHA", "--amount", "200000"), 35),
+            (("--token", "QALPHA", "--amount", "1", "--max-fee", "0.000000001"), 30),
+            (("--token", "QALPHA", "--amount", "1", "--max-fee", "much"), 14),
             (("--token", "QALPHA", "--amount", "0"), 14),
             (("--token", "QALPHA", "--amount", "-1"), 14),
             (("--token", "QALPHA", "--amount", "x"), 14),
@@ -397,6 +423,16 @@ class TestOwnersAndLicensees:
         run("license", "--offer", 99, account=LICENSEE, code=34)
         run("license", "--offer", asset.offer, account=STRANGER, code=35)
         run("license", account=LICENSEE, code=14)
+        assert world.chain.latest() == before
+
+    def test_a_sale_that_the_contract_refuses_leaves_no_allowance(self, world, asset):
+        """The asset went to another owner: that is found before the price may be taken."""
+        move = world.chain.contract("Assets").functions.transferFrom(
+            world.address(OWNER), world.address(STRANGER), asset.id
+        )
+        Sender(world.chain, development_account(OWNER)).send(move)
+        before = world.chain.latest()
+        run("license", "--offer", asset.offer, account=LICENSEE, code=34)
         assert world.chain.latest() == before
 
     def test_an_offer_that_was_withdrawn_is_over(self, world, asset):

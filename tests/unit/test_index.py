@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from qanat.chain.abis import ABI_FOLDER, abi_of, canonical, signature_of
 from qanat.chain.connection import MADE_BY, Chain
 from qanat.chain.deployment import DeployedContract, Deployment
 from qanat.chain.sender import Sender
-from qanat.errors import ChainError, ChainUnreachable, StoreCorrupted, WrongChain
-from qanat.index import Index
+from qanat.errors import BadParameters, ChainError, ChainUnreachable, StoreCorrupted, WrongChain
+from qanat.index import Catalog, Index, Wanted
 from qanat.index import database as index_database
+from qanat.index.catalog import KINDS, SORTS
 from qanat.index.database import decode_log
 from qanat.index.rows import GENERAL, NOT_FOLLOWED, ROWS
 from tests.unit.local_chain import anvil, deploy, key_signer
@@ -35,6 +37,7 @@ import "contracts/interfaces/IAssets.sol";
 import "contracts/interfaces/ILicenses.sol";
 import "contracts/interfaces/IDirectory.sol";
 import "contracts/interfaces/IMembers.sol";
+import "contracts/interfaces/IOperators.sol";
 import "contracts/types/Types.sol";
 
 contract Emitter {
@@ -78,6 +81,20 @@ contract Emitter {
     }
     address public members;
     function setMembers(address members_) external { members = members_; }
+    function moved(address to, uint256 id) external { emit Transfer(msg.sender, to, id); }
+    event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
+    function offered(uint256 id, uint256 price, uint32 purposes, address token) external {
+        emit ILicenses.OfferPublished(id, 1, OfferTerms(1, token, price, purposes, 86400, 0, 0, bytes32(0)));
+    }
+    function operator(address who, uint16 commission, uint256 fromBlock) external {
+        if (fromBlock == 0) {
+            emit IOperators.OperatorRegistered(who, bytes32(0), bytes32(0), who);
+            emit IOperators.EndpointChanged(who, "http://node");
+        }
+        emit IOperators.CommissionChanged(who, commission, fromBlock);
+    }
+    function left(address who) external { emit IMembers.OperatorLeft(1, who); }
+    function jailed(address who, uint256 until) external { emit IMembers.OperatorJailed(1, who, until); }
     function joined(address operator) external { emit IMembers.OperatorJoined(1, operator, 0); }
     function announce(bytes32 name, address module) external { emit IDirectory.ModuleSet(name, module); }
 }
@@ -93,7 +110,7 @@ class World:
         self.local = local
         self.chain = local.connect()
         self.sender = Sender(self.chain, key_signer())
-        names = ("Directory", "Objects", "Audits", "Shards", "Restaking", "Rewards", "Assets", "Licenses")
+        names = ("Directory", "Objects", "Audits", "Shards", "Restaking", "Rewards", "Assets", "Licenses", "Operators")
         self.at = {name: deploy(self.sender, "Emitter", source=SOURCE) for name in names}
         self.first = self.chain.latest() - len(names) + 1
         self.deployment = Deployment(
@@ -518,8 +535,6 @@ class TestAbis:
 
 
 def address_of(contract):
-    from eth_utils.address import to_checksum_address
-
     return to_checksum_address(keccak(text=contract)[:20])
 
 
@@ -708,3 +723,126 @@ class TestFile:
         assert kept <= 12
         assert len(index.objects()) == 20
         assert isinstance(index.path, Path)
+
+
+class TestCatalog:
+    """What `qanat list` shows: chosen, ordered, a page at a time."""
+
+    TOKEN = PEOPLE[5]
+
+    @pytest.fixture
+    def catalog(self, world, index):
+        opened = [world.raise_("Objects", "opened", IDS[number], 1 + number % 2) for number in range(5)]
+        world.raise_("Objects", "certified", IDS[0], [])  # epochs 4 to 15
+        world.raise_("Objects", "certified", IDS[2], [])
+        world.raise_("Objects", "failed", IDS[3])
+        self.opened = [int(item["blockNumber"]) for item in opened]
+        index.sync()
+        return Catalog(index, epochs={1: 5, 2: 3}, block=world.chain.latest(), time=1500)
+
+    def states(self, page):
+        return [(row["object"], row["state"]) for row in page.rows]
+
+    def test_objects_by_their_state(self, catalog, world):
+        page = catalog.page(Wanted("objects"))
+        assert self.states(page) == [
+            (IDS[0], "live"),
+            (IDS[1], "open"),
+            (IDS[2], "live"),
+            (IDS[3], "failed"),
+            (IDS[4], "open"),
+        ]
+        assert page.total == 5
+        assert [row["opened"] for row in page.rows] == self.opened
+        assert page.rows[0]["paid"] == 5 * 10**29
+        assert [row["object"] for row in catalog.page(Wanted("objects", live=True)).rows] == [IDS[0], IDS[2]]
+        assert [row["object"] for row in catalog.page(Wanted("objects", shard=2)).rows] == [IDS[1], IDS[3]]
+        assert catalog.page(Wanted("objects", owner=PEOPLE[0])).total == 0
+
+    def test_epochs_end_what_is_live(self, index, catalog):
+        later = Catalog(index, epochs={1: 16, 2: 16}, block=1, time=1)
+        assert later.page(Wanted("objects")).rows[0]["state"] == "ended"
+        before = Catalog(index, epochs={1: 3, 2: 3}, block=1, time=1)
+        assert before.page(Wanted("objects")).rows[0]["state"] == "certified"
+
+    def test_pages(self, catalog):
+        pages = [catalog.page(Wanted("objects", descending=True, limit=2, offset=offset)) for offset in (0, 2, 4, 6)]
+        assert [[row["object"] for row in page.rows] for page in pages] == [
+            [IDS[4], IDS[3]],
+            [IDS[2], IDS[1]],
+            [IDS[0]],
+            [],
+        ]
+        assert {page.total for page in pages} == {5}
+        assert len(catalog.page(Wanted("objects", limit=0)).rows) == 5
+
+    def test_assets_offers_and_licenses(self, world, index, catalog):
+        world.raise_("Assets", "licensing", IDS[0], self.TOKEN)
+        world.raise_("Assets", "moved", PEOPLE[3], 1)
+        for number, price in enumerate((9, 10**30, 25)):
+            world.raise_("Licenses", "offered", number + 5, price, 1 << number, self.TOKEN)
+        world.raise_("Licenses", "licensing", IDS[0], self.TOKEN)  # offer 1, withdrawn; license 1, revoked
+        index.sync()
+        (asset,) = catalog.page(Wanted("assets")).rows
+        assert asset["owner"].lower() == PEOPLE[3]
+        assert (asset["size"], asset["offers"], asset["licenses"], asset["live"]) == (10**6, [5, 6, 7], 1, 1)
+        assert catalog.page(Wanted("assets", live=True, shard=1, purposes=2)).total == 1
+        assert catalog.page(Wanted("assets", shard=2)).total == 0
+        assert catalog.page(Wanted("assets", purposes=8)).total == 0
+        assert catalog.page(Wanted("assets", owner=world.sender.address)).total == 0
+        # numbers as numbers, though one passes 64 bits
+        offers = catalog.page(Wanted("offers", sort="price")).rows
+        assert [(row["offer"], row["price"]) for row in offers] == [(5, 9), (7, 25), (1, 25 * 10**18), (6, 10**30)]
+        assert [row["offer"] for row in catalog.page(Wanted("offers", live=True, purposes=1)).rows] == [5]
+        assert [row["state"] for row in offers] == ["on sale", "on sale", "withdrawn", "on sale"]
+        (license_,) = catalog.page(Wanted("licenses")).rows
+        assert (license_["state"], license_["key_released"], license_["end"]) == ("revoked", 1, 2000)
+        assert catalog.page(Wanted("licenses", live=True)).total == 0
+        assert catalog.page(Wanted("licenses", owner=world.sender.address)).total == 1
+        world.raise_("Assets", "moved", PEOPLE[4], 1)
+        index.sync()
+        assert catalog.page(Wanted("offers", live=True)).total == 0
+        assert catalog.page(Wanted("assets", owner=to_checksum_address(PEOPLE[4]))).total == 1
+
+    def test_operators(self, world, index, catalog):
+        made = deploy(world.sender, "Emitter", source=SOURCE)
+        world.raise_("Shards", "setMembers", made.address)
+        for operator in PEOPLE[:3]:
+            world.raise_("Operators", "operator", operator, 500, 0)
+            world.sender.send(made.functions.joined(operator))
+        latest = world.chain.latest()
+        world.raise_("Operators", "operator", PEOPLE[0], 900, latest + 100)  # waits
+        world.sender.send(made.functions.left(PEOPLE[1]))
+        world.raise_("Audits", "epoch", 5, PEOPLE[:1], PEOPLE[2])
+        world.raise_("Audits", "epoch", 6, [PEOPLE[0], PEOPLE[2]], "0x" + "00" * 20)
+        world.raise_("Restaking", "slashed", PEOPLE[2], self.TOKEN)
+        index.sync()
+        catalog = Catalog(index, epochs={1: 6}, block=world.chain.latest(), time=0)
+        rows = {row["operator"].lower(): row for row in catalog.page(Wanted("operators")).rows}
+        assert list(rows)[:3] == [*PEOPLE[:3]]
+        first, second, third = (rows[item] for item in PEOPLE[:3])
+        assert (first["commission"], first["next_commission"], first["shards"]) == (500, 900, [1])
+        assert (first["answered"], first["missed"], first["availability"]) == (2, 0, 1.0)
+        assert (second["shards"], second["availability"]) == ([], None)
+        assert (third["answered"], third["missed"], third["availability"], third["slashes"]) == (1, 1, 0.5, 1)
+        assert third["endpoint"] == "http://node"
+        assert catalog.page(Wanted("operators", live=True)).total == 2
+        assert catalog.page(Wanted("operators", shard=1)).total == 2
+        best = catalog.page(Wanted("operators", sort="availability", descending=True)).rows
+        assert [row["operator"].lower() for row in best] == [PEOPLE[0], PEOPLE[2], PEOPLE[1]]
+        world.sender.send(made.functions.jailed(PEOPLE[0], 2**256 - 1))
+        index.sync()
+        assert catalog.page(Wanted("operators", live=True)).total == 1
+
+    @pytest.mark.parametrize(
+        "wanted", [Wanted("objects", sort="owner; DROP TABLE objects"), Wanted("shards", owner=PEOPLE[0])]
+    )
+    def test_what_a_kind_does_not_have_is_named(self, catalog, wanted):
+        with pytest.raises(BadParameters, match="They can by"):
+            catalog.page(wanted)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_every_order_and_filter_of_a_kind_is_a_query(self, index, kind):
+        catalog = Catalog(index, epochs={}, block=1, time=1)
+        for sort in SORTS[kind]:
+            assert catalog.page(Wanted(kind, sort=sort, descending=True, live=True)).rows == []

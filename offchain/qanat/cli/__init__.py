@@ -36,6 +36,7 @@ COMMANDS = {
     "fetch": "fetch",
     "records": "records",
     "record": "record",
+    "list": "listing",
     "status": "status",
     "audit": "audit",
     "claim": "claim",

@@ -44,7 +44,8 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
             price=terms.price,
         )
     licenses, payments = chain.contract("Licenses"), chain.contract("Payments")
-    session.sender.check_tokens(terms.token, terms.price)
+    call = licenses.functions.buy(offer, terms.hash, most)
+    session.check_payable(call, terms.token, terms.price)
     session.confirm(
         f"Buy a license of asset {terms.asset_id} under offer {offer}",
         [
@@ -55,8 +56,7 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
         ],
         transactions=2,
     )
-    session.sender.approve_if_needed(terms.token, payments.address, terms.price)
-    receipt = session.sender.send(licenses.functions.buy(offer, terms.hash, most))
+    receipt = session.sender.pay(call, terms.token, payments.address, terms.price)
     from qanat.chain.connection import events_in
 
     number = int(events_in(receipt, licenses, "LicenseSold")[0]["licenseId"])

@@ -75,7 +75,9 @@ def register(
             ticket_price=terms.ticket_price,
         )
     if missing_bond:
-        session.sender.check_tokens(terms.bond_token, missing_bond)
+        call = chain.contract("Restaking").functions.postBond(number, missing_bond)
+        if not session.sender.is_under_way(call):
+            session.sender.check_tokens(terms.bond_token, missing_bond)
 
     password = passphrase()
     keys = _Keys(folder)
@@ -253,8 +255,8 @@ def _send(
 
     _put_on_record(session, keys, registered, endpoint, commission, sent)
     if missing_bond:
-        sender.approve_if_needed(terms.bond_token, restaking.address, missing_bond)
-        sent("bond", sender.send(restaking.functions.postBond(shard, missing_bond)))
+        call = restaking.functions.postBond(shard, missing_bond)
+        sent("bond", sender.pay(call, terms.bond_token, restaking.address, missing_bond))
     for token, part in to_allocate.items():
         sent(f"allocate {session.token(token)[0]}", sender.send(restaking.functions.allocate(shard, token, part)))
     for item in allocations(session, session.address, shard):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Columns of a table at least.
 TABLE_WIDTH = 140
 
-__all__ = ["Outcome", "Session", "index_path", "plain", "table"]
+__all__ = ["Outcome", "Session", "index_path", "plain", "readable", "table"]
 
 
 @dataclass
@@ -124,6 +124,16 @@ class Session:
             journal=journal,
         )
 
+    def check_payable(self, call: Any, token: str, units: int) -> None:
+        """Check, before anybody is asked, that the account holds what a call takes and that nothing else is against it.
+
+        A call that a run sent that ended early was looked at by that run. Raises :class:`InsufficientFunds`,
+        :class:`TransactionReverted`.
+        """
+        if not self.sender.is_under_way(call):
+            self.sender.check_tokens(token, units)
+            self.sender.check_refusal(call)
+
     def finish(self, *, well: bool) -> None:
         """End the run: what it sent is forgotten, or, if it failed, left to the next one."""
         if "sender" not in self.__dict__ or self.sender.opened_journal is None:
@@ -153,12 +163,15 @@ class Session:
 
         return Index(index_path(self.chain), self.chain)
 
-    def synced_index(self) -> Index:
-        """Return the index, brought up to the newest block."""
+    def synced_index(self, path: Path | None = None) -> Index:
+        """Return the index, or the one in another file, brought up to the newest block."""
+        from qanat.index import Index
+
+        index = self.index if path is None else Index(path, self.chain)
         with self.progress("reading the chain's events") as update:
-            first = self.index.cursor
-            self.index.sync(progress=lambda done, last: update(done - first, last - first))
-        return self.index
+            first = index.cursor
+            index.sync(progress=lambda done, last: update(done - first, last - first))
+        return index
 
     # ---- tokens
 
@@ -271,18 +284,32 @@ def plain(value: Any) -> Any:
     return value
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
-    """Return a table; ``right`` names the columns that are aligned to the right."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    caption: str | None = None,
+) -> Table:
+    """Return a table; ``right`` names the columns that are aligned to the right, ``caption`` is a line below."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    if caption is not None:
+        made.caption, made.caption_justify = Text(caption, style="dim"), "left"
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
+        made.add_row(*(Text(readable(str(cell))) for cell in row))
     return made
+
+
+def readable(text: str) -> str:
+    """Return a text with a mark in place of all that steers a terminal: strangers wrote some of what is shown."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def index_path(chain: Chain) -> Path:

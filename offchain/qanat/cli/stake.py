@@ -23,14 +23,14 @@ def stake(session: Session, *, token: str, amount: str) -> Outcome:
     if not session.chain.call(restaking.functions.isCollateral(found.address)):
         collateral = ", ".join(session.chain.deployment.tokens_with_role("collateral"))
         raise BadParameters(f"{symbol} is no collateral here.", hint=f"Collateral: {collateral or 'see qanat status'}.")
-    session.sender.check_tokens(found.address, units)
+    call = restaking.functions.deposit(found.address, units)
+    session.check_payable(call, found.address, units)
     session.confirm(
         "Deposit collateral",
         [f"{session.amount(units, found.address)} into Restaking {restaking.address}"],
         transactions=2,
     )
-    session.sender.approve_if_needed(found.address, restaking.address, units)
-    receipt = session.sender.send(restaking.functions.deposit(found.address, units))
+    receipt = session.sender.pay(call, found.address, restaking.address, units)
     free = session.views.free_balance(session.address, found.address)
     return Outcome(
         {

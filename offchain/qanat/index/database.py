@@ -115,6 +115,7 @@ class Index:
             raise FileUnreadable(f"The index {path} cannot be opened: {error}.", path=str(path)) from error
         with self._guarded():
             self._database.row_factory = sqlite3.Row
+            self._database.create_function("unhex", 1, bytes.fromhex, deterministic=True)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._prepare()
@@ -472,6 +473,14 @@ class Index:
             return self._database.execute(
                 f"{query}{f' WHERE {where}' if where else ''} ORDER BY {order}", tuple(named.values())
             ).fetchall()
+
+    def query(self, text: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Answer a question in SQL over the tables of :mod:`qanat.index.schema`.
+
+        ``unhex`` makes bytes of hexadecimal digits.
+        """
+        with self._guarded():
+            return self._database.execute(text, values).fetchall()
 
     def events(self, name: str | None = None, *, contract: str | None = None, since: int = 0) -> list[Event]:
         """Events by name, contract and first block, in the order in which they happened; bytes as ``0x`` hex."""

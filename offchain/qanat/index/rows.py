@@ -121,7 +121,17 @@ def _asset(event: Arguments) -> dict[str, Any]:
 
 
 def _offer(event: Arguments) -> dict[str, Any]:
-    return {"offer_id": str(event["offerId"]), "asset_id": str(event["assetId"]), "terms": _json(event["terms"])}
+    terms = event["terms"]
+    return {
+        "offer_id": str(event["offerId"]),
+        "asset_id": str(event["assetId"]),
+        "terms": _json(terms),
+        "token": terms["token"],
+        "price": str(terms["price"]),
+        "purposes": terms["purposes"],
+        "duration": terms["duration"],
+        "uses": terms["uses"],
+    }
 
 
 def _license(event: Arguments) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 3
+VERSION = 4
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -60,7 +60,16 @@ _TABLES = {
     "stake_slashes": ("slash_id BLOB", "collateral TEXT", "amount TEXT"),
     "settlements": ("shard INTEGER", "epoch INTEGER", "operator TEXT", "amount TEXT", "to_operator TEXT"),
     "assets": ("asset_id TEXT", "minter TEXT", "content_hash BLOB", "objects TEXT", "metadata TEXT"),
-    "offers": ("offer_id TEXT", "asset_id TEXT", "terms TEXT"),
+    "offers": (
+        "offer_id TEXT",
+        "asset_id TEXT",
+        "terms TEXT",
+        "token TEXT",
+        "price TEXT",
+        "purposes INTEGER",
+        "duration INTEGER",
+        "uses INTEGER",
+    ),
     "offer_withdrawals": ("offer_id TEXT",),
     "licenses": (
         "license_id TEXT",
@@ -104,6 +113,7 @@ _INDEXES = (
     "assets (asset_id)",
     "asset_transfers (asset_id)",
     "offers (asset_id)",
+    "offers (offer_id)",
     "offer_withdrawals (offer_id)",
     "licenses (licensee)",
     "licenses (asset_id)",

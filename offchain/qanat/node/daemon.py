@@ -104,7 +104,7 @@ class Node:
         follower = Follower(views, config.shard, config.poll_seconds)
         follower.refresh()
         intake = Intake(config, views, self.store, self.state, keys, metrics)
-        sender = Sender(chain, responder, timeout=120.0)
+        sender = Sender(chain, responder, timeout=120.0, fee_ceiling=config.max_fee)
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
         self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
         self.watch = Watch(follower)

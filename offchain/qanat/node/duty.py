@@ -78,9 +78,14 @@ class DutyLoop(threading.Thread):
         self.intake = intake
         self.metrics = metrics
         self.reader = SnapshotReader(views)
-        self._sender = Sender(views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0)
+        self._sender = Sender(views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0, fee_ceiling=config.max_fee)
         self._answers = Sender(
-            views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0, on_sent=lambda _, sent: self._sent(sent)
+            views.chain,
+            signer,
+            timeout=_SEND_SECONDS,
+            resend_after=15.0,
+            fee_ceiling=config.max_fee,
+            on_sent=lambda _, sent: self._sent(sent),
         )
         self._answering: Duty | None = None
         self._held: dict[int, int] = {}

@@ -51,7 +51,7 @@ class Keeper(threading.Thread):
         self.intake = intake
         self.key_holder = key_holder
         self.metrics = metrics
-        self._sender = Sender(views.chain, signer, timeout=90.0)
+        self._sender = Sender(views.chain, signer, timeout=90.0, fee_ceiling=config.max_fee)
         self._ended = threading.Event()
         self._report_at: dict[tuple[int, str], float] = {}
         #: (epoch, operator) of which nothing more can come
