@@ -84,7 +84,7 @@ def _session(
     account: AccountAPI | None = None,
     yes: bool = False,
     deployment: str | None = None,
-    max_fee: str | None = None,
+    max_fee: float | None = None,
     confirmations: int = 1,
 ) -> Session:
     from ape_qanat.adapters import ApeSigner, chain_of, connect

@@ -804,7 +804,7 @@ class TestCatalog:
         assert catalog.page(Wanted("offers", live=True)).total == 0
         assert catalog.page(Wanted("assets", owner=to_checksum_address(PEOPLE[4]))).total == 1
 
-    def test_operators(self, world, index, catalog):
+    def test_operators(self, world, index):
         made = deploy(world.sender, "Emitter", source=SOURCE)
         world.raise_("Shards", "setMembers", made.address)
         for operator in PEOPLE[:3]:

@@ -135,6 +135,7 @@ def output_options(command: Command) -> tuple[Decorator, ...]:
                 "--max-fee",
                 envvar="QANAT_MAX_FEE",
                 show_envvar=True,
+                type=click.FloatRange(min=0, min_open=True),
                 metavar="GWEI",
                 help="Most that a unit of gas may cost, also when a transaction is sent again with a higher fee.",
             ),
@@ -214,7 +215,7 @@ def _session(
     test_account: int | None = None,
     yes: bool = False,
     timeout: float = 20.0,
-    max_fee: str | None = None,
+    max_fee: float | None = None,
     confirmations: int = 1,
 ) -> Session:
     def chain() -> Chain:
@@ -242,11 +243,9 @@ def _session(
     return session
 
 
-def fee_ceiling(gwei: str | None) -> int | None:
+def fee_ceiling(gwei: float | None) -> int | None:
     """Return a fee given in gwei in wei; None: no ceiling."""
-    from qanat.cli.amounts import parse_amount
-
-    return None if gwei is None else parse_amount(gwei, 9)
+    return None if gwei is None else int(gwei * 10**9)
 
 
 def endpoint_of(network: str) -> str:

@@ -134,10 +134,10 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
     for name in ("pollSeconds", "requestSeconds"):
         if values[name] <= 0:
             raise BadParameters(f"{path}: {name} must be above zero.", field=name)
-    if raw["shard"] < 0 or values["capacityBytes"] < 0 or values["maxDelaySeconds"] < 0:
-        raise BadParameters(f"{path}: shard, capacityBytes and maxDelaySeconds can't be negative.")
-    if values["scrubBytesPerSecond"] < 0:
-        raise BadParameters(f"{path}: scrubBytesPerSecond can't be negative.", field="scrubBytesPerSecond")
+    numbers = {name: values[name] for name in ("capacityBytes", "maxDelaySeconds", "maxFeeGwei", "scrubBytesPerSecond")}
+    for name, number in {"shard": raw["shard"], **numbers}.items():
+        if number < 0:
+            raise BadParameters(f"{path}: {name} can't be negative.", field=name)
     check_settings(values["store"])
     if values["logLevel"] not in _LEVELS:
         raise BadParameters(f"{path}: logLevel is one of {', '.join(_LEVELS)}.", field="logLevel")
