@@ -49,6 +49,7 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "requestSeconds": ((int, float), 60.0),
     "maxDelaySeconds": ((int, float), 4.0),
     "drandRelays": (list, []),
+    "maxFeeGwei": ((int, float), 0),
     "logLevel": (str, "info"),
     "store": (dict, {"kind": "lmdb"}),
     "scrubBytesPerSecond": (int, 4 << 20),
@@ -93,6 +94,8 @@ class NodeConfig:
     log_level: str = "info"
     #: where rounds of drand are asked for; empty: the deployment's relays
     drand_relays: tuple[str, ...] = ()
+    #: most wei that a unit of gas may cost; None: no ceiling
+    max_fee: int | None = None
     store: Mapping[str, Any] = field(default_factory=lambda: {"kind": "lmdb"})
     scrub_bytes_per_second: int = 4 << 20
     tls: tuple[Path, Path] | None = None
@@ -165,6 +168,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         max_delay_seconds=float(values["maxDelaySeconds"]),
         log_level=values["logLevel"],
         drand_relays=tuple(values["drandRelays"]),
+        max_fee=int(max(0, values["maxFeeGwei"]) * 10**9) or None,
         store=values["store"],
         scrub_bytes_per_second=values["scrubBytesPerSecond"],
         tls=_check_tls(path, base, values["tls"]),
