@@ -6,7 +6,10 @@ import {ListedObject, Listing, ObjectRecord, OpenRequest, Tally} from "../types/
 /// @title Objects: opened and paid, certified, listed for draws
 /// @notice Typical flow: 1 `open` pays the whole term and the intake fee; 2 operators verify, store, sign off chain; 3 anyone brings the
 /// aggregate signature to `certify` within one epoch; 4 from `firstEpoch` on the object's rows are drawn and paid for `epochs` epochs.
-/// If 3 never comes, `fail` returns all but the intake fee.
+/// If 3 never comes, `fail` returns all but the intake fee. After 3, until the object's second epoch is frozen, who did not sign may `adopt`
+/// its rows; then `returnUnsigned` gives back what was paid for the others. `extend` and `terminate` change the end.
+///
+/// All changes count from the next epoch whose B_e has not passed: what is asked or owed for epochs already frozen never changes.
 ///
 /// Certified needs signed tickets ≥ ⌈2T/3⌉ and signed·n/T ≥ k + ⌊T/3⌋·n/T. `open` refuses what can't be certified: T ∤ n,
 /// k + ⌊T/3⌋·n/T > n, an operator with more than k rows of a matrix, parameters out of range.
@@ -27,9 +30,24 @@ interface IObjects {
     );
     event ObjectCertified(bytes32 indexed objectId, uint64 firstEpoch, uint64 endEpoch, uint16[] nonSigners);
     event ObjectFailed(bytes32 indexed objectId);
+    /// @param seat the operator's in the object's roster; it counts as a signer from `fromEpoch` on
+    event ObjectAdopted(bytes32 indexed objectId, address indexed operator, uint16 seat, uint64 fromEpoch);
+    /// @param listedFrom first epoch in which it is drawn from the bucket of its new end; 0: it stays in its bucket
+    event ObjectExtended(
+        bytes32 indexed objectId, address indexed payer, uint64 endEpoch, uint256 payment, uint64 listedFrom
+    );
+    /// @notice The object is neither drawn nor paid from `endEpoch` on. When the last epoch before it is closed, operators may delete it.
+    event ObjectTerminated(bytes32 indexed objectId, uint64 endEpoch);
 
     error ObjectUnknown(bytes32 objectId);
     error ObjectNotOpen(bytes32 objectId, uint8 status);
+    error ObjectNotCertified(bytes32 objectId, uint8 status);
+    /// @notice It ends or has ended: its term is over before the next epoch that can still change, or it was terminated.
+    error ObjectOver(bytes32 objectId, uint64 endEpoch, uint64 nextEpoch);
+    error NotOwner(address caller, address owner);
+    error SignerInvalid(address owner);
+    error SignatureExpired(uint256 deadline, uint256 time);
+    error DirectoryNotSealed();
     error RosterNotActive(uint32 roster, uint32 active);
     error WidthInvalid(uint256 width);
     error RowsInvalid(uint256 k, uint256 n);
@@ -51,7 +69,16 @@ interface IObjects {
     error ExcludedKeysLengthWrong(uint256 length, uint256 expected);
     error SignersVacant(uint256 tickets);
     error QuorumNotReached(uint256 signedTickets, uint256 needed);
-    error SignatureInvalid(bytes32 objectId);
+    /// @param subject the object, or the digest of the list
+    error SignatureInvalid(bytes32 subject);
+    error CertificateListEmpty();
+    error CertificateListMixed(bytes32 objectId);
+    error NonSignersWrong(bytes32 objectId);
+    error AdoptionOver(bytes32 objectId, uint64 fromEpoch);
+    error AdoptionOpen(bytes32 objectId, uint64 fromEpoch);
+    error SeatSigned(bytes32 objectId, uint16 seat);
+    error PlaceVacant(uint256 seat);
+    error NothingUnsigned(bytes32 objectId);
     error ListingOutOfRange(uint256 index, uint256 count);
     error EpochNotFrozen(uint64 epoch, uint64 latest);
 
@@ -59,6 +86,11 @@ interface IObjects {
     /// @return objectId keccak256(abi.encode(Tags.OBJECT_ID, chainid, this, owner, nonceOf(owner) before, manifestRoot)): an id is of one
     /// manifest alone, whatever a machine that comes back from a backup or a chain that comes back from a reorganization remembers.
     function open(OpenRequest calldata request) external returns (bytes32 objectId);
+    /// @notice As `open`, for the owner, who pays, and signed this: EIP-712, domain {name "Qanat objects", version "1", chainId, verifyingContract this},
+    /// Open(the request's fields in order, uint256 nonce, uint256 deadline), nonce = nonceOf(owner), deadline in seconds. ERC-1271 owners too. Anyone.
+    function openFor(OpenRequest calldata request, address owner, uint256 deadline, bytes calldata signature)
+        external
+        returns (bytes32 objectId);
     /// @notice What `open` would take now.
     function quote(OpenRequest calldata request)
         external
@@ -73,11 +105,38 @@ interface IObjects {
         uint16[] calldata nonSigners,
         bytes calldata excludedKeys
     ) external;
+    /// @notice Brings one certificate for objects of one shard and roster with the same non-signers: the signature is over `certificateListDigest`.
+    /// Each is certified as by `certify`. Anyone.
+    function certifyMany(
+        bytes32[] calldata objectIds,
+        bytes calldata signature,
+        uint16[] calldata nonSigners,
+        bytes calldata excludedKeys
+    ) external;
+    /// @notice An operator that was left out of the certificate takes over its rows: with its own signature over the same digest, until the second
+    /// epoch of the object is frozen. It is paid and challenged from the next epoch that is not frozen. Anyone may bring it.
+    /// @param seat the operator's in the roster, @param key its 256-byte key there, @param nonSigners the list as it stands
+    function adopt(
+        bytes32 objectId,
+        uint16 seat,
+        bytes calldata signature,
+        bytes calldata key,
+        uint16[] calldata nonSigners
+    ) external;
+    /// @notice When nobody can adopt any more: returns to the owner the fees of all rows still unsigned. Anyone, once.
+    function returnUnsigned(bytes32 objectId) external;
+    /// @notice Adds epochs at the object's end, at its own row fee, for the rows that are signed. Anyone pays; what may come back later is the owner's.
+    /// Not while somebody may still adopt. Not past the roster's end, nor, once a newer roster is active, past the latest end of its objects.
+    function extend(bytes32 objectId, uint32 epochs, uint256 maxPayment, uint16[] calldata nonSigners) external;
+    /// @notice Owner: ends the object with the last epoch that is frozen, or with its first one, and returns the fees of all that come after.
+    function terminate(bytes32 objectId, uint16[] calldata nonSigners) external;
     /// @notice After the certification deadline: refunds all but the intake fee, which fills the repair fund. Anyone.
     function fail(bytes32 objectId) external;
 
     /// @notice keccak256(abi.encode(Tags.CERTIFICATE, chainid, this, objectId, shard, roster, manifestRoot, w, k, n, M, epochs)).
     function certificateDigest(bytes32 objectId) external view returns (bytes32);
+    /// @notice keccak256(abi.encode(Tags.CERTIFICATE_LIST, chainid, this, shard, roster, keccak256(abi.encodePacked(certificate digests)))).
+    function certificateListDigest(bytes32[] calldata objectIds) external view returns (bytes32);
     function record(bytes32 objectId) external view returns (ObjectRecord memory);
     /// @notice Who opened it and paid; zero if nobody did.
     function ownerOf(bytes32 objectId) external view returns (address);
@@ -99,8 +158,8 @@ interface IObjects {
     /// Returns per bucket the rows per ticket listed as of B_epoch, 0 for those that left. BUCKETS = 8.
     function listedRows(uint32 shard, uint32 roster, uint64 epoch) external view returns (uint64[] memory rowsPerTicket);
     function listing(uint32 shard, uint32 roster, uint256 bucket, uint256 index) external view returns (Listing memory);
-    /// @notice `listing` with what a check of a drawn position needs besides.
-    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index)
+    /// @notice `listing` with what a check of a position drawn in `epoch` needs besides; final when the epoch is frozen.
+    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index, uint64 epoch)
         external
         view
         returns (ListedObject memory);

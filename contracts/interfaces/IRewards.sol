@@ -8,6 +8,7 @@ pragma solidity 0.8.37;
 interface IRewards {
     event FeesBooked(bytes32 indexed objectId, uint32 indexed shard, uint256 storageFee, uint256 intakeFee);
     event UnsignedReturned(bytes32 indexed objectId, address indexed payer, uint256 amount);
+    event UnearnedReturned(bytes32 indexed objectId, address indexed payer, uint256 amount);
     event OpeningReturned(bytes32 indexed objectId, address indexed payer, uint256 amount, uint256 toRepairFund);
     event EpochSettled(
         uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 amount, uint256 toOperator
@@ -32,8 +33,12 @@ interface IRewards {
     /// @notice Objects, at opening: takes the payment from the payer into the shard's account.
     function collectOpening(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee)
         external;
-    /// @notice Objects, at certification: returns the fees of unsigned rows to the payer; `intakeRemainder` fills the repair fund.
-    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder)
+    /// @notice Objects, when an object is extended: takes the payment from the payer into the shard's account.
+    function collectExtension(bytes32 objectId, uint32 shard, address payer, uint256 storageFee) external;
+    /// @notice Objects, at certification: what a division of the intake fees by the signed tickets leaves fills the repair fund.
+    function bookIntakeRemainder(uint32 shard, uint256 amount) external;
+    /// @notice Objects: returns to the owner what was paid for rows that nobody signed, and for epochs after an early end.
+    function bookReturn(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 unearnedFee)
         external;
     /// @notice Objects, when certification failed: storage fee back to the payer, intake fee to the repair fund.
     function bookFailed(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;

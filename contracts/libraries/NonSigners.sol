@@ -6,12 +6,24 @@ pragma solidity 0.8.37;
 library NonSigners {
     /// @notice keccak256 of the indexes, each as uint16 (two bytes, big-endian), packed. keccak256("") for none.
     function hashOf(uint16[] calldata indexes) internal pure returns (bytes32) {
+        // No index stands there: they are below 2^16.
+        return hashWithout(indexes, type(uint256).max);
+    }
+
+    /// @notice The hash of the list without one index.
+    function hashWithout(uint16[] calldata indexes, uint256 left) internal pure returns (bytes32) {
         uint256 count = indexes.length;
         bytes memory packed = new bytes(2 * count);
+        uint256 size;
         for (uint256 i; i < count; ++i) {
             uint256 index = indexes[i];
-            packed[2 * i] = bytes1(uint8(index >> 8));
-            packed[2 * i + 1] = bytes1(uint8(index));
+            if (index == left) continue;
+            packed[size] = bytes1(uint8(index >> 8));
+            packed[size + 1] = bytes1(uint8(index));
+            size += 2;
+        }
+        assembly ("memory-safe") {
+            mstore(packed, size)
         }
         return keccak256(packed);
     }

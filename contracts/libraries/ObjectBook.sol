@@ -6,7 +6,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 
 import {Accumulator} from "./Accumulator.sol";
 
-import {RosterHead} from "../types/Types.sol";
+import {RosterHead, ShardParameters} from "../types/Types.sol";
 
 /// @title ObjectBook
 /// @notice What one roster keeps of its objects: how many rows and what fee each of its tickets has per epoch, what each
@@ -17,6 +17,10 @@ import {RosterHead} from "../types/Types.sol";
 /// (b + 1)·bucketEpochs] and leaves the count at the latter, when all that may be in it have expired. Within a bucket an
 /// object's rows are a range of every ticket's part; the sum of rows is a checkpoint keyed by the first epoch in which the
 /// object may be drawn, so what an epoch's draw counts is fixed by the state at B_e and never changes later.
+/// An extension that stays in its bucket only moves the object's end. One that leaves it lists the object anew, in the bucket of
+/// the new end, from the next epoch to be frozen on, and from then on the part it leaves is void: in every epoch exactly one of
+/// its entries is live. An object only ever moves to later buckets, so it stands in none twice. What a termination ends early is
+/// void where it stands.
 ///
 /// Reservations. An object opened while f is the next epoch to be frozen is certified with first epoch f or f + 1, or not
 /// at all. So what can still be certified was opened under f or f − 1, and two sums, which lapse by themselves, are enough;
@@ -28,6 +32,20 @@ library ObjectBook {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
+    /// One slot: what of a roster and its shard never changes, copied at the first opening so that nothing later asks for it.
+    struct Frame {
+        uint48 firstBlock;
+        uint32 epochLength;
+        uint32 finality;
+        // 0: nothing was opened yet
+        uint32 bucketEpochs;
+        uint32 activeFromEpoch;
+        uint32 endEpoch;
+        // the roster's T, and the most of one operator
+        uint16 tickets;
+        uint16 largest;
+    }
+
     /// One slot.
     struct Head {
         // the first opening's epoch to be frozen next; `rows` were opened under it, `rowsBefore` under the one before
@@ -36,14 +54,20 @@ library ObjectBook {
         uint56 rowsBefore;
         // bit b: bucket b has objects
         uint8 filled;
-        // 0: nothing was opened yet
-        uint32 bucketEpochs;
-        uint40 activeFromEpoch;
-        // the roster's T
-        uint16 tickets;
+        // the latest end of an object, as Shards was told
+        uint32 objectsEnd;
+        // the shard's maxRowsPerTicket
+        uint64 rowsLimit;
+    }
+
+    /// The part of a bucket that an object stood in before an extension listed it anew elsewhere. `until`: first epoch in which it is void.
+    struct Left {
+        uint48 start;
+        uint32 until;
     }
 
     struct State {
+        Frame frame;
         Head head;
         // rows and fee of one ticket
         Accumulator.State tally;
@@ -52,24 +76,49 @@ library ObjectBook {
         mapping(uint256 bucket => bytes32[] objectIds) lists;
         // first epoch → rows of each ticket in the bucket, of all objects that may be drawn from then on
         mapping(uint256 bucket => Checkpoints.Trace208) rows;
+        mapping(bytes32 objectId => mapping(uint256 bucket => Left)) left;
         // intake fees so far, per ticket, and the part that an operator did not sign
         uint256 intake;
         mapping(address operator => uint256) intakeExcluded;
         // who judges the roster's certificates: the one in force at its first opening
         address certificateVerifier;
+        // the shard's prices
+        uint256 pricePerByteEpochWad;
+        uint256 intakePricePerByteWad;
     }
 
     /// Bits of `Head.filled`. More buckets would drop expired objects sooner and cost each draw one more read each.
     uint256 internal constant BUCKETS = 8;
 
-    /// @notice Prepares a roster's book at its first opening. `nextEpoch` is the next epoch to be frozen, at least 1.
-    function start(State storage book, RosterHead memory roster, uint64 nextEpoch) internal {
-        if (book.head.bucketEpochs != 0) return;
+    /// @notice Prepares a roster's book at its first opening.
+    function start(State storage book, RosterHead memory roster, ShardParameters memory parameters, uint256 firstBlock)
+        internal
+        returns (Frame memory frame)
+    {
         uint256 life = roster.endEpoch - roster.activeFromEpoch;
-        book.head.bucketEpochs = ((life + BUCKETS - 1) / BUCKETS).toUint32();
-        book.head.activeFromEpoch = uint256(roster.activeFromEpoch).toUint40();
-        book.head.tickets = roster.tickets;
-        book.tally.start(nextEpoch - 1);
+        frame = Frame({
+            firstBlock: firstBlock.toUint48(),
+            epochLength: parameters.epochLength,
+            finality: parameters.finality,
+            bucketEpochs: ((life + BUCKETS - 1) / BUCKETS).toUint32(),
+            activeFromEpoch: uint256(roster.activeFromEpoch).toUint32(),
+            endEpoch: uint256(roster.endEpoch).toUint32(),
+            tickets: roster.tickets,
+            largest: roster.largest
+        });
+        book.frame = frame;
+        book.head.rowsLimit = parameters.maxRowsPerTicket;
+        book.pricePerByteEpochWad = parameters.pricePerByteEpochWad;
+        book.intakePricePerByteWad = parameters.intakePricePerByteWad;
+        book.tally.start(firstEpochAfter(frame, block.number) - 1);
+    }
+
+    /// @notice `IShards.firstEpochAfter`, from what was copied: the first epoch whose B_e is at or after a block, at least 1.
+    function firstEpochAfter(Frame memory frame, uint256 blockNumber) internal pure returns (uint64) {
+        uint256 since = blockNumber + frame.finality;
+        since = since > frame.firstBlock ? since - frame.firstBlock : 0;
+        uint256 epoch = (since + frame.epochLength - 1) / frame.epochLength;
+        return uint64(epoch == 0 ? 1 : epoch);
     }
 
     // ─── Reservations ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -108,8 +157,8 @@ library ObjectBook {
 
     /// @notice The bucket of objects that end at `endEpoch`, which lies after the roster's first active epoch.
     function bucketOf(State storage book, uint64 endEpoch) internal view returns (uint256) {
-        Head memory head = book.head;
-        return (endEpoch - 1 - head.activeFromEpoch) / head.bucketEpochs;
+        Frame memory frame = book.frame;
+        return (endEpoch - 1 - frame.activeFromEpoch) / frame.bucketEpochs;
     }
 
     /// @notice Lists an object and returns where its rows begin in each ticket's part of its bucket.
@@ -122,17 +171,24 @@ library ObjectBook {
         book.rows[bucket].push(uint256(firstEpoch).toUint48(), (begin + rowsPerTicket).toUint208());
         book.lists[bucket].push(objectId);
         // BUCKETS bits: bucketOf is below BUCKETS for every end epoch of the roster.
-        book.head.filled |= uint8(1 << bucket);
+        uint8 filled = book.head.filled;
+        if ((filled >> bucket) & 1 == 0) book.head.filled = filled | uint8(1 << bucket);
+    }
+
+    /// @notice Says that an object's part of the bucket of `endEpoch` is void from `untilEpoch` on: it is listed anew in a later one.
+    function leave(State storage book, bytes32 objectId, uint64 endEpoch, uint48 begin, uint64 untilEpoch) internal {
+        book.left[objectId][bucketOf(book, endEpoch)] = Left({start: begin, until: uint256(untilEpoch).toUint32()});
     }
 
     /// @notice Rows of each ticket that stand in each bucket as of an epoch's frozen state; 0 for buckets that left.
     function listedRows(State storage book, uint64 epoch) internal view returns (uint64[] memory rowsPerTicket) {
         rowsPerTicket = new uint64[](BUCKETS);
-        Head memory head = book.head;
-        uint256 leavesAt = head.activeFromEpoch;
+        Frame memory frame = book.frame;
+        uint256 filled = book.head.filled;
+        uint256 leavesAt = frame.activeFromEpoch;
         for (uint256 bucket; bucket < BUCKETS; ++bucket) {
-            leavesAt += head.bucketEpochs;
-            if ((head.filled >> bucket) & 1 == 0 || epoch >= leavesAt) continue;
+            leavesAt += frame.bucketEpochs;
+            if ((filled >> bucket) & 1 == 0 || epoch >= leavesAt) continue;
             uint256 key = epoch > type(uint48).max ? type(uint48).max : epoch;
             rowsPerTicket[bucket] = uint256(book.rows[bucket].upperLookupRecent(uint48(key))).toUint64();
         }

@@ -17,8 +17,8 @@ import {DutyStatus, ObjectRecord, ObjectStatus, RosterHead, ShardParameters, Tal
 /// @title Rewards
 /// @notice Knows which storage fees were settled, claimed or returned. The tokens lie in Payments, one account a shard.
 ///
-/// Typical flow: 1 Objects books a payment (`collectOpening`), then what certification returns (`bookCertified`) or failure
-/// (`bookFailed`); 2 `settle` pays each operator that answered; 3 `returnUnproven` and `returnVoid` give back the rest;
+/// Typical flow: 1 Objects books a payment (`collectOpening`, `collectExtension`), then what goes back for want of a signature or
+/// after an early end (`bookReturn`), or all if certification fails (`bookFailed`); 2 `settle` pays each operator that answered; 3 `returnUnproven` and `returnVoid` give back the rest;
 /// `claimIntake` pays the intake fees of those that signed.
 ///
 /// Invariants, for a shard:
@@ -95,12 +95,24 @@ contract Rewards is IRewards {
     }
 
     /// @inheritdoc IRewards
-    function bookCertified(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 intakeRemainder)
+    function collectExtension(bytes32 objectId, uint32 shard, address payer, uint256 storageFee) external onlyObjects {
+        emit FeesBooked(objectId, shard, storageFee, 0);
+        _payments().collect(_termsOf(shard).token, payer, _feeKey(shard), storageFee);
+    }
+
+    /// @inheritdoc IRewards
+    function bookIntakeRemainder(uint32 shard, uint256 amount) external onlyObjects {
+        _pay(shard, address(0), 0, amount);
+    }
+
+    /// @inheritdoc IRewards
+    function bookReturn(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 unearnedFee)
         external
         onlyObjects
     {
         if (unsignedFee != 0) emit UnsignedReturned(objectId, payer, unsignedFee);
-        _pay(shard, payer, unsignedFee, intakeRemainder);
+        if (unearnedFee != 0) emit UnearnedReturned(objectId, payer, unearnedFee);
+        _pay(shard, payer, unsignedFee + unearnedFee, 0);
     }
 
     /// @inheritdoc IRewards
@@ -242,7 +254,8 @@ contract Rewards is IRewards {
         _pay(object.shard, object.owner, amount, 0);
     }
 
-    /// An object that was live in the epoch, and its list of non-signers.
+    /// An object that was live in the epoch, and the list of its non-signers that counted in it. The epoch may still be ahead: then it is neither
+    /// sealed nor void, and nothing is returned for it.
     function _liveObject(bytes32 objectId, uint64 epoch, uint16[] calldata nonSigners)
         private
         view
@@ -250,10 +263,12 @@ contract Rewards is IRewards {
     {
         object = _objects().record(objectId);
         bool certified = object.status == ObjectStatus.Certified;
-        if (!certified || epoch < object.firstEpoch || epoch >= object.firstEpoch + object.epochs) {
+        if (!certified || epoch < object.firstEpoch || epoch >= object.endEpoch) {
             revert ObjectNotLive(objectId, epoch);
         }
-        if (NonSigners.hashOf(nonSigners) != object.nonSignersHash) revert NonSignersWrong(objectId);
+        // An adoption counts from an epoch that was not frozen yet.
+        bytes32 hash = epoch == object.firstEpoch ? object.firstNonSignersHash : object.nonSignersHash;
+        if (NonSigners.hashOf(nonSigners) != hash) revert NonSignersWrong(objectId);
     }
 
     /// Whether the epoch was sealed and the operator's rows in the object will never be proven for it.

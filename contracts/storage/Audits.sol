@@ -211,7 +211,8 @@ contract Audits is IAudits {
         ReadWitness calldata witness = response.reads[reading.read];
         Spot memory spot = _locate(duty, position);
         Place memory place = duty.places[spot.place];
-        ListedObject memory object = objects.listed(response.shard, place.roster, spot.bucket, witness.index);
+        ListedObject memory object =
+            objects.listed(response.shard, place.roster, spot.bucket, witness.index, response.epoch);
         if (spot.offset < object.start || spot.offset >= object.end) {
             revert ListingWrong(reading.read, spot.offset, object.start, object.end);
         }

@@ -3,17 +3,13 @@ pragma solidity 0.8.37;
 
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
-import {ICertificateVerifier} from "../interfaces/ICertificateVerifier.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IObjects} from "../interfaces/IObjects.sol";
-import {IPricing} from "../interfaces/IPricing.sol";
-import {IRewards} from "../interfaces/IRewards.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {Accumulator} from "../libraries/Accumulator.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
 import {ObjectBook} from "../libraries/ObjectBook.sol";
-import {SliceTree} from "../libraries/SliceTree.sol";
 import {Tags} from "../libraries/Tags.sol";
 import {
     ListedObject,
@@ -21,130 +17,92 @@ import {
     ObjectRecord,
     ObjectStatus,
     OpenRequest,
-    RosterEntry,
-    RosterHead,
     ShardParameters,
     Tally
 } from "../types/Types.sol";
+import {ObjectChanges} from "./ObjectChanges.sol";
+import {ObjectRules} from "./ObjectRules.sol";
+import {ObjectStore} from "./ObjectStore.sol";
 
 /// @title Objects
-/// @notice Holds every object's record and, per roster, the book of what its tickets hold and earn. Holds no token.
+/// @notice Holds every object's record and, per roster, the book of what its tickets hold and earn. Holds no token. What must be true of an
+/// opening and a certificate is checked by ObjectRules; what ends or changes an object is in ObjectChanges.
 ///
-/// Typical flow: 1 `open` (paid through Rewards); 2 operators sign off chain; 3 `certify`, or `fail` after the deadline.
+/// Typical flow: 1 `open` (paid through Rewards); 2 operators sign off chain; 3 `certify` or `certifyMany`, or `fail` after the deadline;
+/// 4 who was late may `adopt` its rows; then `returnUnsigned` gives back the rest; 5 `extend` or `terminate`.
 ///
-/// Invariants, for a roster of T tickets, an epoch e, and L(e) = its certified objects with firstEpoch ≤ e < firstEpoch + epochs:
+/// Invariants, for a roster of T tickets, an epoch e, and L(e) = its certified objects with firstEpoch ≤ e < end:
 /// - I-O1  tally(e) = Σ over L(e) of ((n/T)·M rows, (n/T)·M·rowFee); excludedTally(e) of an operator = the same over those in
-///         L(e) that it did not sign
+///         L(e) whose list of non-signers as it counts in e holds it
 /// - I-O2  tally(e).rows ≤ the shard's maxRowsPerTicket
-/// - I-O3  what listedRows, tally and listing say of e does not change after block B_e
-/// - I-O4  listings of a bucket are disjoint, without gaps, in order of certification: start of each = end of the one before
+/// - I-O3  what listedRows, tally, listing and listed say of e does not change after block B_e
+/// - I-O4  listings of a bucket are disjoint, without gaps, in order of listing: start of each = end of the one before; of an object's
+///         listings in all buckets exactly one is live in each of its epochs, none in others
 /// - I-O5  certified ⇒ signed tickets ≥ ⌈2T/3⌉ and signed·n/T ≥ k + ⌊T/3⌋·n/T and no operator holds more than k rows of a matrix
 /// - I-O6  Open → Certified or Failed, once, at or before its deadline, or after it; no other change
-contract Objects is IObjects {
+/// - I-O7  paid for an object = Σ over its epochs e of (tickets whose operators signed as of e)·(n/T)·M·rowFee + what was returned, as soon
+///         as the unsigned was returned
+contract Objects is ObjectStore, IObjects {
     using Accumulator for Accumulator.State;
     using ObjectBook for ObjectBook.State;
     using SafeCast for uint256;
 
-    /// Five slots, of which a draw reads three and certification writes two (one more if somebody did not sign).
-    struct Stored {
-        uint16 n;
-        uint16 k;
-        uint32 matrices;
-        uint32 epochs;
-        uint40 firstEpoch;
-        uint8 widthLog2;
-        ObjectStatus status;
-        uint40 openedBlock;
-        // blocks after openedBlock within which it may be certified: the shard's epoch
-        uint32 certificationBlocks;
-        uint32 roster;
-        // ── slot 1
-        address owner;
-        uint32 shard;
-        // where its rows begin in each ticket's part of its bucket
-        uint56 listStart;
-        // whether somebody did not sign
-        bool incomplete;
-        // ── slots 2, 3, 4
-        bytes32 manifestRoot;
-        uint64 size;
-        uint96 rowFee;
-        uint96 intakeFee;
-        bytes32 nonSignersHash;
-    }
-
-    /// What `open` carries from its checks to its effects.
-    struct Opening {
-        RosterHead head;
-        uint32 epochLength;
-        uint256 rowsLimit;
-        uint256 rowsPerTicket;
-        // the next epoch to be frozen: the first in which the object may be drawn if it is certified at once
-        uint64 nextEpoch;
-        uint256 rowFee;
-        uint256 intakeFee;
-        uint256 storageFee;
-        bytes32 manifestRoot;
-    }
-
-    /// What `certify` carries from its checks to its effects.
-    struct Certificate {
-        uint256 signedTickets;
+    /// What certificates of one list have in common.
+    struct Batch {
+        ObjectRules.Signers signers;
+        ObjectBook.Frame frame;
         uint256 unsignedTickets;
-        uint64 firstEpoch;
-        uint64 endEpoch;
         address[] absent;
+        uint64 firstEpoch;
+        uint64 latestEnd;
+        uint256 intakeRemainder;
     }
 
-    /// Widths whose commitments stay cheap per byte (DESIGN: powers of two from 64 to the blob's 4096).
-    uint256 private constant MIN_WIDTH_LOG2 = 6;
-    uint256 private constant MAX_WIDTH_LOG2 = 12;
+    ObjectChanges public immutable changes;
 
-    /// n ≤ 8k: more parity than that is replication under another name.
-    uint256 private constant MAX_EXPANSION = 8;
-
-    /// Rows of a matrix, as `Stored.n` holds them.
-    uint256 private constant MAX_ROWS_PER_MATRIX = type(uint16).max;
-
-    /// Payload of an element and bytes of it.
-    uint256 private constant PAYLOAD_BYTES = 31;
-    uint256 private constant ELEMENT_BYTES = 32;
-
-    uint256 private constant KEY_BYTES = 256;
-
-    /// keccak256(""): the hash of no non-signers.
-    bytes32 private constant EMPTY_HASH = 0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470;
-
-    IDirectory private immutable DIRECTORY;
-
-    /// Whose rosters the books here are of, from the first opening on for good: no later module may give them duties. Zero before.
-    IShards private _pinnedShards;
-
-    mapping(bytes32 objectId => Stored) private _objects;
-    mapping(address owner => uint256) private _nonces;
-    mapping(uint32 shard => mapping(uint32 roster => ObjectBook.State)) private _books;
-
-    constructor(IDirectory directory) {
-        DIRECTORY = directory;
+    constructor(IDirectory directory) ObjectStore(directory, new ObjectRules(directory)) {
+        changes = new ObjectChanges(directory, rules);
     }
 
     // ─── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IObjects
     function open(OpenRequest calldata request) external returns (bytes32 objectId) {
-        if (address(_pinnedShards) == address(0) && DIRECTORY.sealedBlock() != 0) _pinnedShards = _shards();
-        Opening memory opening = _checkOpening(request);
+        return _open(request, msg.sender);
+    }
+
+    /// @inheritdoc IObjects
+    function openFor(OpenRequest calldata request, address owner, uint256 deadline, bytes calldata signature)
+        external
+        returns (bytes32 objectId)
+    {
+        rules.checkOwner(request, owner, _nonces[owner], deadline, signature);
+        return _open(request, owner);
+    }
+
+    function _open(OpenRequest calldata request, address owner) private returns (bytes32 objectId) {
+        if (address(_pinnedShards) == address(0)) {
+            if (DIRECTORY.sealedBlock() == 0) revert DirectoryNotSealed();
+            _pinnedShards = _shards();
+        }
+        IShards shards = _pinnedShards;
+        uint32 active = shards.activeRoster(request.shard);
+        if (active == 0 || request.roster != active) revert RosterNotActive(request.roster, active);
+
+        ObjectBook.State storage book = _books[request.shard][active];
+        ObjectBook.Frame memory frame = book.frame;
+        if (frame.bucketEpochs == 0) frame = _start(shards, book, request.shard, active);
+        ObjectRules.Opening memory opening =
+            rules.checkOpening(request, frame, book.pricePerByteEpochWad, book.intakePricePerByteWad);
 
         objectId = keccak256(
-            abi.encode(
-                Tags.OBJECT_ID, block.chainid, address(this), msg.sender, _nonces[msg.sender]++, opening.manifestRoot
-            )
+            abi.encode(Tags.OBJECT_ID, block.chainid, address(this), owner, _nonces[owner]++, opening.manifestRoot)
         );
-        _reserve(request, opening);
-        _store(_objects[objectId], request, opening);
+        _reserve(book, opening);
+        _store(_objects[objectId], owner, request, opening);
         emit ObjectOpened(
             objectId,
-            msg.sender,
+            owner,
             request.shard,
             request.roster,
             request,
@@ -152,42 +110,34 @@ contract Objects is IObjects {
             opening.storageFee + opening.intakeFee
         );
 
-        _rewards().collectOpening(objectId, request.shard, msg.sender, opening.storageFee, opening.intakeFee);
+        _rewards().collectOpening(objectId, request.shard, owner, opening.storageFee, opening.intakeFee);
     }
 
-    function _checkOpening(OpenRequest calldata request) private view returns (Opening memory opening) {
-        IShards shards = _shards();
-        uint32 active = shards.activeRoster(request.shard);
-        if (active == 0 || request.roster != active) revert RosterNotActive(request.roster, active);
-        RosterHead memory head = shards.rosterHead(request.shard, active);
-        ShardParameters memory parameters = shards.parametersOf(request.shard);
-
-        opening.head = head;
-        opening.epochLength = parameters.epochLength;
-        opening.rowsLimit = parameters.maxRowsPerTicket;
-        opening.rowsPerTicket = _checkShape(request, head);
-        _checkLargestHolder(request, head);
-        opening.nextEpoch = _checkTerm(shards, request, head, parameters.epochLength);
-
-        (opening.rowFee, opening.intakeFee) = _fees(request, parameters);
-        opening.storageFee = _storageFee(request, opening.rowFee);
-        uint256 payment = opening.storageFee + opening.intakeFee;
-        if (payment > request.maxPayment) revert PaymentAboveMaximum(payment, request.maxPayment);
-        opening.manifestRoot = _manifestRoot(request);
+    function _start(IShards shards, ObjectBook.State storage book, uint32 shard, uint32 roster)
+        private
+        returns (ObjectBook.Frame memory)
+    {
+        book.certificateVerifier = DIRECTORY.module(ModuleNames.CERTIFICATE_VERIFIER);
+        return book.start(shards.rosterHead(shard, roster), shards.parametersOf(shard), shards.firstBlockOf(shard));
     }
 
-    function _store(Stored storage object, OpenRequest calldata request, Opening memory opening) private {
-        // `_checkOpening` has bounded what is narrowed here.
+    function _store(
+        Stored storage object,
+        address owner,
+        OpenRequest calldata request,
+        ObjectRules.Opening memory opening
+    ) private {
+        // ObjectRules has bounded what is narrowed here.
         object.n = uint16(request.n);
         object.k = uint16(request.k);
         object.matrices = request.matrices;
         object.epochs = request.epochs;
-        object.widthLog2 = uint8(_log2(request.width));
+        object.term = request.epochs;
+        object.widthLog2 = _log2(request.width);
         object.status = ObjectStatus.Open;
         object.openedBlock = block.number.toUint40();
-        object.certificationBlocks = opening.epochLength;
         object.roster = request.roster;
-        object.owner = msg.sender;
+        object.owner = owner;
         object.shard = request.shard;
         object.manifestRoot = opening.manifestRoot;
         object.size = request.size;
@@ -196,90 +146,13 @@ contract Objects is IObjects {
     }
 
     /// Keeps room for the object until it is certified or can no longer be.
-    function _reserve(OpenRequest calldata request, Opening memory opening) private {
-        ObjectBook.State storage book = _books[request.shard][request.roster];
-        if (book.head.bucketEpochs == 0) {
-            book.start(opening.head, opening.nextEpoch);
-            book.certificateVerifier = DIRECTORY.module(ModuleNames.CERTIFICATE_VERIFIER);
-        }
-        (uint256 live,) = book.tally.valueAt(opening.nextEpoch);
-        uint256 total = live + book.reserved(opening.nextEpoch) + opening.rowsPerTicket;
-        if (total > opening.rowsLimit) revert RowsPerTicketExceeded(total, opening.rowsLimit);
+    function _reserve(ObjectBook.State storage book, ObjectRules.Opening memory opening) private {
+        _checkRoom(book, opening.nextEpoch, opening.rowsPerTicket);
         // The accumulator takes no more in one contribution; refused now, not when the object is paid and signed.
         if (opening.rowsPerTicket > Accumulator.MAX_ROWS) {
             revert RowsPerTicketExceeded(opening.rowsPerTicket, Accumulator.MAX_ROWS);
         }
         book.reserve(opening.nextEpoch, opening.rowsPerTicket);
-    }
-
-    /// Refuses what can't be encoded, assigned or certified. Returns the object's rows per ticket.
-    function _checkShape(OpenRequest calldata request, RosterHead memory head) private pure returns (uint256) {
-        uint256 widthLog2 = _log2(request.width);
-        if (widthLog2 < MIN_WIDTH_LOG2 || widthLog2 > MAX_WIDTH_LOG2 || uint256(1) << widthLog2 != request.width) {
-            revert WidthInvalid(request.width);
-        }
-
-        (uint256 k, uint256 n) = (request.k, request.n);
-        if (k == 0 || n < k || n > MAX_EXPANSION * k || n > MAX_ROWS_PER_MATRIX) revert RowsInvalid(k, n);
-
-        uint256 tickets = head.tickets;
-        if (n % tickets != 0) revert TicketsDoNotDivideRows(tickets, n);
-        uint256 rowsEach = n / tickets;
-        if (k + (tickets / 3) * rowsEach > n) revert ThresholdUnreachable(k, n, tickets);
-
-        uint256 capacity = k * request.width * request.matrices * PAYLOAD_BYTES;
-        if (capacity == 0 || request.size > capacity) revert SizeInvalid(request.size, capacity);
-        return rowsEach * request.matrices;
-    }
-
-    /// No operator may hold more than k rows of a matrix.
-    function _checkLargestHolder(OpenRequest calldata request, RosterHead memory head) private pure {
-        uint256 rows = head.largest * (request.n / head.tickets);
-        if (rows > request.k) revert OperatorHoldsTooManyRows(rows, request.k);
-    }
-
-    /// The term must fit under the roster even if certification comes in the last possible block.
-    function _checkTerm(IShards shards, OpenRequest calldata request, RosterHead memory head, uint256 epochLength)
-        private
-        view
-        returns (uint64 nextEpoch)
-    {
-        nextEpoch = shards.firstEpochAfter(request.shard, block.number);
-        uint256 latestFirst = shards.firstEpochAfter(request.shard, block.number + epochLength);
-        uint256 limit = head.endEpoch > latestFirst ? head.endEpoch - latestFirst : 0;
-        if (request.epochs == 0 || request.epochs > limit) revert TermInvalid(request.epochs, limit);
-    }
-
-    function _fees(OpenRequest calldata request, ShardParameters memory parameters)
-        private
-        view
-        returns (uint256 rowFee, uint256 intakeFee)
-    {
-        IPricing pricing = IPricing(DIRECTORY.module(ModuleNames.PRICING));
-        rowFee = pricing.rowFee(parameters.pricePerByteEpochWad, request.width);
-        if (rowFee > type(uint96).max) revert FeeTooLarge(rowFee, type(uint96).max);
-        uint256 storedBytes = ELEMENT_BYTES * request.width * request.n * request.matrices;
-        intakeFee = pricing.intakeFee(parameters.intakePricePerByteWad, storedBytes);
-        if (intakeFee > type(uint96).max) revert FeeTooLarge(intakeFee, type(uint96).max);
-    }
-
-    function _storageFee(OpenRequest calldata request, uint256 rowFee) private pure returns (uint256) {
-        return rowFee * request.n * request.matrices * request.epochs;
-    }
-
-    function _manifestRoot(OpenRequest calldata request) private pure returns (bytes32) {
-        bytes32 paramsHash = SliceTree.parametersHash(
-            SliceTree.Parameters({
-                width: request.width,
-                k: request.k,
-                n: request.n,
-                matrices: request.matrices,
-                size: request.size,
-                contentHash: request.contentHash,
-                headerHash: request.headerHash
-            })
-        );
-        return SliceTree.manifestRoot(request.treeRoot, paramsHash);
     }
 
     // ─── Certification ────────────────────────────────────────────────────────────────────────────────────────────
@@ -291,132 +164,157 @@ contract Objects is IObjects {
         uint16[] calldata nonSigners,
         bytes calldata excludedKeys
     ) external {
-        Stored memory object = _openObject(objectId);
-        uint256 deadline = uint256(object.openedBlock) + object.certificationBlocks;
-        if (block.number > deadline) revert CertificationTooLate(block.number, deadline);
-        IShards shards = _shards();
-        Certificate memory certificate = _checkSigners(shards, object, nonSigners, excludedKeys);
-        _checkSignature(shards, objectId, object, excludedKeys, signature);
-        certificate.firstEpoch = shards.firstEpochAfter(object.shard, block.number);
-        certificate.endEpoch = certificate.firstEpoch + object.epochs;
-
-        _recordCertified(objectId, certificate, nonSigners);
-        uint256 intakeRemainder = _book(objectId, object, shards, certificate);
-        emit ObjectCertified(objectId, certificate.firstEpoch, certificate.endEpoch, nonSigners);
-
-        shards.recordObject(object.shard, object.roster, certificate.endEpoch);
-        uint256 unsignedFee = _rowsPerTicket(object) * object.rowFee * object.epochs * certificate.unsignedTickets;
-        _rewards().bookCertified(objectId, object.shard, object.owner, unsignedFee, intakeRemainder);
+        bytes32[] memory objectIds = new bytes32[](1);
+        objectIds[0] = objectId;
+        _certify(objectIds, true, signature, nonSigners, excludedKeys);
     }
 
-    /// The non-signers are the roster's, in order, with their own keys, and few enough. All vacant places are among them: who left has no
-    /// duty and nothing to lose.
-    function _checkSigners(
-        IShards shards,
-        Stored memory object,
+    /// @inheritdoc IObjects
+    function certifyMany(
+        bytes32[] calldata objectIds,
+        bytes calldata signature,
         uint16[] calldata nonSigners,
         bytes calldata excludedKeys
-    ) private view returns (Certificate memory certificate) {
-        if (excludedKeys.length != nonSigners.length * KEY_BYTES) {
-            revert ExcludedKeysLengthWrong(excludedKeys.length, nonSigners.length * KEY_BYTES);
+    ) external {
+        if (objectIds.length == 0) revert CertificateListEmpty();
+        _certify(objectIds, false, signature, nonSigners, excludedKeys);
+    }
+
+    function _certify(
+        bytes32[] memory objectIds,
+        bool alone,
+        bytes calldata signature,
+        uint16[] calldata nonSigners,
+        bytes calldata excludedKeys
+    ) private {
+        Batch memory batch = _batch(objectIds, alone);
+        (batch.unsignedTickets, batch.absent) =
+            rules.checkCertificate(batch.signers, signature, nonSigners, excludedKeys);
+
+        bytes32 nonSignersHash = NonSigners.hashOf(nonSigners);
+        for (uint256 i; i < objectIds.length; ++i) {
+            bytes32 objectId = objectIds[i];
+            // Again: a list may name an object twice.
+            uint64 endEpoch = _book(batch, objectId, _openObject(objectId), nonSignersHash);
+            emit ObjectCertified(objectId, batch.firstEpoch, endEpoch, nonSigners);
         }
-        certificate.absent = new address[](nonSigners.length);
-        uint256 vacant = shards.vacantTicketsOf(object.shard, object.roster);
-        for (uint256 i; i < nonSigners.length; ++i) {
-            if (i != 0 && nonSigners[i] <= nonSigners[i - 1]) revert NonSignersUnordered(i);
-            RosterEntry memory entry = shards.rosterEntry(object.shard, object.roster, nonSigners[i]);
-            bytes32 keyHash = keccak256(excludedKeys[i * KEY_BYTES:(i + 1) * KEY_BYTES]);
-            if (entry.tickets == 0) revert NonSignerUnknown(nonSigners[i]);
-            if (keyHash != entry.keyHash) revert NonSignerKeyWrong(nonSigners[i], keyHash, entry.keyHash);
-            certificate.unsignedTickets += entry.tickets;
-            certificate.absent[i] = entry.operator;
-            if (vacant != 0 && shards.vacatedAt(object.shard, object.roster, entry.operator) != 0) {
-                vacant -= entry.tickets;
+
+        (uint32 shard, uint32 roster) = (batch.signers.shard, batch.signers.roster);
+        _tellEnd(_books[shard][roster], shard, roster, batch.latestEnd);
+        if (batch.intakeRemainder != 0) _rewards().bookIntakeRemainder(shard, batch.intakeRemainder);
+    }
+
+    /// Checks all that the signers have no part in, and says what they must have signed.
+    function _batch(bytes32[] memory objectIds, bool alone) private view returns (Batch memory batch) {
+        bytes32[] memory digests = new bytes32[](objectIds.length);
+        ObjectRules.Signers memory signers;
+        for (uint256 i; i < objectIds.length; ++i) {
+            bytes32 objectId = objectIds[i];
+            Stored memory object = _openObject(objectId);
+            if (i == 0) {
+                signers = _signers(object.shard, object.roster);
+                batch.frame = _books[object.shard][object.roster].frame;
+            } else if (object.shard != signers.shard || object.roster != signers.roster) {
+                revert CertificateListMixed(objectId);
             }
+            uint256 deadline = uint256(object.openedBlock) + batch.frame.epochLength;
+            if (block.number > deadline) revert CertificationTooLate(block.number, deadline);
+            uint256 needed = _quorum(object.k, object.n, signers.tickets);
+            if (needed > signers.needed) signers.needed = needed;
+            digests[i] = _digest(objectId, object);
         }
-        if (vacant != 0) revert SignersVacant(vacant);
-
-        uint256 tickets = shards.rosterHead(object.shard, object.roster).tickets;
-        certificate.signedTickets = tickets - certificate.unsignedTickets;
-        uint256 needed = _quorum(object.k, object.n, tickets);
-        if (certificate.signedTickets < needed) revert QuorumNotReached(certificate.signedTickets, needed);
+        signers.digest = alone ? digests[0] : _listDigest(signers.shard, signers.roster, digests);
+        signers.subject = alone ? objectIds[0] : signers.digest;
+        batch.signers = signers;
+        batch.firstEpoch = ObjectBook.firstEpochAfter(batch.frame, block.number);
     }
 
-    function _checkSignature(
-        IShards shards,
-        bytes32 objectId,
-        Stored memory object,
-        bytes calldata excludedKeys,
-        bytes calldata signature
-    ) private view {
-        bytes memory aggregateKey = shards.aggregateKeyOf(object.shard, object.roster);
-        ICertificateVerifier verifier = ICertificateVerifier(_books[object.shard][object.roster].certificateVerifier);
-        bytes32 digest = _digest(objectId, object);
-        if (!verifier.verifyCertificate(digest, aggregateKey, excludedKeys, signature)) {
-            revert SignatureInvalid(objectId);
-        }
-    }
-
-    function _recordCertified(bytes32 objectId, Certificate memory certificate, uint16[] calldata nonSigners) private {
-        Stored storage stored = _objects[objectId];
-        stored.status = ObjectStatus.Certified;
-        stored.firstEpoch = uint256(certificate.firstEpoch).toUint40();
-        if (nonSigners.length != 0) {
-            stored.incomplete = true;
-            stored.nonSignersHash = NonSigners.hashOf(nonSigners);
-        }
-    }
-
-    /// Lists the object and adds what it holds and earns to the roster's book. Returns what is left of the intake fee.
-    function _book(bytes32 objectId, Stored memory object, IShards shards, Certificate memory certificate)
+    /// Certifies and lists the object, and adds what it holds and earns to the roster's book. Returns its end.
+    function _book(Batch memory batch, bytes32 objectId, Stored memory object, bytes32 nonSignersHash)
         private
-        returns (uint256 intakeRemainder)
+        returns (uint64 endEpoch)
     {
         ObjectBook.State storage book = _books[object.shard][object.roster];
-        (uint64 firstEpoch, uint64 endEpoch) = (certificate.firstEpoch, certificate.endEpoch);
-        uint256 rows = _rowsPerTicket(object);
-        uint256 fee = rows * object.rowFee;
-
-        book.release(shards.firstEpochAfter(object.shard, object.openedBlock), rows);
-        _objects[objectId].listStart = book.list(objectId, firstEpoch, endEpoch, rows).toUint56();
+        uint64 firstEpoch = batch.firstEpoch;
+        endEpoch = firstEpoch + object.term;
+        if (endEpoch > batch.latestEnd) batch.latestEnd = endEpoch;
+        (uint256 rows, uint256 fee) = _ofTicket(object, batch.frame.tickets);
+        book.release(ObjectBook.firstEpochAfter(batch.frame, object.openedBlock), rows);
+        uint256 listStart = book.list(objectId, firstEpoch, endEpoch, rows);
         book.tally.add(firstEpoch, endEpoch, rows, fee);
 
-        uint256 intakeEach = object.intakeFee / certificate.signedTickets;
+        _recordCertified(batch, objectId, listStart, nonSignersHash);
+        uint256 signedTickets = batch.frame.tickets - batch.unsignedTickets;
+        uint256 intakeEach = object.intakeFee / signedTickets;
+        batch.intakeRemainder += object.intakeFee - intakeEach * signedTickets;
         book.intake += intakeEach;
-        for (uint256 i; i < certificate.absent.length; ++i) {
-            address operator = certificate.absent[i];
+        for (uint256 i; i < batch.absent.length; ++i) {
+            address operator = batch.absent[i];
             Accumulator.State storage excluded = book.excluded[operator];
             if (!excluded.started) excluded.start(firstEpoch - 1);
             excluded.add(firstEpoch, endEpoch, rows, fee);
             book.intakeExcluded[operator] += intakeEach;
         }
-        return object.intakeFee - intakeEach * certificate.signedTickets;
+    }
+
+    function _recordCertified(Batch memory batch, bytes32 objectId, uint256 listStart, bytes32 nonSignersHash) private {
+        Stored storage stored = _objects[objectId];
+        stored.status = ObjectStatus.Certified;
+        stored.firstEpoch = uint256(batch.firstEpoch).toUint32();
+        if (batch.unsignedTickets != 0) {
+            stored.marks = INCOMPLETE;
+            _absences[objectId].hash = nonSignersHash;
+        }
+        stored.listStart = listStart.toUint48();
+        stored.unsignedTickets = uint16(batch.unsignedTickets);
+    }
+
+    // ─── Ends and changes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc IObjects
+    function fail(bytes32) external {
+        _delegate();
     }
 
     /// @inheritdoc IObjects
-    function fail(bytes32 objectId) external {
-        Stored memory object = _openObject(objectId);
-        uint256 deadline = uint256(object.openedBlock) + object.certificationBlocks;
-        if (block.number <= deadline) revert CertificationStillPossible(block.number, deadline);
-
-        _objects[objectId].status = ObjectStatus.Failed;
-        uint64 openedUnder = _shards().firstEpochAfter(object.shard, object.openedBlock);
-        _books[object.shard][object.roster].release(openedUnder, _rowsPerTicket(object));
-        emit ObjectFailed(objectId);
-
-        uint256 storageFee = uint256(object.rowFee) * object.n * object.matrices * object.epochs;
-        _rewards().bookFailed(objectId, object.shard, object.owner, storageFee, object.intakeFee);
+    function adopt(bytes32, uint16, bytes calldata, bytes calldata, uint16[] calldata) external {
+        _delegate();
     }
 
-    function _rowsPerTicket(Stored memory object) private view returns (uint256) {
-        return uint256(object.n) / _books[object.shard][object.roster].head.tickets * object.matrices;
+    /// @inheritdoc IObjects
+    function returnUnsigned(bytes32) external {
+        _delegate();
     }
 
-    function _openObject(bytes32 objectId) private view returns (Stored memory object) {
-        object = _objects[objectId];
-        if (object.status == ObjectStatus.None) revert ObjectUnknown(objectId);
-        if (object.status != ObjectStatus.Open) revert ObjectNotOpen(objectId, uint8(object.status));
+    /// @inheritdoc IObjects
+    function extend(bytes32, uint32, uint256, uint16[] calldata) external {
+        _delegate();
     }
+
+    /// @inheritdoc IObjects
+    function terminate(bytes32, uint16[] calldata) external {
+        _delegate();
+    }
+
+    /// @inheritdoc IObjects
+    function roll(uint32, uint32, address, uint64, uint256) external {
+        _delegate();
+    }
+
+    /// Runs the call as it came in ObjectChanges' code, on this contract's state.
+    function _delegate() private {
+        address code = address(changes);
+        assembly ("memory-safe") {
+            let memory_ := mload(0x40)
+            calldatacopy(memory_, 0, calldatasize())
+            if iszero(delegatecall(gas(), code, memory_, calldatasize(), 0, 0)) {
+                returndatacopy(memory_, 0, returndatasize())
+                revert(memory_, returndatasize())
+            }
+        }
+    }
+
+    // ─── Helpers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// The least signed tickets: ⌈2T/3⌉ and, in rows of a matrix, k beside a third of the tickets.
     function _quorum(uint256 k, uint256 n, uint256 tickets) private pure returns (uint256) {
@@ -426,33 +324,12 @@ contract Objects is IObjects {
         return twoThirds > recoverable ? twoThirds : recoverable;
     }
 
-    function _digest(bytes32 objectId, Stored memory object) private view returns (bytes32) {
+    function _listDigest(uint32 shard, uint32 roster, bytes32[] memory digests) private view returns (bytes32) {
         return keccak256(
-            bytes.concat(
-                abi.encode(
-                    Tags.CERTIFICATE,
-                    block.chainid,
-                    address(this),
-                    objectId,
-                    object.shard,
-                    object.roster,
-                    object.manifestRoot
-                ),
-                abi.encode(uint256(1) << object.widthLog2, object.k, object.n, object.matrices, object.epochs)
+            abi.encode(
+                Tags.CERTIFICATE_LIST, block.chainid, address(this), shard, roster, keccak256(abi.encodePacked(digests))
             )
         );
-    }
-
-    // ─── Accumulators ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    /// @inheritdoc IObjects
-    function roll(uint32 shard, uint32 roster, address operatorOrZero, uint64 epoch, uint256 maxSteps) external {
-        uint64 latest = _shards().firstEpochAfter(shard, block.number) - 1;
-        if (epoch > latest) revert EpochNotFrozen(epoch, latest);
-        ObjectBook.State storage book = _books[shard][roster];
-        Accumulator.State storage accumulator =
-            operatorOrZero == address(0) ? book.tally : book.excluded[operatorOrZero];
-        if (accumulator.started) accumulator.roll(epoch, maxSteps);
     }
 
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -465,8 +342,8 @@ contract Objects is IObjects {
     {
         ShardParameters memory parameters = _shards().parametersOf(request.shard);
         uint256 rowFee;
-        (rowFee, intakeFee) = _fees(request, parameters);
-        return (_storageFee(request, rowFee), intakeFee, parameters.paymentToken);
+        (rowFee, intakeFee) = rules.fees(request, parameters.pricePerByteEpochWad, parameters.intakePricePerByteWad);
+        return (rowFee * request.n * request.matrices * request.epochs, intakeFee, parameters.paymentToken);
     }
 
     /// @inheritdoc IObjects
@@ -474,6 +351,22 @@ contract Objects is IObjects {
         Stored memory object = _objects[objectId];
         if (object.status == ObjectStatus.None) revert ObjectUnknown(objectId);
         return _digest(objectId, object);
+    }
+
+    /// @inheritdoc IObjects
+    function certificateListDigest(bytes32[] calldata objectIds) external view returns (bytes32) {
+        if (objectIds.length == 0) revert CertificateListEmpty();
+        bytes32[] memory digests = new bytes32[](objectIds.length);
+        Stored storage first = _objects[objectIds[0]];
+        for (uint256 i; i < objectIds.length; ++i) {
+            Stored memory object = _objects[objectIds[i]];
+            if (object.status == ObjectStatus.None) revert ObjectUnknown(objectIds[i]);
+            if (object.shard != first.shard || object.roster != first.roster) {
+                revert CertificateListMixed(objectIds[i]);
+            }
+            digests[i] = _digest(objectIds[i], object);
+        }
+        return _listDigest(first.shard, first.roster, digests);
     }
 
     /// @inheritdoc IObjects
@@ -492,8 +385,14 @@ contract Objects is IObjects {
         result.epochs = object.epochs;
         result.openedBlock = object.openedBlock;
         result.firstEpoch = object.firstEpoch;
+        result.endEpoch = _endOf(object.firstEpoch, object.term);
         result.manifestRoot = object.manifestRoot;
-        result.nonSignersHash = object.incomplete ? object.nonSignersHash : EMPTY_HASH;
+        result.nonSignersHash = object.marks & INCOMPLETE == 0 ? EMPTY_HASH : _absences[objectId].hash;
+        result.firstNonSignersHash =
+            object.marks & ADOPTED_LATER == 0 ? result.nonSignersHash : _absences[objectId].firstHash;
+        result.unsignedTickets = object.unsignedTickets;
+        result.unsignedReturned = object.marks & UNSIGNED_RETURNED != 0;
+        result.terminated = object.marks & TERMINATED != 0;
         result.rowFee = object.rowFee;
         result.intakeFee = object.intakeFee;
     }
@@ -506,13 +405,13 @@ contract Objects is IObjects {
     /// @inheritdoc IObjects
     function endEpochOf(bytes32 objectId) external view returns (uint64) {
         Stored storage object = _objects[objectId];
-        return object.firstEpoch == 0 ? 0 : uint64(object.firstEpoch) + object.epochs;
+        return _endOf(object.firstEpoch, object.term);
     }
 
     /// @inheritdoc IObjects
     function certificationDeadlineOf(bytes32 objectId) external view returns (uint256) {
         Stored storage object = _objects[objectId];
-        return uint256(object.openedBlock) + object.certificationBlocks;
+        return uint256(object.openedBlock) + _books[object.shard][object.roster].frame.epochLength;
     }
 
     /// @inheritdoc IObjects
@@ -545,12 +444,12 @@ contract Objects is IObjects {
         view
         returns (Listing memory)
     {
-        ListedObject memory object = listed(shard, roster, bucket, index);
+        ListedObject memory object = listed(shard, roster, bucket, index, 0);
         return Listing({objectId: object.objectId, start: object.start, end: object.end});
     }
 
     /// @inheritdoc IObjects
-    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index)
+    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index, uint64 epoch)
         public
         view
         returns (ListedObject memory result)
@@ -558,15 +457,27 @@ contract Objects is IObjects {
         ObjectBook.State storage book = _books[shard][roster];
         bytes32[] storage list = book.lists[bucket];
         if (index >= list.length) revert ListingOutOfRange(index, list.length);
-        result.objectId = list[index];
-        Stored storage object = _objects[result.objectId];
+        bytes32 objectId = list[index];
+        Stored storage object = _objects[objectId];
+        result.objectId = objectId;
         result.n = object.n;
         result.matrices = object.matrices;
-        result.endEpoch = uint64(object.firstEpoch) + object.epochs;
+        uint64 firstEpoch = object.firstEpoch;
+        result.endEpoch = firstEpoch + object.term;
         result.start = object.listStart;
-        result.end = result.start + uint64(object.n / book.head.tickets) * object.matrices;
+        uint8 marks = object.marks;
+        if (marks & MOVED != 0) {
+            ObjectBook.Left memory left = book.left[objectId][bucket];
+            if (left.until != 0) (result.start, result.endEpoch) = (left.start, left.until);
+        }
+        result.end = result.start + uint64(object.n / book.frame.tickets) * object.matrices;
         result.manifestRoot = object.manifestRoot;
-        result.nonSignersHash = object.incomplete ? object.nonSignersHash : EMPTY_HASH;
+        result.nonSignersHash = EMPTY_HASH;
+        if (marks & INCOMPLETE != 0) {
+            Absence storage absence = _absences[objectId];
+            bool first = marks & ADOPTED_LATER != 0 && epoch == firstEpoch;
+            result.nonSignersHash = first ? absence.firstHash : absence.hash;
+        }
     }
 
     /// @inheritdoc IObjects
@@ -599,19 +510,14 @@ contract Objects is IObjects {
         return Tally(rows.toUint64(), uint192(fee));
     }
 
-    function _log2(uint256 value) private pure returns (uint256 result) {
-        while (value > 1) {
-            value >>= 1;
+    function _endOf(uint64 firstEpoch, uint64 term) private pure returns (uint64) {
+        return firstEpoch == 0 ? 0 : firstEpoch + term;
+    }
+
+    function _log2(uint256 width) private pure returns (uint8 result) {
+        while (width > 1) {
+            width >>= 1;
             ++result;
         }
-    }
-
-    function _shards() private view returns (IShards) {
-        IShards pinned = _pinnedShards;
-        return address(pinned) != address(0) ? pinned : IShards(DIRECTORY.module(ModuleNames.SHARDS));
-    }
-
-    function _rewards() private view returns (IRewards) {
-        return IRewards(DIRECTORY.module(ModuleNames.REWARDS));
     }
 }

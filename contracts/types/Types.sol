@@ -138,14 +138,23 @@ struct ObjectRecord {
     uint32 n;
     uint32 matrices;
     uint64 size;
+    // the term that was opened and signed for
     uint32 epochs;
     // block of `open`; certification must come within one epoch length of it
     uint64 openedBlock;
     // first epoch in which its slices can be drawn and are paid; 0 before certification
     uint64 firstEpoch;
+    // first epoch after its last: firstEpoch + epochs, later if it was extended, earlier if terminated; 0 before certification
+    uint64 endEpoch;
     bytes32 manifestRoot;
-    // keccak256 of the non-signers' roster indexes, each as uint16, ascending, packed; keccak256("") if all signed
+    // keccak256 of the roster indexes of those that have not signed, each as uint16, ascending, packed; keccak256("") if all did
     bytes32 nonSignersHash;
+    // the same as it counts in firstEpoch alone: who adopted its rows later counts from firstEpoch + 1 on
+    bytes32 firstNonSignersHash;
+    // tickets of those that have not signed, and whether the fees of their rows went back (then nobody adopts any more)
+    uint32 unsignedTickets;
+    bool unsignedReturned;
+    bool terminated;
     // fee of one row for one epoch, payment token units
     uint256 rowFee;
     uint256 intakeFee;
@@ -165,13 +174,13 @@ struct Listing {
     uint64 end;
 }
 
-/// A listed object with all that checking a drawn position needs.
+/// A listed object with all that checking a drawn position needs, as it counts in one epoch.
 struct ListedObject {
     bytes32 objectId;
     // its rows are the positions start … end - 1 of each ticket's part of the bucket
     uint64 start;
     uint64 end;
-    // first epoch after its last
+    // first epoch in which it is void here: it has ended, or stands in a later bucket
     uint64 endEpoch;
     uint32 n;
     uint32 matrices;

@@ -23,6 +23,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import combinations
 from typing import Any
 
 import ckzg
@@ -403,8 +404,11 @@ class System:
 
     def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int], bytes]:
         """Return (signature, non-signers, their keys): what all but the roster indexes `absent` sign."""
-        members = self.members_of(self.objects.record(object_id).roster)
         digest = bytes(self.objects.certificateDigest(object_id))
+        return self._signed(self.objects.record(object_id).roster, digest, absent)
+
+    def _signed(self, roster: int, digest: bytes, absent: Sequence[int]) -> tuple[bytes, list[int], bytes]:
+        members = self.members_of(roster)
         signatures = [cp.sign(item.secret, digest) for i, item in enumerate(members) if i not in absent]
         keys = b"".join(members[i].key for i in absent)
         return cp.g1(cp.sum_of(signatures, G1Point.identity())), list(absent), keys
@@ -414,6 +418,56 @@ class System:
         receipt = self.objects.certify(object_id, *self.certificate(object_id, absent), sender=sender or self.governor)
         self.absent[object_id] = list(absent)
         return receipt
+
+    def absent_in(self, object_id: bytes, epoch: int) -> list[int]:
+        """Return the roster indexes of those that had not signed an object as it counts in an epoch.
+
+        Which of those that its certificate left out are left tells the hash.
+        """
+        record = self.objects.record(object_id)
+        wanted = bytes(record.firstNonSignersHash if epoch == record.firstEpoch else record.nonSignersHash)
+        absent = self.absent[object_id]
+        for count in range(len(absent), -1, -1):
+            for chosen in combinations(absent, count):
+                if draws.non_signers_hash(chosen) == wanted:
+                    return list(chosen)
+        raise LookupError(object_id)
+
+    def adoption(self, object_id: bytes, seat: int) -> tuple[int, bytes, bytes, list[int]]:
+        """Return what `adopt` takes: seat, signature of the seat's operator alone, its key, the list as it stands."""
+        member = self.members_of(self.objects.record(object_id).roster)[seat]
+        signature = cp.g1(cp.sign(member.secret, bytes(self.objects.certificateDigest(object_id))))
+        return seat, signature, member.key, self.absent_in(object_id, 2**32)
+
+    def adopt(self, object_id: bytes, seat: int, sender: Any = None) -> Any:
+        """Let a seat's operator take over its rows."""
+        return self.objects.adopt(object_id, *self.adoption(object_id, seat), sender=sender or self.governor)
+
+    def certify_many(self, object_ids: Sequence[bytes], absent: Sequence[int] = (), sender: Any = None) -> Any:
+        """Certify a list of objects under one signature of all but `absent`."""
+        certificate = self.list_certificate(object_ids, absent)
+        receipt = self.objects.certifyMany(list(object_ids), *certificate, sender=sender or self.governor)
+        self.absent.update({object_id: list(absent) for object_id in object_ids})
+        return receipt
+
+    def list_certificate(
+        self, object_ids: Sequence[bytes], absent: Sequence[int] = ()
+    ) -> tuple[bytes, list[int], bytes]:
+        """Return (signature, non-signers, their keys) over a list."""
+        digest = bytes(self.objects.certificateListDigest(list(object_ids)))
+        return self._signed(self.objects.record(object_ids[0]).roster, digest, absent)
+
+    def extend(self, object_id: bytes, epochs: int, payer: Any) -> Any:
+        """Add epochs to an object, paid by `payer`."""
+        record = self.objects.record(object_id)
+        signed = self.head(record.roster).tickets - record.unsignedTickets
+        payment = signed * record.n // self.head(record.roster).tickets * record.matrices * record.rowFee * epochs
+        fund(self.payment_token, payer, payment, self.payments)
+        return self.objects.extend(object_id, epochs, payment, self.absent_in(object_id, 2**32), sender=payer)
+
+    def terminate(self, object_id: bytes, owner: Any) -> Any:
+        """End an object early."""
+        return self.objects.terminate(object_id, self.absent_in(object_id, 2**32), sender=owner)
 
     def store(self, owner: Any, data: Data, *, epochs: int = 3, absent: Sequence[int] = ()) -> bytes:
         """Open and certify an object; return its id."""
@@ -469,7 +523,7 @@ class System:
             rows -= self.objects.excludedTally(self.shard, roster, operator, epoch).rows
             listed = self.objects.listedRows(self.shard, roster, epoch)
             buckets = tuple(
-                draws.Bucket(count, self.listings(roster, bucket) if count else [])
+                draws.Bucket(count, self.listings(roster, bucket, epoch) if count else [])
                 for bucket, count in enumerate(listed)
             )
             places.append(
@@ -479,11 +533,11 @@ class System:
             )
         return draws.Snapshot(tuple(places))
 
-    def listings(self, roster: int, bucket: int) -> list[draws.ListedObject]:
-        """Return a bucket's list."""
+    def listings(self, roster: int, bucket: int, epoch: int) -> list[draws.ListedObject]:
+        """Return a bucket's list as it counts in an epoch."""
         found = []
         for index in range(self.objects.listingCount(self.shard, roster, bucket)):
-            item = self.objects.listed(self.shard, roster, bucket, index)
+            item = self.objects.listed(self.shard, roster, bucket, index, epoch)
             found.append(
                 draws.ListedObject(
                     index=index,
@@ -508,7 +562,7 @@ class System:
     def reads(self, operator: Any, epoch: int, draw: draws.Draw | None = None) -> list[draws.Read]:
         """Return the positions that an operator must show, following its own draw unless told another."""
         chosen = draw or self.draw(operator, epoch)
-        return draws.follow(chosen, epoch, lambda listed: self.absent[listed.object_id])
+        return draws.follow(chosen, epoch, lambda listed: self.absent_in(listed.object_id, epoch))
 
     def response(self, operator: Any, epoch: int, draw: draws.Draw | None = None) -> Response:
         """Return an operator's honest answer (or, to another draw, one that isn't)."""

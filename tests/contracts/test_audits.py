@@ -171,7 +171,7 @@ class TestDraw:
         for round_ in range(2):
             for account in operators:
                 draw = reader.draw(1, epoch, account.address)
-                reads = draws.follow(draw, epoch, lambda listed: system.absent[listed.object_id])
+                reads = draws.follow(draw, epoch, lambda listed, epoch=epoch: system.absent_in(listed.object_id, epoch))
                 assert (draw.context, draw.samples) == (system.draw(account, epoch).context, 4)
                 assert reads_of(reads) == reads_of(system.reads(account, epoch))
             if round_ == 0:

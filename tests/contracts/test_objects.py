@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ape import chain
 from eth_abi import encode
+from eth_account import Account
+from eth_account.messages import encode_typed_data
 from eth_utils import keccak
 from py_arkworks_bls12381 import G1Point
 
 from tests.contracts import curve_points as cp
 from tests.contracts.reverts import reverts_with
-from tests.contracts.system import deploy_system, fund, make_data
+from tests.contracts.system import deploy_contracts, deploy_system, fund, make_data
 
 OPEN, CERTIFIED, FAILED = 1, 2, 3
 EMPTY_HASH = keccak(b"")
@@ -277,9 +281,12 @@ class TestCertify:
                 system.certify(object_id, absent)
         before = system.earned(rich)
         system.certify(object_id, [index])
-        assert system.objects.record(object_id).nonSignersHash == hash_of([index])
+        record = system.objects.record(object_id)
+        assert record.nonSignersHash == hash_of([index])
         # its rows are paid back like any other's that did not sign
-        assert system.earned(rich) - before == system.objects.record(object_id).rowFee * 3
+        system.go_past_frozen(record.firstEpoch + 1)
+        system.objects.returnUnsigned(object_id, sender=rich)
+        assert system.earned(rich) - before == record.rowFee * 3
 
     def test_takes_a_vacancy_of_an_older_roster_for_none(self, system, rich, data):
         """A place of the roster asked about is vacant only if it fell vacant after the roster's snapshot."""
@@ -335,17 +342,17 @@ class TestCertify:
     def test_refuses_a_signature_that_lacks_a_signer(self, system, rich, data):
         object_id = system.open(rich, data)
         signature, _, _ = system.certificate(object_id, [3])
-        with reverts_with(system.objects.SignatureInvalid, objectId=object_id):
+        with reverts_with(system.objects.SignatureInvalid, subject=object_id):
             system.objects.certify(object_id, signature, [], b"", sender=rich)
 
     def test_refuses_a_certificate_of_another_object(self, system, rich, data):
         signed, other = system.open(rich, data), system.open(rich, data)
-        with reverts_with(system.objects.SignatureInvalid, objectId=other):
+        with reverts_with(system.objects.SignatureInvalid, subject=other):
             system.objects.certify(other, *system.certificate(signed), sender=rich)
 
     def test_refuses_the_identity_as_a_signature(self, system, rich, data):
         object_id = system.open(rich, data)
-        with reverts_with(system.objects.SignatureInvalid, objectId=object_id):
+        with reverts_with(system.objects.SignatureInvalid, subject=object_id):
             system.objects.certify(object_id, cp.IDENTITY_G1, [], b"", sender=rich)
 
     def test_refuses_a_key_at_infinity_in_a_non_signers_place(self, system, rich, data):
@@ -359,10 +366,10 @@ class TestCertify:
         object_id = system.open(rich, data)
         digest = bytes(system.objects.certificateDigest(object_id))
         proofs = [cp.sign(item.secret, digest, cp.POSSESSION_TAG) for item in system.members_of(1)]
-        with reverts_with(system.objects.SignatureInvalid, objectId=object_id):
+        with reverts_with(system.objects.SignatureInvalid, subject=object_id):
             system.objects.certify(object_id, cp.g1(cp.sum_of(proofs, G1Point.identity())), [], b"", sender=rich)
 
-    def test_records_lists_and_returns_what_was_not_signed(self, system, rich, data, stranger):
+    def test_records_and_lists_an_object(self, system, rich, data, stranger):
         object_id = system.open(rich, data, epochs=3)
         record = system.objects.record(object_id)
         next_epoch = system.shards.firstEpochAfter(1, chain.blocks.height + 1)
@@ -373,7 +380,13 @@ class TestCertify:
         assert (after.status, after.firstEpoch) == (CERTIFIED, next_epoch)
         assert bytes(after.nonSignersHash) == hash_of([1, 4])
         assert system.objects.endEpochOf(object_id) == next_epoch + 3
-        assert system.earned(rich) == record.rowFee * 3 * 2  # two rows of six for three epochs
+        assert (after.endEpoch, after.epochs, after.unsignedTickets) == (next_epoch + 3, 3, 2)
+        assert (bytes(after.firstNonSignersHash), after.unsignedReturned, after.terminated) == (
+            hash_of([1, 4]),
+            False,
+            False,
+        )
+        assert system.earned(rich) == 0  # both may still adopt their rows
         intake_each = record.intakeFee // 4
         absent = system.shards.rosterEntry(1, 1, 4).operator
         assert tuple(system.objects.intakePerTicket(1, 1, absent)) == (intake_each, intake_each)
@@ -418,6 +431,474 @@ class TestCertify:
         assert system.objects.listingCount(1, 1, bucket) == 2
         listed = [system.objects.listing(1, 1, bucket, index) for index in range(2)]
         assert [(bytes(item.objectId), item.start, item.end) for item in listed] == [(first, 0, 3), (second, 3, 7)]
+
+
+OPEN_TYPES = {
+    "Open": [
+        *({"name": name, "type": "uint32"} for name in ("shard", "roster", "width", "k", "n", "matrices")),
+        {"name": "size", "type": "uint64"},
+        {"name": "epochs", "type": "uint32"},
+        *({"name": name, "type": "bytes32"} for name in ("treeRoot", "contentHash", "headerHash")),
+        *({"name": name, "type": "uint256"} for name in ("maxPayment", "nonce", "deadline")),
+    ]
+}
+
+
+class TestOpenFor:
+    def sign(self, system, signer, request, nonce, deadline) -> bytes:
+        """Return the owner's signature as any wallet makes it."""
+        domain = {
+            "name": "Qanat objects",
+            "version": "1",
+            "chainId": chain.chain_id,
+            "verifyingContract": system.objects.address,
+        }
+        message = encode_typed_data(domain, OPEN_TYPES, {**request, "nonce": nonce, "deadline": deadline})
+        return bytes(Account.sign_message(message, signer.private_key).signature)
+
+    def test_opens_for_who_signed_and_pays(self, system, rich, data, stranger):
+        request, deadline = system.request(data), 2**40
+        signature = self.sign(system, rich, request, 0, deadline)
+        before = system.payment_token.balanceOf(rich)
+        object_id = system.id_of(rich, 0, data.root)
+        system.objects.openFor(request, rich, deadline, signature, sender=stranger)
+        storage, intake, _ = system.objects.quote(request)
+        assert system.objects.ownerOf(object_id) == rich
+        assert before - system.payment_token.balanceOf(rich) == storage + intake
+        with reverts_with(system.objects.SignerInvalid, owner=rich):  # once
+            system.objects.openFor(request, rich, deadline, signature, sender=stranger)
+
+    def test_opens_for_a_contract_that_says_so(self, project, system, deployer, rich, data, stranger):
+        wallet = deployer.deploy(project.SignerWallet, rich)
+        fund(system.payment_token, rich, 2**90, system.payments)
+        system.payment_token.transfer(wallet, 2**90, sender=rich)
+        approve = system.payment_token.approve.encode_input(system.payments, 2**90)
+        wallet.run(system.payment_token, approve, sender=stranger)
+        request = system.request(data)
+        system.objects.openFor(request, wallet, 2**40, self.sign(system, rich, request, 0, 2**40), sender=stranger)
+        assert system.objects.ownerOf(system.id_of(wallet, 0, data.root)) == wallet
+
+    def test_refuses_another_signer_another_request_and_a_late_one(self, system, rich, data, stranger):
+        request, now = system.request(data), chain.pending_timestamp
+        for signer, asked in ((stranger, request), (rich, {**request, "epochs": 2})):
+            signature = self.sign(system, signer, asked, 0, 2**40)
+            with reverts_with(system.objects.SignerInvalid, owner=rich):
+                system.objects.openFor(request, rich, 2**40, signature, sender=stranger)
+        signature = self.sign(system, rich, request, 0, now - 100)
+        with reverts_with(system.objects.SignatureExpired, deadline=now - 100):
+            system.objects.openFor(request, rich, now - 100, signature, sender=stranger)
+
+
+class TestCertifyMany:
+    def test_refuses_no_object_and_objects_of_two_rosters(self, system, accounts, rich, data):
+        with reverts_with(system.objects.CertificateListEmpty):
+            system.objects.certifyMany([], b"", [], b"", sender=rich)
+        with reverts_with(system.objects.CertificateListEmpty):
+            system.objects.certificateListDigest([])
+        other = system.with_shard()
+        other.enroll(accounts[15:16])
+        other.take_roster()
+        second = other.open(rich, make_data(zeros=True, n=1, k=1))
+        first = system.open(rich, data)
+        with reverts_with(system.objects.CertificateListMixed, objectId=second):
+            system.objects.certificateListDigest([first, second])
+        with reverts_with(system.objects.CertificateListMixed, objectId=second):
+            system.objects.certifyMany([first, second], *system.certificate(first), sender=rich)
+
+    def test_refuses_an_object_twice(self, system, rich, data):
+        object_id = system.open(rich, data)
+        with reverts_with(system.objects.ObjectNotOpen, objectId=object_id, status=CERTIFIED):
+            system.certify_many([object_id, object_id])
+
+    def test_refuses_a_list_that_nobody_signed(self, system, rich, data):
+        """Not in another order, not a part of it, not by what was signed for one of them alone."""
+        ids = [system.open(rich, data) for _ in range(3)]
+        good = system.list_certificate(ids)
+        for chosen, certificate in (
+            (ids[::-1], good),
+            (ids[:2], good),
+            (ids[:1], system.certificate(ids[0])),
+        ):
+            digest = bytes(system.objects.certificateListDigest(chosen))
+            with reverts_with(system.objects.SignatureInvalid, subject=digest):
+                system.objects.certifyMany(chosen, *certificate, sender=rich)
+        with reverts_with(system.objects.SignatureInvalid, subject=ids[0]):
+            system.objects.certify(ids[0], *system.list_certificate(ids[:1]), sender=rich)
+
+    def test_needs_the_highest_quorum_of_its_objects(self, system, rich, data):
+        """Four of six tickets are enough for one object, five must sign the other."""
+        low, high = system.open(rich, data), system.open(rich, make_data(zeros=True, n=6, k=3))
+        with reverts_with(system.objects.QuorumNotReached, signedTickets=4, needed=5):
+            system.certify_many([low, high], [1, 4])
+
+    def test_books_each_object_as_if_it_came_alone(self, system, rich, data):
+        """The same objects one by one and in a list: every record, list, sum and account is the same."""
+        other = make_data(zeros=True, n=12, k=4, matrices=2)
+
+        def outcome(certify):
+            with chain.isolate():
+                ids = [system.open(rich, item, epochs=epochs) for item, epochs in ((data, 2), (other, 3), (data, 3))]
+                certify(ids)
+                epoch = system.objects.record(ids[0]).firstEpoch
+                absent = system.shards.rosterEntry(1, 1, 4).operator
+                return (
+                    [tuple(system.objects.record(object_id)) for object_id in ids],
+                    [tuple(system.objects.tally(1, 1, epoch + i)) for i in range(5)],
+                    [tuple(system.objects.excludedTally(1, 1, absent, epoch + i)) for i in range(5)],
+                    list(system.objects.listedRows(1, 1, epoch)),
+                    system.listings(1, system.objects.bucketOf(1, 1, epoch + 3), epoch),
+                    tuple(system.objects.intakePerTicket(1, 1, absent)),
+                    (system.repair_fund, system.fees_left, system.objects.reservedRows(1, 1)),
+                )
+
+        alone = outcome(lambda ids: [system.certify(object_id, [4]) for object_id in ids])
+        assert outcome(lambda ids: system.certify_many(ids, [4])) == alone
+
+    def test_signs_over_the_digests_in_order(self, system, rich, data):
+        ids = [system.open(rich, data) for _ in range(2)]
+        packed = b"".join(bytes(system.objects.certificateDigest(object_id)) for object_id in ids)
+        kinds = ["bytes32", "uint256", "address", "uint32", "uint32", "bytes32"]
+        tag = keccak(text="qanat/v1/certificate-list")
+        digest = keccak(encode(kinds, [tag, chain.chain_id, system.objects.address, 1, 1, keccak(packed)]))
+        assert bytes(system.objects.certificateListDigest(ids)) == digest
+        unknown = keccak(text="nothing")
+        with reverts_with(system.objects.ObjectUnknown, objectId=unknown):
+            system.objects.certificateListDigest([ids[0], unknown])
+
+
+class TestAdopt:
+    def test_refuses_what_is_not_certified(self, system, rich, data):
+        object_id = system.open(rich, data)
+        with reverts_with(system.objects.ObjectNotCertified, objectId=object_id, status=OPEN):
+            system.objects.adopt(object_id, 1, b"", b"", [], sender=rich)
+        with reverts_with(system.objects.ObjectUnknown, objectId=bytes(32)):
+            system.objects.adopt(bytes(32), 1, b"", b"", [], sender=rich)
+
+    def test_refuses_a_wrong_list_a_signer_another_key_another_signature(self, system, rich, data):
+        object_id = system.store(rich, data, absent=[1, 4])
+        seat, signature, key, listed = system.adoption(object_id, 4)
+        for wrong in ([], [4], [1, 4, 5]):
+            with reverts_with(system.objects.NonSignersWrong, objectId=object_id):
+                system.objects.adopt(object_id, seat, signature, key, wrong, sender=rich)
+        with reverts_with(system.objects.SeatSigned, objectId=object_id, seat=2):
+            system.objects.adopt(object_id, *system.adoption(object_id, 2), sender=rich)
+        other = system.adoption(object_id, 1)
+        with reverts_with(system.objects.NonSignerKeyWrong, index=4, got=keccak(other[2]), expected=keccak(key)):
+            system.objects.adopt(object_id, seat, other[1], other[2], listed, sender=rich)
+        with reverts_with(system.objects.SignatureInvalid, subject=object_id):
+            system.objects.adopt(object_id, seat, other[1], key, listed, sender=rich)
+
+    def test_refuses_a_vacant_place(self, system, rich, data):
+        gone = system.members_of(1)[2].account
+        system.vacate(gone, system.objects.record(system.store(rich, data, epochs=4)).firstEpoch)
+        object_id = system.store(rich, data, absent=[2])
+        with reverts_with(system.objects.PlaceVacant, seat=2):
+            system.adopt(object_id, 2)
+
+    def test_counts_from_the_next_epoch_that_is_not_frozen(self, system, rich, data, stranger):
+        """Before the first epoch is frozen from that one on, later from the second; then nobody can."""
+        object_id = system.store(rich, data, epochs=3, absent=[1, 4])
+        record = system.objects.record(object_id)
+        first, late, later = record.firstEpoch, system.members_of(1)[1], system.members_of(1)[4]
+
+        system.adopt(object_id, 1, sender=stranger)
+        for epoch in range(first, first + 3):
+            assert system.objects.excludedTally(1, 1, late.account, epoch).rows == 0
+            assert system.objects.excludedTally(1, 1, later.account, epoch).rows == 1
+        system.go_past_frozen(first)
+        held = system.audits.heldRows(1, first, later.account)
+        system.adopt(object_id, 4)
+        assert system.audits.heldRows(1, first, later.account) == held == 0
+        assert [system.audits.heldRows(1, first + i, later.account) for i in range(4)] == [0, 1, 1, 0]
+        assert system.earned(rich) == record.rowFee  # of the one epoch that nobody held row 4 for
+        after = system.objects.record(object_id)
+        assert (bytes(after.nonSignersHash), bytes(after.firstNonSignersHash)) == (EMPTY_HASH, hash_of([4]))
+        assert (after.unsignedTickets, system.objects.endEpochOf(object_id)) == (0, first + 3)
+        with reverts_with(system.objects.NothingUnsigned, objectId=object_id):
+            system.objects.returnUnsigned(object_id, sender=rich)
+
+    def test_refuses_after_the_second_epoch_is_frozen_and_beyond_the_term(self, system, rich, data):
+        long, short = (system.store(rich, data, epochs=epochs, absent=[3]) for epochs in (3, 1))
+        first = system.objects.record(long).firstEpoch
+        system.go_past_frozen(first)
+        with reverts_with(system.objects.AdoptionOver, objectId=short, fromEpoch=first + 1):
+            system.adopt(short, 3)
+        frozen = system.shards.frozenBlockOf(1, first + 1)
+        system.go_to_block(frozen - 1)
+        with chain.isolate():
+            system.adopt(long, 3)
+            assert chain.blocks.height == frozen
+        system.go_to_block(frozen)
+        with reverts_with(system.objects.AdoptionOver, objectId=long, fromEpoch=first + 2):
+            system.adopt(long, 3)
+
+    def test_refuses_twice(self, system, rich, data):
+        object_id = system.store(rich, data, absent=[1, 3])
+        system.adopt(object_id, 3)
+        with reverts_with(system.objects.SeatSigned, objectId=object_id, seat=3):
+            system.objects.adopt(object_id, *system.adoption(object_id, 3), sender=rich)
+
+    def test_who_adopts_and_never_stored_misses(self, system, rich, data, stranger):
+        """It is asked from then on as anyone who signed, and slashed as anyone who can't answer."""
+        object_id = system.store(rich, data, absent=[3])
+        late = system.members_of(1)[3].account
+        first = system.objects.record(object_id).firstEpoch
+        system.adopt(object_id, 3)
+        system.seal(first)
+        system.end_window(first)
+        system.audits.reportMiss(1, first, late, sender=stranger)
+        assert system.restaking.pendingSlashes(late) == 1
+
+
+class TestReturnUnsigned:
+    def test_returns_what_nobody_signed_once_and_not_before_nobody_can(self, system, rich, data, stranger):
+        object_id = system.store(rich, data, epochs=3, absent=[1, 4])
+        record = system.objects.record(object_id)
+        system.go_past_frozen(record.firstEpoch)
+        with reverts_with(system.objects.AdoptionOpen, objectId=object_id, fromEpoch=record.firstEpoch + 1):
+            system.objects.returnUnsigned(object_id, sender=stranger)
+        system.go_past_frozen(record.firstEpoch + 1)
+        receipt = system.objects.returnUnsigned(object_id, sender=stranger)
+        assert system.earned(rich) == 2 * 3 * record.rowFee
+        (event,) = receipt.decode_logs(system.rewards.UnsignedReturned)
+        assert (bytes(event.objectId), event.payer, event.amount) == (object_id, rich, 2 * 3 * record.rowFee)
+        with reverts_with(system.objects.NothingUnsigned, objectId=object_id):
+            system.objects.returnUnsigned(object_id, sender=stranger)
+        assert system.objects.record(object_id).unsignedReturned
+
+    def test_finds_nothing_where_all_signed(self, system, rich, data):
+        object_id = system.store(rich, data)
+        with reverts_with(system.objects.NothingUnsigned, objectId=object_id):
+            system.objects.returnUnsigned(object_id, sender=rich)
+
+
+class TestExtend:
+    def test_anyone_pays_for_signed_rows_at_the_objects_own_fee(self, system, rich, data, stranger):
+        object_id = system.store(rich, data, epochs=2, absent=[1])
+        record = system.objects.record(object_id)
+        first, absent = record.firstEpoch, system.members_of(1)[1].account
+        system.go_past_frozen(first + 1)
+        before = (system.fees_left, system.earned(rich))
+        receipt = system.extend(object_id, 3, stranger)
+        unsigned = 2 * record.rowFee
+        assert system.fees_left == before[0] + 5 * 3 * record.rowFee - unsigned
+        assert system.earned(rich) == before[1] + unsigned  # settled on the way
+        assert (system.objects.endEpochOf(object_id), system.objects.record(object_id).epochs) == (first + 5, 2)
+        assert [system.objects.tally(1, 1, first + i).rows for i in range(6)] == [1, 1, 1, 1, 1, 0]
+        assert [system.objects.excludedTally(1, 1, absent, first + i).rows for i in range(6)] == [1, 1, 1, 1, 1, 0]
+        (event,) = receipt.decode_logs(system.objects.ObjectExtended)
+        assert (event.payer, event.endEpoch, event.payment) == (stranger, first + 5, 15 * record.rowFee)
+        assert bytes(system.objects.certificateDigest(object_id)) == self.digest_of(system, object_id, data)
+
+    def digest_of(self, system, object_id, data) -> bytes:
+        kinds = ["bytes32", "uint256", "address", "bytes32", "uint32", "uint32", "bytes32"] + ["uint32"] * 5
+        tag = keccak(text="qanat/v1/certificate")
+        values = [tag, chain.chain_id, system.objects.address, object_id, 1, 1, data.root, 64, 2, 6, 1, 2]
+        return keccak(encode(kinds, values))
+
+    def test_is_live_in_exactly_one_listing_in_each_epoch(self, system, rich, data):
+        """Extended into a later bucket twice and within one: what was frozen stays, no epoch has it twice or never."""
+        object_id = system.store(rich, data, epochs=2)
+        system.store(rich, data, epochs=2)
+        first = system.objects.record(object_id).firstEpoch
+
+        def live(epoch):
+            listed = system.objects.listedRows(1, 1, epoch)
+            found = []
+            for bucket, rows in enumerate(listed):
+                items = [item for item in system.listings(1, bucket, epoch) if item.start < rows]
+                assert [item.start for item in items] == [0, *(item.end for item in items[:-1])][: len(items)]
+                assert rows == (items[-1].end if items else 0)
+                found += [item for item in items if item.object_id == object_id and epoch < item.end_epoch]
+            return found
+
+        def frozen():
+            latest = system.shards.firstEpochAfter(1, chain.blocks.height)
+            # where it lives, not until when
+            return {epoch: [replace(item, end_epoch=0) for item in live(epoch)] for epoch in range(first, latest)}
+
+        known = {}
+        for wait, epochs in ((first, 1), (first + 1, 3), (first + 5, 4)):
+            system.go_past_frozen(wait)
+            known |= frozen()
+            system.extend(object_id, epochs, rich)
+            assert known.items() <= frozen().items()
+        end = system.objects.endEpochOf(object_id)
+        assert end == first + 10
+        for epoch in range(first, end + 2):
+            assert len(live(epoch)) == (epoch < end)
+        system.go_to_epoch(end - 1)
+        system.seal(end - 1)
+        system.answer_all(end - 1)  # which reads void places, and the one that lives
+
+    def test_refuses_while_somebody_may_still_adopt(self, system, rich, data):
+        object_id = system.store(rich, data, absent=[2])
+        with reverts_with(system.objects.AdoptionOpen, objectId=object_id):
+            system.extend(object_id, 1, rich)
+
+    def test_refuses_what_is_over_and_what_was_terminated(self, system, rich, data):
+        object_id, other = system.store(rich, data, epochs=1), system.store(rich, data, epochs=3)
+        first = system.objects.record(object_id).firstEpoch
+        system.terminate(other, rich)
+        with reverts_with(system.objects.ObjectOver, objectId=other, endEpoch=first + 1, nextEpoch=first):
+            system.extend(other, 1, rich)
+        system.go_to_block(system.shards.frozenBlockOf(1, first + 1) - 3)
+        with chain.isolate():
+            system.extend(object_id, 1, rich)
+        system.go_past_frozen(first + 1)
+        with reverts_with(system.objects.ObjectOver, objectId=object_id, endEpoch=first + 1, nextEpoch=first + 2):
+            system.extend(object_id, 1, rich)
+
+    def test_refuses_terms_beyond_the_rosters(self, system, rich, data):
+        object_id = system.store(rich, data, epochs=2)
+        limit = system.head(1).endEpoch - system.objects.endEpochOf(object_id)
+        for epochs in (0, limit + 1):
+            with reverts_with(system.objects.TermInvalid, epochs=epochs, limit=limit):
+                system.objects.extend(object_id, epochs, 2**255, [], sender=rich)
+        system.extend(object_id, limit, rich)
+        assert system.objects.endEpochOf(object_id) == system.head(1).endEpoch
+
+    def test_binds_nobody_longer_once_a_newer_roster_is_active(self, system, accounts, rich, data):
+        """Who waits for its stake under a roster that was replaced sees a date: no stranger's extension moves it."""
+        short, long = system.store(rich, data, epochs=6), system.store(rich, data, epochs=8)
+        system.enroll(accounts[15:16])
+        system.take_roster()
+        operator, height = system.members_of(1)[0].account, chain.blocks.height + 20
+        system.go_to_block(height)
+        bound = system.shards.boundUntil(operator, 0, system.head(1).snapshotBlock)
+        end = system.objects.endEpochOf(long)
+        with reverts_with(system.objects.TermInvalid, epochs=3, limit=2):
+            system.objects.extend(short, 3, 2**255, [], sender=rich)
+        system.extend(short, 2, rich)
+        assert system.objects.endEpochOf(short) == end
+        assert system.shards.boundUntil(operator, 0, system.head(1).snapshotBlock) == bound
+
+    def test_refuses_to_cost_more_than_the_payer_said(self, system, rich, data):
+        object_id = system.store(rich, data)
+        fee = system.objects.record(object_id).rowFee * 6
+        with reverts_with(system.objects.PaymentAboveMaximum, payment=fee, maximum=fee - 1):
+            system.objects.extend(object_id, 1, fee - 1, [], sender=rich)
+        with reverts_with(system.objects.NonSignersWrong, objectId=object_id):
+            system.objects.extend(object_id, 1, fee, [1], sender=rich)
+
+    def test_refuses_more_rows_than_a_ticket_may_hold(self, system, rich):
+        """At its last chance, when the next epoch counts it no more, others may have taken its room."""
+        part = make_data(zeros=True, matrices=20)
+        object_id = system.store(rich, part, epochs=1)
+        end = system.objects.endEpochOf(object_id)
+        system.go_past_frozen(end - 1)
+        system.store(rich, part)
+        with chain.isolate():
+            system.extend(object_id, 1, rich)
+        system.open(rich, make_data(zeros=True))
+        with reverts_with(system.objects.RowsPerTicketExceeded, rows=41, limit=40):
+            system.extend(object_id, 1, rich)
+
+
+class TestTerminate:
+    def test_refuses_everyone_but_the_owner_and_a_wrong_list(self, system, rich, data, stranger):
+        object_id = system.store(rich, data)
+        with reverts_with(system.objects.NotOwner, caller=stranger, owner=rich):
+            system.objects.terminate(object_id, [], sender=stranger)
+        with reverts_with(system.objects.NonSignersWrong, objectId=object_id):
+            system.objects.terminate(object_id, [1], sender=rich)
+
+    def test_returns_all_that_comes_after_the_last_frozen_epoch(self, system, rich, data):
+        object_id = system.store(rich, data, epochs=5, absent=[1])
+        record = system.objects.record(object_id)
+        first = record.firstEpoch
+        system.go_past_frozen(first + 1)
+        frozen = [tuple(system.objects.tally(1, 1, epoch)) for epoch in (first, first + 1)]
+        receipt = system.terminate(object_id, rich)
+        assert [tuple(system.objects.tally(1, 1, epoch)) for epoch in (first, first + 1)] == frozen
+        assert system.objects.tally(1, 1, first + 2).rows == 0
+        absent = system.members_of(1)[1].account
+        assert [system.objects.excludedTally(1, 1, absent, first + i).rows for i in range(4)] == [1, 1, 0, 0]
+        # five rows of three epochs, and the one that nobody signed of all five
+        assert system.earned(rich) == (5 * 3 + 5) * record.rowFee
+        assert system.objects.endEpochOf(object_id) == first + 2
+        (event,) = receipt.decode_logs(system.objects.ObjectTerminated)
+        assert (bytes(event.objectId), event.endEpoch) == (object_id, first + 2)
+        (event,) = receipt.decode_logs(system.rewards.UnearnedReturned)
+        assert (bytes(event.objectId), event.payer, event.amount) == (object_id, rich, 5 * 3 * record.rowFee)
+        with reverts_with(system.objects.ObjectOver, objectId=object_id):
+            system.terminate(object_id, rich)
+        with reverts_with(system.objects.NothingUnsigned, objectId=object_id):
+            system.objects.returnUnsigned(object_id, sender=rich)
+        with reverts_with(system.objects.AdoptionOver, objectId=object_id):
+            system.adopt(object_id, 1)
+
+    def test_changes_nothing_of_an_epoch_whose_seed_is_known(self, system, rich, data):
+        """The owner learns the draw and ends the object: it is still answered, paid, and missed by who doesn't."""
+        object_id = system.store(rich, data, epochs=4)
+        first = system.objects.record(object_id).firstEpoch
+        system.seal(first)
+        lazy, *others = [item.account for item in system.members_of(1)]
+        system.terminate(object_id, rich)
+        assert system.objects.endEpochOf(object_id) == first + 1
+        system.answer_all(first, others)
+        system.end_window(first)
+        system.audits.reportMiss(1, first, lazy, sender=rich)
+        assert sum(system.rewards.earnedIn(1, first, other) for other in others) == 5 * (
+            system.objects.record(object_id).rowFee
+        )
+
+    def test_owes_an_epoch_at_least(self, system, rich, data):
+        """Else whoever pays the intake alone fills the lists with places that are void."""
+        object_id = system.store(rich, data, epochs=3)
+        record = system.objects.record(object_id)
+        system.terminate(object_id, rich)
+        assert system.objects.endEpochOf(object_id) == record.firstEpoch + 1
+        assert system.earned(rich) == 6 * 2 * record.rowFee
+        single = system.store(rich, data, epochs=1)
+        with reverts_with(system.objects.ObjectOver, objectId=single):
+            system.terminate(single, rich)
+
+    def test_frees_its_room(self, system, rich):
+        part = make_data(zeros=True, matrices=40)
+        object_id = system.store(rich, part, epochs=5)
+        system.go_past_frozen(system.objects.record(object_id).firstEpoch)
+        system.terminate(object_id, rich)
+        system.open(rich, part)
+
+
+class TestChanges:
+    def test_called_directly_know_no_object(self, project, system, rich, data):
+        """Its code runs on the state of Objects alone."""
+        object_id = system.store(rich, data, absent=[1])
+        changes = project.ObjectChanges.at(system.objects.changes())
+        for call in (
+            lambda: changes.terminate(object_id, [1], sender=rich),
+            lambda: changes.extend(object_id, 1, 2**255, [1], sender=rich),
+            lambda: changes.returnUnsigned(object_id, sender=rich),
+            lambda: changes.adopt(object_id, *system.adoption(object_id, 1), sender=rich),
+            lambda: changes.fail(object_id, sender=rich),
+        ):
+            with reverts_with(project.IObjects.ObjectUnknown, objectId=object_id):
+                call()
+
+    def test_nothing_is_opened_before_the_directory_is_sealed(self, project, deployer, guardian, rich, data):
+        contracts, _ = deploy_contracts(project, deployer, guardian)
+        with reverts_with(project.IObjects.DirectoryNotSealed):
+            contracts["objects"].open(_request(data), sender=rich)
+
+
+def _request(data) -> dict:
+    """Return a request for roster 1 of shard 1, whatever there is."""
+    return {
+        "shard": 1,
+        "roster": 1,
+        "width": data.width,
+        "k": data.k,
+        "n": data.n,
+        "matrices": data.matrices,
+        "size": data.size,
+        "epochs": 1,
+        "maxPayment": 2**255,
+        "treeRoot": data.tree_root,
+        "contentHash": data.content_hash,
+        "headerHash": data.header_hash,
+    }
 
 
 class TestFail:
@@ -495,7 +976,7 @@ class TestLists:
         with reverts_with(system.objects.ListingOutOfRange, index=1, count=1):
             system.objects.listing(1, 1, bucket, 1)
         with reverts_with(system.objects.ListingOutOfRange, index=0, count=0):
-            system.objects.listed(1, 1, bucket + 1, 0)
+            system.objects.listed(1, 1, bucket + 1, 0, 1)
 
     def test_buckets_partition_the_rosters_life_and_leave_when_all_have_expired(self, system, rich, data):
         head = system.head(1)

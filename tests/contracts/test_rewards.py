@@ -84,19 +84,32 @@ def slash(system, epoch, account, auditor) -> None:
     system.restaking.executeSlash(system.restaking.slashId(1, epoch, account), sender=auditor)
 
 
+ID, ONE, WHO = (lambda _: bytes(32)), (lambda _: 1), (lambda stranger: stranger)
+#: What Objects calls, with arguments.
+BOOKING = {
+    "collectOpening": (ID, ONE, WHO, ONE, ONE),
+    "collectExtension": (ID, ONE, WHO, ONE),
+    "bookIntakeRemainder": (ONE, ONE),
+    "bookReturn": (ID, ONE, WHO, ONE, ONE),
+    "bookFailed": (ID, ONE, WHO, ONE, ONE),
+}
+
+
 class TestBooking:
-    @pytest.mark.parametrize("call", ["collectOpening", "bookCertified", "bookFailed"])
+    @pytest.mark.parametrize("call", list(BOOKING))
     def test_refuses_everyone_but_objects(self, system, stranger, call):
         """A stranger could otherwise take from whoever approved Payments, or pay itself."""
         with reverts_with(system.rewards.CallerNotModule, caller=stranger, expected=module_name("objects")):
-            system.rewards.invoke_transaction(call, bytes(32), 1, stranger, 1, 1, sender=stranger)
+            system.rewards.invoke_transaction(call, *(given(stranger) for given in BOOKING[call]), sender=stranger)
 
-    def test_an_opening_brings_its_price_and_a_certificate_returns_what_is_unsigned(self, system, owner, data):
+    def test_an_opening_brings_its_price_and_what_stays_unsigned_goes_back(self, system, owner, data, stranger):
         storage, intake, _ = system.objects.quote(system.request(data, epochs=3))
         object_id = system.open(owner, data, epochs=3)
         assert system.fees_left == storage + intake
-        receipt = system.certify(object_id, [1])
+        system.certify(object_id, [1])
         row_fee = system.objects.record(object_id).rowFee
+        system.go_past_frozen(system.objects.record(object_id).firstEpoch + 1)
+        receipt = system.objects.returnUnsigned(object_id, sender=stranger)
         unsigned = row_fee * 3 * 3 * tickets_of(system, member(system, 1))
         assert system.earned(owner) == unsigned
         remainder = intake % (7 - tickets_of(system, member(system, 1)))
@@ -467,6 +480,7 @@ class TestWholeLives:
                 system.rewards.settle(1, epoch, account, sender=stranger)
         for account in others(system, 1):
             system.rewards.claimIntake(1, 1, account, sender=stranger)
+        system.objects.returnUnsigned(object_id, sender=stranger)
 
         people = [owner, *(item.account for item in system.members_of(1))]
         held = sum(system.earned(person) for person in people) + restakers_share(system) + system.repair_fund

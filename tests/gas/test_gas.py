@@ -35,10 +35,10 @@ TARGETS = {
     # 60,000 + 1,500 an operator + 12,000 an operator whose weight changed: one
     "shards.snapshot_10": 60_000 + 10 * 1_500 + 12_000,
     "shards.snapshot_64": 60_000 + 64 * 1_500 + 12_000,
-    "objects.certify_m0": 165_000,
-    "objects.certify_m1": 172_000,
-    "objects.certify_m5": 200_000,
-    "objects.open": 125_000,
+    "objects.certify": 190_000,
+    "objects.certify_5_nonsigners": 260_000,
+    "objects.certify_32_each": 25_000,
+    "objects.open": 150_000,
     "audits.answer_q8": 225_000,
     "audits.answer_q16": 345_000,
     "beacon.reveal": 65_000,
@@ -56,9 +56,9 @@ class Meter:
         self.committed = committed
         self.measured: dict[str, int] = {}
 
-    def note(self, name: str, receipt: Any) -> None:
-        """Note what a transaction cost."""
-        self.measured[name] = receipt.gas_used
+    def note(self, name: str, receipt: Any, items: int = 1) -> None:
+        """Note what a transaction cost, for each of its items."""
+        self.measured[name] = receipt.gas_used // items
 
     def check(self, names: set[str]) -> None:
         """Fail for each figure that left its tolerance, unless the figures are being written anew."""
@@ -181,26 +181,46 @@ def test_snapshots(project, accounts, people, noted, count):
     noted(f"shards.snapshot_{count}", world.members.snapshot(world.shard, sender=world.governor))
 
 
+def open_many(project, world, owner, data, count) -> list[bytes]:
+    """Open so many objects in one block; return their ids."""
+    caller = owner.deploy(project.Caller)
+    world.payment_token.mint(caller, 2**100, sender=owner)
+    approval = world.payment_token.approve.encode_input(world.payments, 2**100)
+    caller.run(world.payment_token, approval, sender=owner)
+    call = world.objects.open.encode_input(world.request(data, epochs=4))
+    receipt = caller.runMany([world.objects] * count, [call] * count, sender=owner)
+    return [bytes(event.objectId) for event in receipt.decode_logs(world.objects.ObjectOpened)]
+
+
 def test_storage(project, accounts, people, noted):
     """An object's certificate, an epoch's seed, answers, what they earn: sixteen operators of a ticket each."""
-    world = system.deploy_system(project, accounts[0], accounts[5], samples=8, maxOperators=16)
+    world = system.deploy_system(project, accounts[0], accounts[5], samples=8, maxOperators=16, maxRowsPerTicket=10**6)
     owner = accounts[1]
     members = people(16)
     world.enroll(members)
     world.take_roster()
-    data = {count: system.make_data(n=16, k=4, matrices=8, seed=count) for count in range(5)}
+    data = {count: system.make_data(n=16, k=4, matrices=8, seed=count) for count in range(6)}
     first = world.open(owner, data[0], epochs=4)
-    noted("objects.certify_m0_first", world.certify(first))
+    noted("objects.certify_first", world.certify(first))
     request = world.request(data[1], epochs=4)
     storage, intake, _ = world.objects.quote(request)
     system.fund(world.payment_token, owner, storage + intake, world.payments)
     object_id = world.id_of(owner, world.objects.nonceOf(owner), data[1].root)
     noted("objects.open", world.objects.open(request, sender=owner))
     world.data[object_id] = data[1]
-    noted("objects.certify_m0", world.certify(object_id))
-    for number, absent in ((2, [3]), (3, [3]), (4, [1, 3, 5, 7, 9])):
-        receipt = world.certify(world.open(owner, data[number], epochs=4), absent=absent)
-        noted(f"objects.certify_m{len(absent)}", receipt)
+    noted("objects.certify", world.certify(object_id))
+    five = [1, 3, 5, 7, 9]
+    for number, name, absent in (
+        (2, "1_nonsigner_first", [3]),
+        (3, "1_nonsigner", [3]),
+        (4, "5_nonsigners_first", five),
+    ):
+        noted(f"objects.certify_{name}", world.certify(world.open(owner, data[number], epochs=4), absent=absent))
+    late = world.open(owner, data[5], epochs=4)
+    noted("objects.certify_5_nonsigners", world.certify(late, absent=five))
+    noted("objects.adopt", world.adopt(late, 9))
+    noted("objects.extend", world.extend(object_id, 1, owner))
+    noted("objects.terminate", world.terminate(first, owner))
 
     epoch = world.objects.record(object_id).firstEpoch
     for number in range(2):
@@ -209,6 +229,14 @@ def test_storage(project, accounts, people, noted):
         world.end_window(epoch + number)
         noted("rewards.settle", world.rewards.settle(1, epoch + number, members[0], sender=owner))
         noted("payments.claim", world.payments.claim(world.payment_token, sender=members[0]))
+    # ten gigabytes cost what one megabyte costs
+    large = world.request(data[1], width=4096, matrices=20_000, size=10 * 10**9, epochs=4)
+    storage, intake, _ = world.objects.quote(large)
+    system.fund(world.payment_token, owner, storage + intake, world.payments)
+    noted("objects.open_10gb", world.objects.open(large, sender=owner))
+    many = open_many(project, world, owner, data[2], 33)
+    world.certify(many[0])
+    noted("objects.certify_32_each", world.certify_many(many[1:]), 32)
     header = world.header(chain.blocks.height - 2)
     noted("beacon.reveal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
 

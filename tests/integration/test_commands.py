@@ -479,6 +479,28 @@ class TestOwnersAndLicensees:
         run("claim", account=LICENSEE)
         assert balance(world, "QUSD", LICENSEE) == before
 
+    def test_an_object_lives_longer_and_then_ends_early(self, world):
+        """A stranger adds epochs; only the owner ends it, and gets back to the unit what was not earned."""
+        object_id = stored_object(world, epochs=3)
+        name, record = "0x" + object_id.hex(), world.views.object(object_id)
+        before, rows = balance(world, "QUSD", LICENSEE), record.slices * record.row_fee
+        run("extend", "--object", "0x" + "77" * 32, "--epochs", 2, account=LICENSEE, code=14)
+        run("extend", "--object", name, "--epochs", 0, account=LICENSEE, code=14)
+        done = run("extend", "--object", name, "--epochs", 2, account=LICENSEE)
+        assert (done["end_epoch"], done["paid"]) == (record.first_epoch + 5, 2 * rows)
+        assert balance(world, "QUSD", LICENSEE) == before - 2 * rows
+
+        run("terminate", "--object", name, account=LICENSEE, code=14)
+        done = run("terminate", "--object", name, account=OWNER)
+        ends = world.views.object(object_id).end_epoch
+        assert (done["end_epoch"], done["returned"]) == (ends, (record.first_epoch + 5 - ends) * rows)
+        paid = run("claim", account=OWNER)["paid"]
+        assert paid[world.chain.deployment.token("QUSD").address] == done["returned"]
+        run("terminate", "--object", name, account=OWNER, code=14)
+        run("extend", "--object", name, "--epochs", 1, account=LICENSEE, code=34)
+        (shown,) = [item for item in run("status")["objects"] if item["object"] == name]
+        assert shown["end_epoch"] == ends
+
     def test_fetch_needs_a_license(self, world, asset, tmp_path):
         out = tmp_path / "out.bin"
         run("fetch", "--asset", asset.id, "--out", out, account=STRANGER, code=61)

@@ -1,13 +1,14 @@
 """Difference arrays against a model that knows every slice: what is held, listed, earned, returned, to the unit.
 
 A life is a few epochs, in each of which objects are opened, certified with some signatures missing or left to fail,
-the epoch is sealed or not, some answer and some don't, and everybody settles. The model keeps one entry per slice and
-epoch, with its holder, and knows none of the contracts' sums.
+rows are adopted, objects extended and terminated, the epoch is sealed or not, some answer and some don't, and everybody
+settles. The model keeps one entry per slice and epoch, with its holder, and knows none of the contracts' sums.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +17,7 @@ from eth_utils import keccak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.contracts.reverts import reverts_with
 from tests.contracts.system import deploy_system, make_data
 
 COMMISSION_BPS, TO_PAYER_BPS, BPS = 2_500, 6_000, 10_000
@@ -45,7 +47,15 @@ class Model:
     tickets: dict[str, int]
     #: (object id, epoch, operator) → slices that it signed for and holds then
     slices: dict[tuple[bytes, int, str], int] = field(default_factory=lambda: defaultdict(int))
+    #: the same of those that nobody signed for: paid, and going back
+    unsigned: dict[tuple[bytes, int, str], int] = field(default_factory=lambda: defaultdict(int))
     row_fee: dict[bytes, int] = field(default_factory=dict)
+    #: first epoch and first one after the last
+    lives: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    absent: dict[bytes, set[str]] = field(default_factory=dict)
+    #: nobody adopts any more; ended early
+    settled: set[bytes] = field(default_factory=set)
+    terminated: set[bytes] = field(default_factory=set)
     paid: int = 0
     owner: int = 0
     repair: int = 0
@@ -63,18 +73,46 @@ class Model:
 
     def certify(self, object_id, data, first, epochs, absent, row_fee, intake) -> None:
         self.row_fee[object_id] = row_fee
+        self.lives[object_id] = (first, first + epochs)
+        self.absent[object_id] = set(absent)
         for index in range(data.n * data.matrices):
             holder = self.holder_of(object_id, index % data.n)
             for epoch in range(first, first + epochs):
-                if holder in absent:
-                    self.owner += row_fee
-                else:
-                    self.slices[object_id, epoch, holder] += 1
+                (self.unsigned if holder in absent else self.slices)[object_id, epoch, holder] += 1
         signed = sum(count for operator, count in self.tickets.items() if operator not in absent)
         for operator, count in self.tickets.items():
             if operator not in absent:
                 self.earned[operator] += intake // signed * count
         self.repair += intake % signed
+
+    def is_adoptable(self, object_id: bytes, epoch: int) -> bool:
+        """Whether who did not sign may still take its rows, from this epoch on."""
+        first, end = self.lives[object_id]
+        return object_id not in self.settled and bool(self.absent[object_id]) and epoch <= first + 1 and epoch < end
+
+    def adopt(self, object_id: bytes, epoch: int, operator: str) -> None:
+        self.absent[object_id].remove(operator)
+        for name, when, who in list(self.unsigned):
+            if (name, who) == (object_id, operator) and when >= epoch:
+                self.slices[name, when, who] = self.unsigned.pop((name, when, who))
+
+    def extend(self, object_id: bytes, epochs: int) -> None:
+        self.settled.add(object_id)
+        first, end = self.lives[object_id]
+        for (name, when, who), count in list(self.slices.items()):
+            if (name, when) == (object_id, end - 1):
+                for later in range(end, end + epochs):
+                    self.slices[name, later, who] = count
+                    self.paid += count * self.row_fee[name]
+        self.lives[object_id] = (first, end + epochs)
+
+    def terminate(self, object_id: bytes, end: int) -> None:
+        self.settled.add(object_id)
+        self.terminated.add(object_id)
+        for name, when, who in list(self.slices):
+            if name == object_id and when >= end:
+                self.owner += self.slices.pop((name, when, who)) * self.row_fee[name]
+        self.lives[object_id] = (self.lives[object_id][0], end)
 
     def held(self, epoch: int, operator: str) -> int:
         return sum(count for (_, when, who), count in self.slices.items() if (when, who) == (epoch, operator))
@@ -99,9 +137,18 @@ stores = st.fixed_dictionaries(
         "wait": st.integers(0, 12),
     }
 )
+changes = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["adopt", "adopt", "extend", "terminate"]),
+        "object": st.integers(0, 3),
+        "epochs": st.integers(1, 4),
+        "wait": st.sampled_from([0, 0, 9, 18]),
+    }
+)
 rounds = st.fixed_dictionaries(
     {
         "stores": st.lists(stores, max_size=2),
+        "changes": st.lists(changes, max_size=3),
         "sealed": st.sampled_from([True, True, False]),
         "quiet": st.sets(st.integers(0, 5), max_size=3),
         "rolls": st.booleans(),
@@ -118,6 +165,7 @@ class Life:
         tickets = {item.address: system.shards.rosterEntry(1, 1, i).tickets for i, item in enumerate(self.members)}
         self.model = Model(tickets)
         self.failing: list[bytes] = []
+        self.certified: list[bytes] = []
         self.open_epochs: list[tuple[int, dict]] = []
         self.next = system.epoch + 1
 
@@ -138,9 +186,47 @@ class Life:
         if plan["wait"]:
             chain.mine(plan["wait"])
         self.system.certify(object_id, chosen)
+        self.certified.append(object_id)
         record = self.system.objects.record(object_id)
         absent = {self.members[i].address for i in chosen}
         self.model.certify(object_id, data, record.firstEpoch, plan["epochs"], absent, record.rowFee, record.intakeFee)
+
+    def change(self, plan) -> None:
+        """Change an object, or see that it is refused, as the model says."""
+        if not self.certified:
+            return
+        if plan["wait"]:
+            chain.mine(plan["wait"])
+        system, model = self.system, self.model
+        object_id = self.certified[plan["object"] % len(self.certified)]
+        first, end = model.lives[object_id]
+        epoch = system.shards.firstEpochAfter(1, chain.blocks.height + 1)
+        adoptable = model.is_adoptable(object_id, epoch)
+        if plan["kind"] == "adopt":
+            if not model.absent[object_id]:
+                return
+            seat = system.absent_in(object_id, 2**32)[-1]
+            with nullcontext() if adoptable else reverts_with(system.objects.AdoptionOver, objectId=object_id):
+                system.adopt(object_id, seat)
+            if adoptable:
+                model.adopt(object_id, epoch, self.members[seat].address)
+        elif plan["kind"] == "extend":
+            if adoptable:
+                with reverts_with(system.objects.AdoptionOpen, objectId=object_id):
+                    system.extend(object_id, plan["epochs"], self.owner)
+                return
+            over = object_id in model.terminated or epoch > end
+            with reverts_with(system.objects.ObjectOver, objectId=object_id) if over else nullcontext():
+                system.extend(object_id, min(plan["epochs"], system.head(1).endEpoch - end), self.owner)
+            if not over:
+                model.extend(object_id, min(plan["epochs"], system.head(1).endEpoch - end))
+        else:
+            until = max(epoch, first + 1)
+            over = until >= end
+            with reverts_with(system.objects.ObjectOver, objectId=object_id) if over else nullcontext():
+                system.terminate(object_id, self.owner)
+            if not over:
+                model.terminate(object_id, until)
 
     @property
     def lives(self) -> bool:
@@ -189,12 +275,20 @@ class Life:
                     self.return_unproven(epoch, account)
             if not plan["sealed"]:
                 self.return_void(epoch)
-        for object_id in self.failing:
-            self.system.objects.fail(object_id, sender=self.owner)
+        self.close_objects()
         for account in self.members:
             all_fees, excluded = self.system.objects.intakePerTicket(1, 1, account)
             if all_fees != excluded:
                 self.system.rewards.claimIntake(1, 1, account, sender=self.owner)
+
+    def close_objects(self) -> None:
+        """Fail what was never certified, and return what nobody signed."""
+        for object_id in self.failing:
+            self.system.objects.fail(object_id, sender=self.owner)
+        for object_id in self.certified:
+            if self.model.absent[object_id] and object_id not in self.model.settled:
+                self.system.objects.returnUnsigned(object_id, sender=self.owner)
+        self.model.owner += sum(count * self.model.row_fee[name] for (name, _, _), count in self.model.unsigned.items())
 
     def settle(self, epoch, account) -> None:
         amount = self.model.fee(epoch, account.address)
@@ -208,14 +302,14 @@ class Life:
         for object_id in self.model.objects_in(epoch):
             fee = self.model.slices.get((object_id, epoch, account.address), 0) * self.model.row_fee[object_id]
             if fee:
-                absent = self.system.absent[object_id]
+                absent = self.system.absent_in(object_id, epoch)
                 self.system.rewards.returnUnproven(object_id, epoch, account, absent, sender=self.owner)
                 self.model.owner += fee * TO_PAYER_BPS // BPS
                 self.model.repair += fee - fee * TO_PAYER_BPS // BPS
 
     def return_void(self, epoch) -> None:
         for object_id in self.model.objects_in(epoch):
-            self.system.rewards.returnVoid(object_id, epoch, self.system.absent[object_id], sender=self.owner)
+            self.system.rewards.returnVoid(object_id, epoch, self.system.absent_in(object_id, epoch), sender=self.owner)
             self.model.owner += sum(
                 count * self.model.row_fee[object_id]
                 for (name, when, _), count in self.model.slices.items()
@@ -247,6 +341,8 @@ def test_sums_equal_what_every_slice_adds_up_to(system, owner, plan):
         for part in plan:
             for one in part["stores"]:
                 life.store(one)
+            for one in part["changes"]:
+                life.change(one)
             life.play(part)
         # what still lives is proven by all, to its end
         while life.lives:

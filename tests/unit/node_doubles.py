@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -245,8 +246,13 @@ class FakeViews:
             epochs=3,
             opened_block=block,
             first_epoch=0,
+            end_epoch=0,
             manifest_root=manifest.root,
             non_signers_hash=bytes(32),
+            first_non_signers_hash=bytes(32),
+            unsigned_tickets=0,
+            unsigned_returned=False,
+            terminated=False,
             row_fee=1,
             intake_fee=1,
         )
@@ -256,14 +262,31 @@ class FakeViews:
 
     def change_object(self, object_id: bytes, *, block: int, **changes: Any) -> None:
         """Change an object's record from a block on."""
-        self.records[object_id].append((block, replace(self.records[object_id][-1][1], **changes)))
+        changed = replace(self.records[object_id][-1][1], **changes)
+        if changed.first_epoch and not changed.end_epoch:
+            changed = replace(changed, end_epoch=changed.first_epoch + changed.epochs)
+        self.records[object_id].append((block, changed))
 
     def object(self, object_id: bytes, block: int | str = "latest") -> ObjectRecord:
         at = self.chain.head if block == "latest" else int(block)
         found = [record for since, record in self.records.get(object_id, []) if since <= at]
         if found:
             return found[-1]
-        return ObjectRecord(ZERO, ObjectStatus.NONE, *[0] * 10, bytes(32), bytes(32), 0, 0)
+        return ObjectRecord(ZERO, ObjectStatus.NONE, *[0] * 11, *[bytes(32)] * 3, 0, False, False, 0, 0)
+
+    def moved_ends(self, first: int, last: int) -> set[bytes]:
+        """Objects whose end changed in these blocks after they were certified."""
+        return {
+            object_id
+            for object_id, versions in self.records.items()
+            for (_, before), (since, after) in pairwise(versions)
+            if first <= since <= last and before.end_epoch and after.end_epoch != before.end_epoch
+        }
+
+    def first_epoch_after(self, _shard: int, block: int) -> int:
+        """First epoch whose B_e is at or after a block."""
+        parameters = self.shard_parameters(SHARD)
+        return max(1, -(-(block + parameters.finality - self.first_block(SHARD)) // parameters.epoch_length))
 
     def digest(self, object_id: bytes) -> bytes:
         """What is signed for an object."""

@@ -283,9 +283,9 @@ class World:
             manifest=self._manifest,
         )
 
-    def _call_of(self, transaction: bytes, contract: str, function: str) -> dict[str, Any]:
+    def _call_of(self, transaction: bytes, contract: str, *functions: str) -> dict[str, Any]:
         *called, arguments = self.calls[transaction]
-        if called != [contract, function]:
+        if called not in [[contract, function] for function in functions]:
             raise AuditFailed(f"calls {called}")
         return arguments
 
@@ -474,14 +474,14 @@ class TestCertificate:
                 "certified in block 55, more than an epoch after the opening in 34",
             ),
             (
-                lambda world: world.change("certified", first_epoch=2, end_epoch=5),
+                lambda world: world.change("certified", first_epoch=2, certified_end=5),
                 "lives in epochs 2 to 5, should begin with 3",
             ),
             (
-                lambda world: world.change("certified", first_epoch=4, end_epoch=7),
+                lambda world: world.change("certified", first_epoch=4, certified_end=7),
                 "lives in epochs 4 to 7, should begin with 3",
             ),
-            (lambda world: world.change("certified", end_epoch=7), "lives in epochs 3 to 7, should begin with 3"),
+            (lambda world: world.change("certified", certified_end=7), "lives in epochs 3 to 7, should begin with 3"),
             (call(b"new", nonSigners=[2]), "the transaction's data is not what the event says"),
             (call(b"new", nonSigners=[]), "the transaction's data is not what the event says"),
             (call(b"new", objectId=OLD), "the transaction's data is not what the event says"),

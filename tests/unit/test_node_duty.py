@@ -479,6 +479,25 @@ def test_a_certified_object_stays_until_its_last_epoch_is_closed(keeper: Keeper,
         assert is_held(keeper) is there, final
 
 
+def test_an_extended_object_stays_and_a_terminated_one_goes_when_its_new_last_epoch_is_closed(
+    keeper: Keeper, views: FakeViews
+) -> None:
+    """Its end is looked at again when the chain says that it moved: epoch 6 at first, then 7, then 4."""
+    held_object(keeper, views, status=ObjectStatus.CERTIFIED, first_epoch=4)
+    for epoch in (4, 6, 7):
+        views.seeds[epoch] = Seed(bytes(32), 20 * epoch + 1, 20 * epoch + 9)
+    keeper.delete_what_is_over(100)
+    views.change_object(OBJECT, block=101, end_epoch=8)
+    for final in (102, 147):
+        keeper.delete_what_is_over(final)
+        assert is_held(keeper), final
+    views.change_object(OBJECT, block=148, end_epoch=5)
+    keeper.delete_what_is_over(147)
+    assert is_held(keeper)
+    keeper.delete_what_is_over(148)
+    assert not is_held(keeper)
+
+
 def test_a_certified_object_of_a_void_last_epoch_goes_when_it_cannot_be_sealed(
     keeper: Keeper, views: FakeViews
 ) -> None:

@@ -99,6 +99,20 @@ def test_an_object_in_another_state_is_refused(node: FakeNode, views: FakeViews,
     refuses(status, node.intake.manifest_limit, OBJECT)
 
 
+def test_an_object_certified_without_this_operator_is_taken_in_while_it_may_adopt(
+    node: FakeNode, views: FakeViews
+) -> None:
+    """Certified in epoch 5's time, adopted until epoch 6 is frozen; not after its fees went back."""
+    epoch = views.first_epoch_after(1, views.chain.latest() + 1)
+    late = {"status": ObjectStatus.CERTIFIED, "unsigned_tickets": 1}
+    views.change_object(OBJECT, block=60, first_epoch=epoch - 2, **late)
+    refuses(409, node.intake.accept_manifest, OBJECT, ENCODED.manifest.to_bytes())
+    views.change_object(OBJECT, block=61, first_epoch=epoch - 1, end_epoch=epoch + 2, unsigned_returned=True)
+    refuses(409, node.intake.accept_manifest, OBJECT, ENCODED.manifest.to_bytes())
+    views.change_object(OBJECT, block=62, unsigned_returned=False)
+    node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
+
+
 def test_an_object_that_nobody_paid_is_refused(node: FakeNode) -> None:
     """An id that the chain does not know."""
     refuses(404, node.intake.accept_manifest, b"\x99" * 32, ENCODED.manifest.to_bytes())

@@ -15,7 +15,8 @@ from qanat.chain.draws import Draw, Read, draw_context, fold_weights, follow, op
 from qanat.chain.views import Roster
 from qanat.coding.dual import dual_check
 from qanat.errors import FormatError
-from qanat.index.records import Answer, SealedEpoch, SlashRecord
+from qanat.index.records import Adoption, Answer, SealedEpoch, SlashRecord
+from qanat.node.certificate import certificate_list_digest
 from qanat.objects import Manifest
 
 __all__ = ["check_answer", "check_certificate", "check_roster", "check_seed", "check_slash"]
@@ -101,8 +102,8 @@ def check_certificate(
     if certificate.block > opened.block + population.parameters.epoch_length:
         yield f"certified in block {certificate.block}, more than an epoch after the opening in {opened.block}"
     first = population.first_epoch_after(certificate.block)
-    if (certificate.first_epoch, certificate.end_epoch) != (first, first + opened.epochs):
-        yield f"lives in epochs {certificate.first_epoch} to {certificate.end_epoch}, should begin with {first}"
+    if (certificate.first_epoch, certificate.certified_end) != (first, first + opened.epochs):
+        yield f"lives in epochs {certificate.first_epoch} to {certificate.certified_end}, should begin with {first}"
 
     strangers = [str(seat) for seat in certificate.non_signers if roster.at(seat) is None]
     if strangers:
@@ -110,10 +111,12 @@ def check_certificate(
         return
     yield from _check_quorum(item, roster)
 
-    call = evidence.call_of(certificate.transaction, "Objects", "certify")
-    if tuple(call["nonSigners"]) != certificate.non_signers or call["objectId"] != opened.object_id:
+    call = evidence.call_of(certificate.transaction, "Objects", "certify", "certifyMany")
+    named = call.get("objectIds", [call.get("objectId")])
+    if tuple(call["nonSigners"]) != certificate.non_signers or opened.object_id not in named:
         yield "the transaction's data is not what the event says"
-    digest = certificate_digest(evidence.chain.chain_id, evidence.chain.contract("Objects").address, item)
+        return
+    digest = _signed_digest(item, call, population, evidence)
     absent = [entry for entry in roster.entries if entry.seat in certificate.non_signers]
     excluded = [keys[entry.key_hash] for entry in absent]
     if not bls.verify_aggregate(roster.aggregate_key, excluded, digest, bytes(call["signature"])):
@@ -121,11 +124,41 @@ def check_certificate(
 
     signers = [entry.operator for entry in roster.entries if entry not in absent]
     yield from _check_vacancies(signers, roster, certificate.block, population)
+    for adoption in certificate.adoptions:
+        yield from check_adoption(item, adoption, population, evidence, keys)
     manifest = evidence.manifest(opened.object_id, opened.manifest_root, signers)
     try:
         dual_check(manifest.commitments, opened.k, opened.n)
     except FormatError as error:
         yield f"the commitments are no encoding: {error}"
+
+
+def _signed_digest(item: CertifiedObject, call: dict[str, Any], population: Population, evidence: Evidence) -> bytes:
+    """Return what the certificate's signers signed: the object's digest, or that of the list that it is in."""
+    chain_id, objects = evidence.chain.chain_id, evidence.chain.contract("Objects").address
+    if "objectIds" not in call:
+        return certificate_digest(chain_id, objects, item)
+    digests = [certificate_digest(chain_id, objects, population.by_id[bytes(name)]) for name in call["objectIds"]]
+    return certificate_list_digest(chain_id, objects, item.opened.shard, item.opened.roster, digests)
+
+
+def check_adoption(
+    item: CertifiedObject, adoption: Adoption, population: Population, evidence: Evidence, keys: dict[bytes, bytes]
+) -> Iterator[str]:
+    """Check one adoption: by who was left out, under its own signature, in time, not of a vacant place."""
+    roster, certificate = population.rosters[item.opened.roster], item.certificate
+    entry = roster.at(adoption.seat)
+    if entry is None or entry.operator != adoption.operator or adoption.seat not in certificate.non_signers:
+        yield f"{adoption.operator} adopts rows that it was not left out of"
+        return
+    first = population.first_epoch_after(adoption.block)
+    if adoption.from_epoch != first or first > certificate.first_epoch + 1 or first >= certificate.certified_end:
+        yield f"{adoption.operator} counts from epoch {adoption.from_epoch}, adopted in block {adoption.block}"
+    yield from _check_vacancies([adoption.operator], roster, adoption.block, population)
+    call = evidence.call_of(adoption.transaction, "Objects", "adopt")
+    digest = certificate_digest(evidence.chain.chain_id, evidence.chain.contract("Objects").address, item)
+    if not bls.verify(keys[entry.key_hash], digest, bytes(call["signature"])):
+        yield f"the signature of {adoption.operator} does not hold"
 
 
 def _check_quorum(item: CertifiedObject, roster: Roster) -> Iterator[str]:

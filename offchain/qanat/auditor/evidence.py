@@ -25,8 +25,8 @@ class Evidence:
         self._manifests: dict[bytes, Manifest] = {}
         self._endpoints: dict[str, str] = {}
 
-    def call_of(self, transaction: bytes, contract: str, function: str) -> dict[str, Any]:
-        """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it made another one."""
+    def call_of(self, transaction: bytes, contract: str, *functions: str) -> dict[str, Any]:
+        """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it was none of these."""
         found = self.chain.web3.eth.get_transaction(transaction)  # type: ignore[arg-type]
         target = self.chain.contract(contract)
         if str(found.get("to", "")).lower() != target.address.lower():
@@ -35,8 +35,9 @@ class Evidence:
                 hint="Calls through other contracts need an endpoint with traces.",
             )
         called, arguments = target.decode_function_input(found["input"])
-        if called.fn_name != function:
-            raise AuditFailed(f"Transaction 0x{transaction.hex()} calls {called.fn_name}, not {function}.")
+        if called.fn_name not in functions:
+            names = " or ".join(functions)
+            raise AuditFailed(f"Transaction 0x{transaction.hex()} calls {called.fn_name}, not {names}.")
         return dict(arguments)
 
     def randomness(self, block: int, sealed_block: int) -> bytes:

@@ -56,6 +56,11 @@ class Population:
         ]
 
     @cached_property
+    def by_id(self) -> dict[bytes, CertifiedObject]:
+        """Certified objects by id."""
+        return {item.opened.object_id: item for item in self.objects}
+
+    @cached_property
     def vacancies(self) -> dict[str, list[int]]:
         """Blocks in which an operator's places fell vacant, by operator."""
         found: dict[str, list[int]] = {}
@@ -84,7 +89,7 @@ class Population:
             if (
                 item.opened.roster == roster.number
                 and item.is_live(epoch)
-                and index not in item.certificate.non_signers
+                and index not in item.certificate.absent_in(epoch)
             ):
                 count = item.rows_per_ticket(roster.tickets)
                 rows += count
@@ -140,14 +145,33 @@ class Population:
             )
         return Snapshot(tuple(places))
 
+    def _listings(self, roster: Roster) -> list[tuple[CertifiedObject, int, int, int]]:
+        """All that a roster ever listed, in order: object, first epoch, first epoch in which it is void there, its end.
+
+        The end is the one that it was listed with, which says in which bucket.
+        """
+        found = []
+        for item in self.objects:
+            if item.opened.roster != roster.number:
+                continue
+            certificate = item.certificate
+            moves = [extension for extension in certificate.extensions if extension.listed_from]
+            starts = [certificate.first_epoch, *(move.listed_from for move in moves)]
+            ends = [certificate.certified_end, *(move.end_epoch for move in moves)]
+            orders = [certificate.order, *(move.order for move in moves)]
+            for number, order in enumerate(orders):
+                until = starts[number + 1] if number + 1 < len(starts) else certificate.end_epoch
+                found.append((order, (item, starts[number], until, ends[number])))
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+
     def _buckets(self, roster: Roster, epoch: int) -> tuple[Bucket, ...]:
         head = roster.head
         span = -(-(head.end_epoch - head.active_from_epoch) // BUCKETS)
         lists: list[list[ListedObject]] = [[] for _ in range(BUCKETS)]
-        for item in self.objects:
-            if item.opened.roster != roster.number or item.certificate.first_epoch > epoch:
+        for item, since, until, end in self._listings(roster):
+            if since > epoch:
                 continue
-            bucket = (item.certificate.end_epoch - 1 - head.active_from_epoch) // span
+            bucket = (end - 1 - head.active_from_epoch) // span
             if not 0 <= bucket < BUCKETS:
                 raise AuditFailed(f"Object 0x{item.opened.object_id.hex()} ends outside its roster's term.")
             listed = lists[bucket]
@@ -158,11 +182,11 @@ class Population:
                     object_id=item.opened.object_id,
                     start=start,
                     end=start + item.rows_per_ticket(roster.tickets),
-                    end_epoch=item.certificate.end_epoch,
+                    end_epoch=until,
                     n=item.opened.n,
                     matrices=item.opened.matrices,
                     manifest_root=item.opened.manifest_root,
-                    non_signers_hash=non_signers_hash(item.certificate.non_signers),
+                    non_signers_hash=non_signers_hash(item.certificate.absent_in(epoch)),
                 )
             )
         return tuple(

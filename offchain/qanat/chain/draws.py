@@ -71,9 +71,10 @@ class Void(Enum):
 
 @dataclass(frozen=True)
 class ListedObject:
-    """An object in a bucket: ``start … end - 1`` are its positions in each ticket's part of the bucket.
+    """An object in a bucket, as it counts in one epoch; ``start … end - 1``: its positions in each ticket's part of it.
 
-    ``index`` counts from 0 in the bucket's list; ``end_epoch`` is the first epoch after its last.
+    ``index`` counts from 0 in the bucket's list; ``end_epoch`` is the first epoch in which it is void there: it has
+    ended, or stands in a later bucket.
     """
 
     index: int
@@ -96,10 +97,14 @@ class Bucket:
 
     def at(self, offset: int) -> ListedObject:
         """Return the object that holds a position below ``rows``."""
-        found = bisect_right(self.objects, offset, key=lambda item: item.start) - 1
+        found = self.find(offset)
         if found < 0 or not 0 <= offset < self.rows:
             raise BadParameters(f"Position {offset} is not below the bucket's {self.rows}.", offset=offset)
         return self.objects[found]
+
+    def find(self, offset: int) -> int:
+        """Return the index of the last object that begins at or before an offset; -1: none."""
+        return bisect_right(self.objects, offset, key=lambda item: item.start) - 1
 
 
 @dataclass(frozen=True)
@@ -279,7 +284,7 @@ def _void(
     if non_signers_hash(absent) != listed.non_signers_hash:
         raise BadParameters(
             f"The list of those who did not sign object 0x{listed.object_id.hex()} does not fit its hash.",
-            hint="Read it from the object's ObjectCertified event.",
+            hint="Read it from the object's ObjectCertified and ObjectAdopted events.",
             object_id=listed.object_id,
         )
     return (Void.UNSIGNED if index in absent else None), absent

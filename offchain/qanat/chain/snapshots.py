@@ -5,13 +5,15 @@
     reader = SnapshotReader(views)
     draw = reader.draw(shard, epoch, operator)       # the epoch must be sealed
 
-What an epoch's draw counts never changes once its B_e has passed, so those objects are kept after the first look (what
-was listed later is not: a reorganisation may still move it); a list is searched by halving, so a draw costs O(q log n)
-calls at most and nothing for what is known.
+Where an object begins in its list never changes once the B_e has passed that counted it first, so that is kept after
+the first look (what was listed later is not: a reorganisation may still move it). A list is searched by halving: a draw
+costs O(q log n) calls at most, and one for each object that it names where the beginnings are known. Until when the
+object lives there and who had not signed is asked for the epoch.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -27,8 +29,11 @@ __all__ = ["SnapshotReader"]
 class _Objects(Sequence[ListedObject]):
     """A bucket's list, each entry read when it is asked for."""
 
-    def __init__(self, reader: SnapshotReader, place: tuple[int, int, int], count: int, frozen_rows: int) -> None:
+    def __init__(
+        self, reader: SnapshotReader, place: tuple[int, int, int], count: int, frozen_rows: int, epoch: int
+    ) -> None:
         self._reader, self._place, self._count, self._frozen_rows = reader, place, count, frozen_rows
+        self._epoch = epoch
 
     def __len__(self) -> int:
         return self._count
@@ -42,7 +47,22 @@ class _Objects(Sequence[ListedObject]):
             return [self[number] for number in range(*index.indices(self._count))]
         if not 0 <= index < self._count:
             raise IndexError(index)
-        return self._reader.listed(*self._place, index, frozen_rows=self._frozen_rows)
+        return self._reader.listed(*self._place, index, self._epoch)
+
+    def start_of(self, index: int) -> int:
+        """Return where an entry's positions begin."""
+        return self._reader.start_of(*self._place, index, self._epoch, frozen_rows=self._frozen_rows)
+
+
+class _Bucket(Bucket):
+    """A bucket whose entries are found by their beginnings, so that only the one found is asked for its epoch."""
+
+    def find(self, offset: int) -> int:
+        """See :meth:`Bucket.find`."""
+        objects = self.objects
+        if not isinstance(objects, _Objects):
+            return super().find(offset)
+        return bisect_right(range(len(objects)), offset, key=objects.start_of) - 1
 
 
 class SnapshotReader:
@@ -50,29 +70,33 @@ class SnapshotReader:
 
     def __init__(self, views: Views) -> None:
         self.views = views
-        self._listed: dict[tuple[int, int, int, int], ListedObject] = {}
+        self._starts: dict[tuple[int, int, int, int], int] = {}
 
-    def listed(self, shard: int, roster: int, bucket: int, index: int, *, frozen_rows: int = 0) -> ListedObject:
-        """Return a listed object. One that begins below ``frozen_rows`` is final and asked for once."""
+    def listed(self, shard: int, roster: int, bucket: int, index: int, epoch: int) -> ListedObject:
+        """Return a listed object as it counts in an epoch."""
+        found = self._ask("Objects", "listed", shard, roster, bucket, index, epoch)
+        given = found if isinstance(found, dict) else dict(zip(_LISTED_FIELDS, found, strict=True))
+        return ListedObject(
+            index=index,
+            object_id=bytes(given["objectId"]),
+            start=int(given["start"]),
+            end=int(given["end"]),
+            end_epoch=int(given["endEpoch"]),
+            n=int(given["n"]),
+            matrices=int(given["matrices"]),
+            manifest_root=bytes(given["manifestRoot"]),
+            non_signers_hash=bytes(given["nonSignersHash"]),
+        )
+
+    def start_of(self, shard: int, roster: int, bucket: int, index: int, epoch: int, *, frozen_rows: int = 0) -> int:
+        """Return where a listed object begins. One that begins below ``frozen_rows`` is final and asked for once."""
         key = (shard, roster, bucket, index)
-        if key not in self._listed:
-            found = self._ask("Objects", "listed", shard, roster, bucket, index)
-            given = found if isinstance(found, dict) else dict(zip(_LISTED_FIELDS, found, strict=True))
-            listed = ListedObject(
-                index=index,
-                object_id=bytes(given["objectId"]),
-                start=int(given["start"]),
-                end=int(given["end"]),
-                end_epoch=int(given["endEpoch"]),
-                n=int(given["n"]),
-                matrices=int(given["matrices"]),
-                manifest_root=bytes(given["manifestRoot"]),
-                non_signers_hash=bytes(given["nonSignersHash"]),
-            )
-            if listed.start >= frozen_rows:
-                return listed
-            self._listed[key] = listed
-        return self._listed[key]
+        if key in self._starts:
+            return self._starts[key]
+        start = self.listed(shard, roster, bucket, index, epoch).start
+        if start < frozen_rows:
+            self._starts[key] = start
+        return start
 
     def snapshot(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> Snapshot:
         """Return the operator's places as of the epoch's B_e, which must have passed at ``block``."""
@@ -121,7 +145,7 @@ class SnapshotReader:
             for bucket in range(BUCKETS)
         ]
         return tuple(
-            Bucket(rows[bucket], _Objects(self, (shard, roster, bucket), counts[bucket], rows[bucket]))
+            _Bucket(rows[bucket], _Objects(self, (shard, roster, bucket), counts[bucket], rows[bucket], epoch))
             for bucket in range(BUCKETS)
         )
 

@@ -232,7 +232,11 @@ class Roster:
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """An object as the chain knows it."""
+    """An object as the chain knows it.
+
+    ``epochs``: the term that was opened and signed for; ``end_epoch``: first epoch after its last as it stands, 0
+    before certification. ``first_non_signers_hash``: of those that had not signed as ``first_epoch`` alone counts it.
+    """
 
     owner: str
     status: ObjectStatus
@@ -246,8 +250,14 @@ class ObjectRecord:
     epochs: int
     opened_block: int
     first_epoch: int
+    end_epoch: int
     manifest_root: bytes
     non_signers_hash: bytes
+    first_non_signers_hash: bytes
+    #: of those that have not signed; whether the fees of their rows went back: then nobody adopts any more
+    unsigned_tickets: int
+    unsigned_returned: bool
+    terminated: bool
     row_fee: int
     intake_fee: int
 
@@ -256,10 +266,15 @@ class ObjectRecord:
         """Number of slices: n·M."""
         return self.n * self.matrices
 
-    @property
-    def end_epoch(self) -> int:
-        """First epoch after its last; 0 before certification."""
-        return self.first_epoch + self.epochs if self.first_epoch else 0
+    def is_adoptable(self, epoch: int) -> bool:
+        """Whether who did not sign may still adopt its rows, ``epoch`` being the next that is not frozen."""
+        return (
+            self.status is ObjectStatus.CERTIFIED
+            and self.unsigned_tickets > 0
+            and not self.unsigned_returned
+            and epoch <= self.first_epoch + 1
+            and epoch < self.end_epoch
+        )
 
 
 @dataclass(frozen=True)
@@ -736,6 +751,15 @@ class Views:
         record = self._struct(ObjectRecord, "Objects", "record", object_id, block=block)
         return ObjectRecord(**{**_shallow(record), "status": ObjectStatus(record.status)})
 
+    def moved_ends(self, first: int, last: int) -> set[bytes]:
+        """Objects that were extended or terminated in blocks ``first`` to ``last``."""
+        events = self.chain.contract("Objects").events
+        return {
+            bytes(log["args"]["objectId"])
+            for event in (events.ObjectExtended(), events.ObjectTerminated())
+            for log in event.get_logs(from_block=first, to_block=last)
+        }
+
     def quote(self, request: OpenRequest) -> tuple[int, int, str]:
         """What ``open`` would take now: (storage fee, intake fee, token)."""
         storage, intake, token = self._ask("Objects", "quote", request.as_tuple())
@@ -744,6 +768,10 @@ class Views:
     def certificate_digest(self, object_id: bytes, block: BlockIdentifier = "latest") -> bytes:
         """What operators sign for an object."""
         return bytes(self._ask("Objects", "certificateDigest", object_id, block=block))
+
+    def certificate_list_digest(self, object_ids: Sequence[bytes], block: BlockIdentifier = "latest") -> bytes:
+        """What operators sign for a list of objects of one roster."""
+        return bytes(self._ask("Objects", "certificateListDigest", list(object_ids), block=block))
 
     def certification_deadline(self, object_id: bytes, block: BlockIdentifier = "latest") -> int:
         """Last block in which an open object can be certified."""

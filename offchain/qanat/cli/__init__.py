@@ -30,6 +30,8 @@ COMMANDS = {
     "roster": "roster",
     "node": "node",
     "store": "store",
+    "extend": "extend",
+    "terminate": "terminate",
     "mint": "mint",
     "offer": "offer",
     "license": "license",

@@ -112,9 +112,13 @@ def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
         certificate = index.certificate(item.object_id)
         if certificate is None:
             continue
-        absent = list(certificate.non_signers)
         roster = views.roster(item.shard, item.roster)
+        record = views.object(item.object_id)
+        adoptable = record.is_adoptable(views.first_epoch_after(item.shard, latest + 1))
+        if record.unsigned_tickets and not record.unsigned_returned and not adoptable:
+            calls.append((f"fees of {name} that nobody signed for", objects.returnUnsigned(item.object_id)))
         for epoch in range(certificate.first_epoch, min(certificate.end_epoch, views.epoch_at(item.shard, latest) + 1)):
+            absent = list(certificate.absent_in(epoch))
             if views.is_void(item.shard, epoch):
                 call = rewards.returnVoid(item.object_id, epoch, absent)
                 calls.append((f"fees of {name} for void epoch {epoch}", call))

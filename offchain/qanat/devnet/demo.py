@@ -332,7 +332,7 @@ class Demo:
         """Return an object and slice that the operator's draw names."""
         views = self.network.views
         draw = SnapshotReader(views).draw(self.network.shard, epoch, host.address)
-        reads = follow(draw, epoch, lambda listed: non_signers_of(views, listed.object_id))
+        reads = follow(draw, epoch, lambda listed: non_signers_of(views, listed.object_id, epoch))
         for read in reads:
             if read.void is None:
                 return read.object_id, read.slice

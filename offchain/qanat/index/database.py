@@ -45,10 +45,12 @@ from qanat.errors import (
     WrongChain,
 )
 from qanat.index.records import (
+    Adoption,
     Answer,
     Asset,
     Certificate,
     Event,
+    Extension,
     IndexedObject,
     IndexedRoster,
     License,
@@ -570,17 +572,34 @@ class Index:
         return _first(self.objects(object_id=object_id))
 
     def certificates(self, object_id: bytes | None = None) -> list[Certificate]:
-        """Certificates, oldest first."""
+        """Certificates with what changed their objects since, oldest first."""
+        wanted = {"object_id": object_id}
+        adoptions: dict[bytes, list[Adoption]] = {}
+        for row in self._rows("SELECT * FROM adoptions", wanted):
+            adoption = Adoption(row["operator"], row["seat"], row["from_epoch"], row["block"], bytes(row["tx"]))
+            adoptions.setdefault(bytes(row["object_id"]), []).append(adoption)
+        extensions: dict[bytes, list[Extension]] = {}
+        for row in self._rows("SELECT * FROM extensions", wanted):
+            order = (row["block"], row["log_index"])
+            extension = Extension(row["payer"], row["end_epoch"], int(row["payment"]), row["listed_from"], order)
+            extensions.setdefault(bytes(row["object_id"]), []).append(extension)
+        terminations = {
+            bytes(row["object_id"]): int(row["end_epoch"]) for row in self._rows("SELECT * FROM terminations", wanted)
+        }
         return [
             Certificate(
-                bytes(row["object_id"]),
+                name := bytes(row["object_id"]),
                 row["first_epoch"],
                 row["end_epoch"],
                 tuple(json.loads(row["non_signers"])),
                 row["block"],
                 bytes(row["tx"]),
+                (row["block"], row["log_index"]),
+                tuple(adoptions.get(name, ())),
+                tuple(extensions.get(name, ())),
+                terminations.get(name, 0),
             )
-            for row in self._rows("SELECT * FROM certificates", {"object_id": object_id})
+            for row in self._rows("SELECT * FROM certificates", wanted)
         ]
 
     def certificate(self, object_id: bytes) -> Certificate | None:

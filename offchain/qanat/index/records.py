@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from qanat.chain.views import OfferTerms
 
 __all__ = [
+    "Adoption",
     "Answer",
     "Asset",
     "Certificate",
     "Event",
+    "Extension",
     "IndexedObject",
     "IndexedRoster",
     "License",
@@ -79,18 +81,61 @@ class IndexedObject:
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """A certificate that the chain accepted.
+class Adoption:
+    """Who was late and signed its rows after all: it counts as a signer from an epoch on."""
 
-    ``non_signers``: roster indexes, ascending; the signature is in the transaction's data.
+    operator: str
+    seat: int
+    from_epoch: int
+    block: int
+    transaction: bytes
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Epochs added at an object's end.
+
+    ``listed_from``: first epoch in which it is drawn from the bucket of its new end; 0: it stays in its bucket.
+    ``order``: block and number of the log, which put all that is listed in order.
+    """
+
+    payer: str
+    end_epoch: int
+    payment: int
+    listed_from: int
+    order: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that the chain accepted, and what changed the object since.
+
+    ``non_signers``: roster indexes, ascending; the signature is in the transaction's data. ``certified_end``: first
+    epoch after the term that was signed for; ``terminated_end``: after what a termination left, 0 if there is none.
     """
 
     object_id: bytes
     first_epoch: int
-    end_epoch: int
+    certified_end: int
     non_signers: tuple[int, ...]
     block: int
     transaction: bytes
+    order: tuple[int, int] = (0, 0)
+    adoptions: tuple[Adoption, ...] = ()
+    extensions: tuple[Extension, ...] = ()
+    terminated_end: int = 0
+
+    @property
+    def end_epoch(self) -> int:
+        """First epoch after the object's last as it stands."""
+        if self.terminated_end:
+            return self.terminated_end
+        return self.extensions[-1].end_epoch if self.extensions else self.certified_end
+
+    def absent_in(self, epoch: int) -> tuple[int, ...]:
+        """Roster indexes of those that had not signed as it counts in an epoch."""
+        adopted = {item.seat for item in self.adoptions if item.from_epoch <= epoch}
+        return tuple(seat for seat in self.non_signers if seat not in adopted)
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,29 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
     ("Objects", "ObjectOpened"): ("objects", _object),
     ("Objects", "ObjectCertified"): ("certificates", _certificate),
     ("Objects", "ObjectFailed"): ("failures", lambda event: {"object_id": event["objectId"]}),
+    ("Objects", "ObjectAdopted"): (
+        "adoptions",
+        lambda event: {
+            "object_id": event["objectId"],
+            "operator": event["operator"],
+            "seat": event["seat"],
+            "from_epoch": event["fromEpoch"],
+        },
+    ),
+    ("Objects", "ObjectExtended"): (
+        "extensions",
+        lambda event: {
+            "object_id": event["objectId"],
+            "payer": event["payer"],
+            "end_epoch": event["endEpoch"],
+            "payment": str(event["payment"]),
+            "listed_from": event["listedFrom"],
+        },
+    ),
+    ("Objects", "ObjectTerminated"): (
+        "terminations",
+        lambda event: {"object_id": event["objectId"], "end_epoch": event["endEpoch"]},
+    ),
     ("Audits", "EpochSealed"): ("seals", _seal),
     ("Audits", "Answered"): ("answers", _answer),
     ("Audits", "MissReported"): ("misses", _miss),
@@ -296,5 +319,6 @@ GENERAL: dict[tuple[str, str], str] = {
 #: Contracts whose events the index does not follow, and why.
 NOT_FOLLOWED: dict[str, str] = {
     "FaucetToken": "a token: its transfers concern everybody who holds it, and are asked of it",
+    "ObjectChanges": "code that Objects runs: its events are those of Objects",
     "IERC5192": "an interface that Licenses has: its events are followed there",
 }

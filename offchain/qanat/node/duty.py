@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
 import structlog
 from eth_utils.crypto import keccak
 from web3.exceptions import TransactionNotFound
 
-from qanat.chain.draws import ListedObject, follow
+from qanat.chain.draws import follow, non_signers_hash
 from qanat.chain.randomness import randomness_proof, relays_of
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
@@ -35,23 +34,29 @@ _SEND_SECONDS = 90.0
 log = structlog.get_logger("qanat.node.duty")
 
 
-def non_signers_of(views: Views, object_id: bytes) -> tuple[int, ...]:
-    """Return the roster indexes of those who did not sign an object, from its ``ObjectCertified`` event.
+def non_signers_of(views: Views, object_id: bytes, epoch: int) -> tuple[int, ...]:
+    """Return the roster indexes of those who had not signed an object as it counts in an epoch, from its events.
 
     Raises :class:`ChainError` when the endpoint has no such log.
     """
     record = views.object(object_id)
     length = views.shard_parameters(record.shard).epoch_length
-    objects = views.chain.contract("Objects")
-    event = objects.events.ObjectCertified()
-    logs = event.get_logs(
-        from_block=record.opened_block,
-        to_block=min(views.chain.latest(), record.opened_block + length),
-        argument_filters={"objectId": object_id},
-    )
+    events = views.chain.contract("Objects").events
+    # certified within an epoch, adopted until the second epoch of the object is frozen
+    first, last = record.opened_block, min(views.chain.latest(), record.opened_block + 3 * length)
+    wanted = {"objectId": object_id}
+    logs = events.ObjectCertified().get_logs(from_block=first, to_block=last, argument_filters=wanted)
     if not logs:
         raise ChainError(f"The chain's logs do not tell who signed object 0x{object_id.hex()}.", object_id=object_id)
-    return tuple(int(index) for index in logs[-1]["args"]["nonSigners"])
+    absent = tuple(int(index) for index in logs[-1]["args"]["nonSigners"])
+    if non_signers_hash(absent) == record.non_signers_hash:
+        return absent
+    adopted = {
+        int(log["args"]["seat"])
+        for log in events.ObjectAdopted().get_logs(from_block=first, to_block=last, argument_filters=wanted)
+        if int(log["args"]["fromEpoch"]) <= epoch
+    }
+    return tuple(index for index in absent if index not in adopted)
 
 
 class DutyLoop(threading.Thread):
@@ -251,7 +256,7 @@ class DutyLoop(threading.Thread):
         Raises :class:`StoreError` naming the slice that is missing or damaged, :class:`ChainError`.
         """
         draw = self.reader.draw(self.config.shard, epoch, self.config.operator)
-        reads = follow(draw, epoch, self._absent)
+        reads = follow(draw, epoch, lambda listed: non_signers_of(self.views, listed.object_id, epoch))
         return build_response(
             self.config.shard,
             epoch,
@@ -261,9 +266,6 @@ class DutyLoop(threading.Thread):
             manifest_of=lambda object_id: self.intake.known(object_id).manifest,
             slice_of=self.intake.read_verified,
         )
-
-    def _absent(self, listed: ListedObject) -> Sequence[int]:
-        return non_signers_of(self.views, listed.object_id)
 
     # ---- memory
 

@@ -258,11 +258,19 @@ class Intake:
             raise NodeRefused(f"Object 0x{object_id.hex()} was not certified in time.", status=410)
         if record.shard != self.config.shard:
             raise NodeRefused(f"Object 0x{object_id.hex()} belongs to shard {record.shard}.", status=409)
-        if record.status is ObjectStatus.CERTIFIED and self.state.signed(object_id) is None:
+        if (
+            record.status is ObjectStatus.CERTIFIED
+            and self.state.signed(object_id) is None
+            and not (record.unsigned_tickets and self._is_adoptable(record))
+        ):
             raise NodeRefused(
                 f"Object 0x{object_id.hex()} was certified without this operator; it has no rows of it.", status=409
             )
         return record
+
+    def _is_adoptable(self, record: ObjectRecord) -> bool:
+        """Whether a certificate that came without this operator can still be joined."""
+        return record.is_adoptable(self.views.first_epoch_after(record.shard, self.views.chain.latest() + 1))
 
     def _entry(self, record: ObjectRecord) -> RosterEntry:
         entry = self.views.roster(record.shard, record.roster).entry_of(self.config.operator)

@@ -56,8 +56,9 @@ class Keeper(threading.Thread):
         self._report_at: dict[tuple[int, str], float] = {}
         #: (epoch, operator) of which nothing more can come
         self._closed: set[tuple[int, str]] = set()
-        #: end epoch of objects that the final block shows as certified
+        #: end epoch of objects that the final block shows as certified, as it stood in block `_heard`
         self._ends: dict[bytes, int] = {}
+        self._heard = 0
         self._seen = ""
         self._failures = 0
 
@@ -216,6 +217,7 @@ class Keeper(threading.Thread):
 
     def delete_what_is_over(self, finalized: int) -> None:
         """Delete the objects that nobody can ask for any more; of certified ones the manifest stays, for auditors."""
+        self._hear_of_ends(finalized)
         for object_id, held in self.state.objects().items():
             if self._ended.is_set():
                 return
@@ -224,6 +226,13 @@ class Keeper(threading.Thread):
                 self._ends.pop(object_id, None)
                 self.metrics.count("qanat_objects_deleted_total")
                 log.info("deleted", object=object_id.hex())
+
+    def _hear_of_ends(self, finalized: int) -> None:
+        """Forget the ends that were extended or terminated since the last look: they are asked for again."""
+        if self._ends and finalized > self._heard:
+            for object_id in self.views.moved_ends(self._heard + 1, finalized):
+                self._ends.pop(object_id, None)
+        self._heard = max(self._heard, finalized)
 
     def _is_over(self, object_id: bytes, held: HeldObject, finalized: int) -> bool:
         parameters = self.follower.parameters
