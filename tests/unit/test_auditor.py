@@ -34,8 +34,10 @@ from qanat.chain.draws import Void, follow
 from qanat.chain.views import CollateralWeight, ShardParameters
 from qanat.errors import AuditFailed
 from qanat.index.records import (
+    Adoption,
     Answer,
     Certificate,
+    Extension,
     IndexedObject,
     Miss,
     SealedEpoch,
@@ -43,6 +45,7 @@ from qanat.index.records import (
     SlashRecord,
 )
 from qanat.node.answer import build_response
+from qanat.node.certificate import certificate_list_digest
 from qanat.objects import Encoded, encode
 from tests.unit.node_doubles import CONTRACTS, PARAMETERS, ROSTER, SHARD, ZERO, FakeViews, make_people
 
@@ -338,6 +341,73 @@ def world(honest) -> World:
 
 
 Break = Callable[[World], Any]
+
+
+class TestChanges:
+    """What changed an object since its certificate is derived and checked as the chain does."""
+
+    def adopted(self, world: World, **changes: Any) -> list[str]:
+        """Let the fourth adopt its rows of the new object in block 60; return what is found."""
+        adoption = replace(Adoption(FOURTH, 3, 4, 60, b"adopt"), **changes)
+        world.change("certified", adoptions=(adoption,))
+        world.calls[b"adopt"] = ("Objects", "adopt", {"signature": world.signature(signers=(3,))})
+        return world.certificate_findings()
+
+    def test_an_adoption_counts_from_its_epoch(self, world):
+        assert self.adopted(world) == []
+        held = [place.held for epoch in (3, 4) for place in world.population.snapshot(epoch, FOURTH).places]
+        assert held[0] == 0 < held[1]
+
+    @pytest.mark.parametrize(
+        ("changes", "found"),
+        [
+            ({"from_epoch": 3}, "counts from epoch 3, adopted in block 60"),
+            ({"block": 90, "from_epoch": 5}, "counts from epoch 5, adopted in block 90"),
+            ({"seat": 1}, "adopts rows that it was not left out of"),
+            ({"operator": FIRST}, "adopts rows that it was not left out of"),
+        ],
+    )
+    def test_finds_who_could_not_adopt(self, world, changes, found):
+        (finding,) = self.adopted(world, **changes)
+        assert finding.endswith(found)
+
+    def test_finds_another_s_signature_and_a_vacant_place(self, world):
+        self.adopted(world)
+        world.calls[b"adopt"] = ("Objects", "adopt", {"signature": world.signature(signers=(2,))})
+        world.vacate(FOURTH, 58)
+        assert world.certificate_findings() == [
+            f"counts {FOURTH} as a signer, whose place was vacant",
+            f"the signature of {FOURTH} does not hold",
+        ]
+
+    def test_a_list_is_signed_as_a_list(self, world):
+        """Both objects under one signature: over the digests in order, not over one of them."""
+        world.change("certified", 0, first_epoch=3, certified_end=6, non_signers=(3,), block=55, transaction=b"new")
+        world.change("opened", 0, block=50)
+        objects = world.population.objects
+        digests = [certificate_digest(world.chain.chain_id, CONTRACTS["Objects"], item) for item in objects]
+        whole = certificate_list_digest(world.chain.chain_id, CONTRACTS["Objects"], SHARD, ROSTER, digests)
+        call = {"objectIds": [OLD, NEW], "signature": world.signature(whole), "nonSigners": [3]}
+        world.calls[b"new"] = ("Objects", "certifyMany", call)
+        assert [world.certificate_findings(number) for number in (0, 1)] == [[], []]
+        call["signature"] = world.signature()
+        assert world.certificate_findings() == ["the aggregate signature does not hold"]
+        call["objectIds"] = [OLD]
+        assert world.certificate_findings() == ["the transaction's data is not what the event says"]
+
+    def test_an_extended_object_lives_in_one_listing_in_each_epoch(self, world):
+        """Into another bucket from epoch 4, then within it, then ended early."""
+        moved, longer = Extension(ZERO, 14, 1, 4, (60, 0)), Extension(ZERO, 15, 1, 0, (61, 0))
+        world.change("certified", 0, extensions=(moved, longer), terminated_end=13)
+        for epoch in range(2, 16):
+            (place,) = world.population.snapshot(epoch, FIRST).places
+            live = [
+                item
+                for bucket in place.buckets
+                for item in bucket.objects
+                if item.object_id == OLD and item.start < bucket.rows and epoch < item.end_epoch
+            ]
+            assert len(live) == (epoch < 13), epoch
 
 
 class TestHonestWorld:

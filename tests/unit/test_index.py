@@ -50,6 +50,12 @@ contract Emitter {
     function certified(bytes32 id, uint16[] calldata absent) external {
         emit IObjects.ObjectCertified(id, 4, 16, absent);
     }
+    function changed(bytes32 id) external {
+        emit IObjects.ObjectAdopted(id, address(7), 5, 5);
+        emit IObjects.ObjectExtended(id, msg.sender, 20, 6e29, 9);
+        emit IObjects.ObjectExtended(id, msg.sender, 21, 1, 0);
+    }
+    function terminated(bytes32 id) external { emit IObjects.ObjectTerminated(id, 12); }
     function failed(bytes32 id) external { emit IObjects.ObjectFailed(id); }
     function epoch(uint64 number, address[] calldata answered, address missed) external {
         emit IAudits.EpochSealed(1, number, bytes32(uint256(number)), block.number, block.number + 8);
@@ -151,6 +157,25 @@ def index(world, tmp_path):
 
 
 class TestEvents:
+    def test_what_changed_an_object_since_its_certificate(self, world, index):
+        """Who adopted counts as a signer from an epoch on; the last change of the end stands."""
+        world.raise_("Objects", "opened", IDS[0], 1)
+        world.raise_("Objects", "certified", IDS[0], [2, 5])
+        changed = world.raise_("Objects", "changed", IDS[0])
+        index.sync()
+        certificate = index.certificate(IDS[0])
+        assert [certificate.absent_in(epoch) for epoch in (4, 5)] == [(2, 5), (2,)]
+        (adoption,) = certificate.adoptions
+        assert (adoption.seat, adoption.from_epoch, adoption.block) == (5, 5, changed["blockNumber"])
+        assert [(item.end_epoch, item.payment, item.listed_from) for item in certificate.extensions] == [
+            (20, 6 * 10**29, 9),
+            (21, 1, 0),
+        ]
+        assert (certificate.certified_end, certificate.end_epoch) == (16, 21)
+        world.raise_("Objects", "terminated", IDS[0])
+        index.sync()
+        assert (index.certificate(IDS[0]).end_epoch, index.certificates()[0].terminated_end) == (12, 12)
+
     def test_objects_and_certificates(self, world, index):
         world.raise_("Objects", "opened", IDS[0], 1)
         receipt = world.raise_("Objects", "opened", IDS[1], 2)

@@ -291,7 +291,7 @@ GENERAL: dict[tuple[str, str], str] = {
         ("Rewards", name): "a booking: what is due now is asked of the contract"
         for name in (
             *("FeesBooked", "IntakeClaimed", "OpeningReturned", "UnprovenReturned", "UnsignedReturned"),
-            "VoidReturned",
+            *("UnearnedReturned", "VoidReturned"),
         )
     },
     **{
