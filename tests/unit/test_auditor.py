@@ -354,9 +354,14 @@ class TestChanges:
         return world.certificate_findings()
 
     def test_an_adoption_counts_from_its_epoch(self, world):
+        def held() -> list[int]:
+            return [world.population.snapshot(epoch, FOURTH).held for epoch in (3, 4)]
+
+        before = held()
         assert self.adopted(world) == []
-        held = [place.held for epoch in (3, 4) for place in world.population.snapshot(epoch, FOURTH).places]
-        assert held[0] == 0 < held[1]
+        after = held()
+        assert before[0] == after[0]
+        assert before[1] < after[1]
 
     @pytest.mark.parametrize(
         ("changes", "found"),
