@@ -455,12 +455,11 @@ def test_operators_and_restakers_are_paid(network: Network, clock: Clock, tmp_pa
 
 
 def test_a_missing_signer_has_no_duty_for_that_object(network: Network, clock: Clock, tmp_path: Path) -> None:
-    """One operator is down while a file is stored: the others answer with its absence proven; it owes nothing."""
+    """One is down until it is too late to adopt: the others answer with its absence proven; it owes nothing."""
     absent = network.hosts[3]
     absent.process.kill()
     stored = store(network, clock, make_file(tmp_path, 300_000), grace_seconds=1.0)
     assert set(stored.absent) == {absent.address}
-    network.start_nodes([absent])
     begin(network, clock, stored.first_epoch)
     signers = [host for host in network.hosts if host is not absent]
     eventually("the signers answer", lambda: answers(network, stored.first_epoch, *signers))
@@ -471,6 +470,22 @@ def test_a_missing_signer_has_no_duty_for_that_object(network: Network, clock: C
     part = stored.manifest.count // OPERATORS
     assert {held[host.address] - held[absent.address] for host in signers} == {part}
     assert fetch(network, clock, stored, tmp_path / "back") == (tmp_path / "file").read_bytes()
+
+
+def test_a_late_operator_adopts_its_rows(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """It was down while a file was stored: it takes its rows from the others, joins, and owes what they owe."""
+    late = network.hosts[3]
+    late.process.kill()
+    stored = store(network, clock, make_file(tmp_path, 300_000), grace_seconds=1.0)
+    assert set(stored.absent) == {late.address}
+    assert network.views.object(stored.object_id).unsigned_tickets == 1
+    network.start_nodes([late])
+    eventually("it adopts", lambda: network.views.object(stored.object_id).unsigned_tickets == 0)
+    begin(network, clock, stored.first_epoch)
+    eventually("all answer", lambda: answers(network, stored.first_epoch, *network.hosts))
+    # it may lack the rows of other tests' objects, and not those of this one
+    part = stored.manifest.count // OPERATORS
+    assert network.views.held_rows(network.shard, stored.first_epoch, late.address) >= part
 
 
 def test_damage_is_found_and_a_miss_is_reported_and_slashed(network: Network, clock: Clock, tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ class FakeViews:
         self.licenses: dict[int, LicenseRecord] = {}
         self.owners: dict[int, str] = {}
         self.endpoints: dict[str, str] = {}
+        #: who did not sign an object
+        self.absent: dict[bytes, tuple[int, ...]] = {}
         #: (roster, operator) → hash of the key that counts there, if it isn't the person's
         self.key_hashes: dict[tuple[int, str], bytes] = {}
 
@@ -282,6 +284,21 @@ class FakeViews:
             for (_, before), (since, after) in pairwise(versions)
             if first <= since <= last and before.end_epoch and after.end_epoch != before.end_epoch
         }
+
+    def incomplete_certificates(self, first: int, last: int) -> list[tuple[bytes, tuple[int, ...]]]:
+        """Objects that were certified in these blocks without all."""
+        return [
+            (object_id, self.absent[object_id])
+            for object_id, versions in self.records.items()
+            for since, record in versions
+            if first <= since <= last and record.status is ObjectStatus.CERTIFIED and self.absent.get(object_id)
+        ]
+
+    def vacant_operators(self, _roster: Roster) -> frozenset[str]:
+        return frozenset()
+
+    def roster_keys(self, _roster: Roster, seats: list[int]) -> bytes:
+        return b"".join(self.people[seat].key.public_key for seat in seats)
 
     def first_epoch_after(self, _shard: int, block: int) -> int:
         """First epoch whose B_e is at or after a block."""

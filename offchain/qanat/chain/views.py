@@ -760,6 +760,16 @@ class Views:
             for log in event.get_logs(from_block=first, to_block=last)
         }
 
+    def incomplete_certificates(self, first: int, last: int) -> list[tuple[bytes, tuple[int, ...]]]:
+        """Objects that were certified in blocks ``first`` to ``last`` without all operators, with the absent seats."""
+        event = self.chain.contract("Objects").events.ObjectCertified()
+        found = [log["args"] for log in event.get_logs(from_block=first, to_block=last)]
+        return [
+            (bytes(item["objectId"]), tuple(int(seat) for seat in item["nonSigners"]))
+            for item in found
+            if item["nonSigners"]
+        ]
+
     def quote(self, request: OpenRequest) -> tuple[int, int, str]:
         """What ``open`` would take now: (storage fee, intake fee, token)."""
         storage, intake, token = self._ask("Objects", "quote", request.as_tuple())

@@ -29,6 +29,7 @@ from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
 from qanat.chain.views import Views
 from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFile
+from qanat.node.adopter import Adopter
 from qanat.node.api import make_app
 from qanat.node.config import NodeConfig, load_config, passphrase
 from qanat.node.duty import DutyLoop
@@ -111,12 +112,13 @@ class Node:
         self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
         self.scrubber = Scrubber(config, views, self.store, self.state, follower, intake, responder, metrics)
+        self.adopter = Adopter(config, views, follower, intake, responder, metrics)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        threads = (self.watch, self.duty, self.keeper, self.scrubber)
+        threads = (self.watch, self.duty, self.keeper, self.scrubber, self.adopter)
         for thread in threads:
             thread.stop()
         for thread in threads:
@@ -136,6 +138,7 @@ class Node:
         self.keeper.start()
         if self.config.scrub_bytes_per_second:
             self.scrubber.start()
+        self.adopter.start()
         threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
         host, port = self.socket.getsockname()[:2]
         log.info("serving", operator=self.config.operator, host=host, port=port)
