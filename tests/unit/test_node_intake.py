@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from qanat.errors import (
 )
 from qanat.field import MODULUS
 from qanat.kzg import commit
+from qanat.node.certificate import object_id_of
 from qanat.node.signing import SigningKeys
 from qanat.objects import Encoded, Manifest, encode
 from tests.unit.node_doubles import ROSTER, SHARD, FakeNode, FakeViews, make_people
@@ -280,6 +282,62 @@ def test_another_root_is_never_signed_for_the_same_object(node: FakeNode, views:
         assert stands is not None
         assert stands.root == ENCODED.manifest.root.hex()
         node.restart()
+
+
+def test_a_restored_backup_signs_nothing_twice(node: FakeNode, views: FakeViews) -> None:
+    """The memory is replaced by one of before the signature.
+
+    An id has one root on chain, for ever, since the id is a hash over it: another manifest is refused as it always was,
+    and the chain's own gets the very same signature. A backup of after the signature refuses without asking.
+    """
+    memory, backup = node.folder / "state", node.folder / "backup"
+    node.take_all(OBJECT, ENCODED)
+    node.stop()
+    shutil.copytree(memory, backup)
+    node.start()
+    signature = node.intake.sign(OBJECT)
+    node.stop()
+    shutil.rmtree(memory)
+    shutil.copytree(backup, memory)
+    node.start()
+    assert node.state.signed(OBJECT) is None
+    with pytest.raises(MalformedManifest):
+        node.intake.accept_manifest(OBJECT, make_encoded(seed=9).manifest.to_bytes())
+    assert node.intake.sign(OBJECT) == signature
+    # slices older than the memory: it knows what it signed, and says that a slice is gone
+    node.store.delete(OBJECT, node.own(OBJECT, ENCODED)[0])
+    assert node.intake.sign(OBJECT) == signature
+    with pytest.raises(SliceNotFound):
+        node.intake.read_verified(OBJECT, node.own(OBJECT, ENCODED)[0])
+
+
+def test_ids_are_bound_to_roots() -> None:
+    """What the restored node relies on: an id changes with each thing that it is made of, the root included."""
+    given = (31337, "0x" + "11" * 20, "0x" + "22" * 20, 5, b"\x33" * 32)
+    changed = (1, "0x" + "12" * 20, "0x" + "23" * 20, 6, b"\x34" * 32)
+    ids = {object_id_of(*given)}
+    for place in range(5):
+        ids.add(object_id_of(*[(changed if place == at else given)[at] for at in range(5)]))
+    assert len(ids) == 6
+
+
+def test_nothing_is_signed_that_the_disk_did_not_take(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every put reaches memory, no flush succeeds: the sender is told, and signing fails too."""
+    node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
+
+    def refuse() -> None:
+        raise StoreError("No space left on device", status=507)
+
+    with monkeypatch.context() as full:
+        full.setattr(node.store, "flush", refuse)
+        for index in node.own(OBJECT, ENCODED):
+            with pytest.raises(StoreError):
+                node.intake.accept_slice(OBJECT, index, ENCODED.slices[index])
+        with pytest.raises(StoreError):
+            node.intake.sign(OBJECT)
+        assert node.state.signed(OBJECT) is None
+    node.take_all(OBJECT, ENCODED)
+    node.intake.sign(OBJECT)
 
 
 def test_what_was_signed_is_remembered_after_the_object_was_deleted(node: FakeNode, views: FakeViews) -> None:

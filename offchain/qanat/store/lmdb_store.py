@@ -2,7 +2,8 @@
 
 Puts gather in memory; :meth:`LmdbStore.flush` writes all that gathered in one transaction with one sync, so that
 many threads that each put and flush share the price of the disk. A put that is not flushed is lost whole when the
-process dies. Nothing but ``flush`` and deleting writes, so a full disk stops neither reads nor deleting.
+process dies. Nothing but ``flush`` and deleting writes, so a full disk does not stop reads. Deleting writes pages
+before it frees others: where LMDB has none left and the file can't grow, it fails until there is a little room.
 """
 
 from __future__ import annotations
