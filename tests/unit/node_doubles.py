@@ -265,7 +265,7 @@ class FakeViews:
     def change_object(self, object_id: bytes, *, block: int, **changes: Any) -> None:
         """Change an object's record from a block on."""
         changed = replace(self.records[object_id][-1][1], **changes)
-        if changed.first_epoch and not changed.end_epoch:
+        if "first_epoch" in changes and "end_epoch" not in changes:
             changed = replace(changed, end_epoch=changed.first_epoch + changed.epochs)
         self.records[object_id].append((block, changed))
 
