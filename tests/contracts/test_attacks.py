@@ -70,7 +70,7 @@ class TestBoundStake:
         replace(system, "certificateVerifier", deployer.deploy(project.AnswerDouble, 1))
         object_id = system.open(owner, data, epochs=1)
         forged = system.certificate(stored)[0]
-        with reverts_with(system.objects.SignatureInvalid, objectId=object_id):
+        with reverts_with(system.objects.SignatureInvalid, subject=object_id):
             system.objects.certify(object_id, forged, [], b"", sender=deployer)
         system.certify(object_id)
 
