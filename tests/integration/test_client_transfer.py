@@ -288,8 +288,12 @@ def test_rows_withheld_in_a_window_are_had_after_it(network: Network, tmp_path: 
     """All nodes withhold for a while, as in a response window: the fetch waits and succeeds."""
     network.fill()
     until = time.monotonic() + 1.5
+
+    def withheld(request: Request) -> Response | None:
+        return refuse(429)(request) if "/slices/" in request.url.path and time.monotonic() < until else None
+
     for number in range(6):
-        network.faults[number] = lambda request: refuse(429)(request) if time.monotonic() < until else None
+        network.faults[number] = withheld
     network.fetch(tmp_path / "out")
     assert time.monotonic() > until
     assert sum(report.withheld for report in network.reports.values()) > 0

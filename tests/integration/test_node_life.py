@@ -43,6 +43,8 @@ from tests.integration.local_network import ROOT, configure, go_to_epoch, runnin
 
 OPERATORS = 4
 SECONDS = 180.0
+#: Epochs of the longest object stored here: what is over is looked for when it is over, too.
+LONGEST = 30
 
 
 @pytest.fixture(scope="module")
@@ -567,7 +569,7 @@ def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock
 def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, tmp_path: Path, relay: Relay) -> None:
     """RANDAO, then drand through the timelock: nodes stay up, everybody answers, an auditor derives both seeds."""
     views, shard = network.views, network.shard
-    stored = store(network, clock, make_file(tmp_path, 100_000), epochs=30)
+    stored = store(network, clock, make_file(tmp_path, 100_000), epochs=LONGEST)
     begin(network, clock, stored.first_epoch)
     eventually("all answer", lambda: answers(network, stored.first_epoch, *network.hosts))
 
@@ -602,7 +604,7 @@ def test_what_is_over_is_deleted(network: Network, clock: Clock) -> None:
     """After the last term nothing is left with the nodes but what they signed, and nothing went before."""
     indexed = [host.status()["objects"] for host in network.hosts]
     assert max(indexed) > 0
-    clock.mine(12 * network.parameters.epoch_length)
+    clock.mine((LONGEST + 2) * network.parameters.epoch_length)
     for host in network.hosts:
         eventually("it deletes what is over", lambda host=host: host.status()["slices"] == 0)  # type: ignore[misc]
         assert host.status()["signed"] > 0

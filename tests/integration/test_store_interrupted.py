@@ -203,13 +203,13 @@ class TestInterruptedStore:
         storing = Storing(world, tmp_path)
         pay = Opener.pay
 
-        def overtaken(opener, request, token, prepared):
+        def overtaken(opener, request, root, token, prepared):
             def and_another(nonce, object_id):
                 prepared(nonce, object_id)
                 stored_object(world)
                 opener.sender.approve_if_needed(token, world.chain.contract("Payments").address, 10**15)
 
-            return pay(opener, request, token, and_another)
+            return pay(opener, request, root, token, and_another)
 
         with monkeypatch.context() as patch:
             patch.setattr(Opener, "pay", overtaken)
