@@ -38,7 +38,8 @@ interface IAudits {
     error ListingWrong(uint256 read, uint256 position, uint256 start, uint256 end);
     error NonSignersWrong(uint256 read, bytes32 objectId);
     error PathInvalid(uint256 read, bytes32 objectId, uint256 slice);
-    error WitnessNotEmpty(uint256 read);
+    /// @notice More or fewer bytes of commitments, or siblings, than the live rows take.
+    error WitnessLengthWrong(uint256 got, uint256 expected);
     error OpeningInvalid(uint32 shard, uint64 epoch, address operator);
     error ReportTooEarly(uint256 deadline, uint256 blockNumber);
     error ReportTooLate(uint256 limit, uint256 blockNumber);
@@ -49,6 +50,9 @@ interface IAudits {
     /// @notice Answers an operator's draw. Anyone may bring it; it is the operator's own. If no live row was among the positions read, y is 0 and
     /// the proof is empty.
     function respond(Response calldata response) external;
+    /// @notice Answers for several operators, or several epochs. What is answered already is passed over; whatever else `respond` refuses is
+    /// refused, and with it all.
+    function respondMany(Response[] calldata responses) external;
     /// @notice Reports that an operator with a duty did not answer. Anyone; the first one is the reporter. The slash is the one fixed by that live
     /// roster in which the operator holds live rows and most tickets (the oldest of equals).
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId);

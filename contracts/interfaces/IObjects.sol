@@ -157,6 +157,20 @@ interface IObjects {
     /// @notice Lists are kept per roster in BUCKETS buckets by end epoch; a bucket leaves the count when all in it have expired.
     /// Returns per bucket the rows per ticket listed as of B_epoch, 0 for those that left. BUCKETS = 8.
     function listedRows(uint32 shard, uint32 roster, uint64 epoch) external view returns (uint64[] memory rowsPerTicket);
+    /// @notice What an operator's answer is drawn from: live rows of one ticket that the operator signed, and `listedRows`.
+    function holdings(uint32 shard, uint32 roster, address operator, uint64 epoch)
+        external
+        view
+        returns (uint256 live, uint64[] memory rowsPerTicket);
+    /// @notice Of each object its word (see `ObjectWord`), then its root; zeros for one that is unknown.
+    function wordsOf(bytes32[] calldata objectIds) external view returns (bytes32[] memory words);
+    /// @notice Where an object that an extension listed anew stood in an earlier bucket, and from which epoch on it is void there; zeros: never.
+    function leftOf(uint32 shard, uint32 roster, uint256 bucket, bytes32 objectId)
+        external
+        view
+        returns (uint256 start, uint256 until);
+    /// @notice Hash of the list of non-signers as it counts in an epoch.
+    function nonSignersHashOf(bytes32 objectId, uint64 epoch) external view returns (bytes32);
     function listing(uint32 shard, uint32 roster, uint256 bucket, uint256 index) external view returns (Listing memory);
     /// @notice `listing` with what a check of a position drawn in `epoch` needs besides; final when the epoch is frozen.
     function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index, uint64 epoch)

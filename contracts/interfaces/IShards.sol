@@ -83,6 +83,11 @@ interface IShards {
     function isInRoster(uint32 shard, uint32 roster, address operator) external view returns (bool);
     /// @notice The operator's places in the rosters live in `epoch`, vacant ones too.
     function placesIn(uint32 shard, uint64 epoch, address operator) external view returns (RosterPlace[] memory);
+    /// @notice The same for the rosters from `first` to `last`, which the caller knows to be live.
+    function placesFrom(uint32 shard, uint32 first, uint32 last, address operator)
+        external
+        view
+        returns (RosterPlace[] memory);
     /// @notice 256-byte EIP-2537 G2 sum of the roster's keys.
     function aggregateKeyOf(uint32 shard, uint32 roster) external view returns (bytes memory);
     /// @notice What one miss of the operator takes: of its bond, the slash per ticket for each of the roster's tickets; of its stake the same in

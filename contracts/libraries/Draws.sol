@@ -25,10 +25,13 @@ library Draws {
     /// @notice The position of read `index`: the first `samples` lie one in each stratum of the snapshot's `rows`
     /// positions, all later ones anywhere in it.
     function positionOf(bytes32 context, uint256 rows, uint256 samples, uint256 index) internal pure returns (uint256) {
-        if (index >= samples) return _hash(context, REPLACEMENT, index - samples) % rows;
-        uint256 begin = index * rows / samples;
-        uint256 end = (index + 1) * rows / samples;
-        return begin + _hash(context, STRATUM, index) % (end - begin);
+        // A snapshot has fewer than 2^128 rows, and a draw as many of them as samples at least: no stratum is empty.
+        unchecked {
+            if (index >= samples) return _hash(context, REPLACEMENT, index - samples) % rows;
+            uint256 begin = index * rows / samples;
+            uint256 end = (index + 1) * rows / samples;
+            return begin + _hash(context, STRATUM, index) % (end - begin);
+        }
     }
 
     /// @notice Where the folded polynomial is opened.
@@ -43,13 +46,31 @@ library Draws {
         returns (uint256[] memory weights)
     {
         weights = new uint256[](count);
-        if (count != 0) weights[0] = 1;
-        for (uint256 j = 1; j < count; ++j) {
-            weights[j] = uint256(keccak256(abi.encode(context, WEIGHT, transcript, j))) % Bls12381.SCALAR_MODULUS;
+        if (count == 0) return weights;
+        weights[0] = 1;
+        // abi.encode(context, WEIGHT, transcript, j), of which j alone changes.
+        bytes memory item = abi.encode(context, WEIGHT, transcript, uint256(0));
+        uint256 modulus = Bls12381.SCALAR_MODULUS;
+        assembly ("memory-safe") {
+            let weight := add(weights, 32)
+            for { let j := 1 } lt(j, count) { j := add(j, 1) } {
+                mstore(add(item, 128), j)
+                weight := add(weight, 32)
+                mstore(weight, mod(keccak256(add(item, 32), 128), modulus))
+            }
         }
     }
 
     function _hash(bytes32 context, uint256 purpose, uint256 value) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode(context, purpose, value)));
+        bytes32 digest;
+        assembly ("memory-safe") {
+            // keccak256(abi.encode(context, purpose, value)), past the memory that is allocated.
+            let item := mload(0x40)
+            mstore(item, context)
+            mstore(add(item, 32), purpose)
+            mstore(add(item, 64), value)
+            digest := keccak256(item, 96)
+        }
+        return uint256(digest);
     }
 }

@@ -161,12 +161,12 @@ library ObjectBook {
         return (endEpoch - 1 - frame.activeFromEpoch) / frame.bucketEpochs;
     }
 
-    /// @notice Lists an object and returns where its rows begin in each ticket's part of its bucket.
+    /// @notice Lists an object and returns in which bucket, and where its rows begin in each ticket's part of it.
     function list(State storage book, bytes32 objectId, uint64 firstEpoch, uint64 endEpoch, uint256 rowsPerTicket)
         internal
-        returns (uint256 begin)
+        returns (uint256 bucket, uint256 begin)
     {
-        uint256 bucket = bucketOf(book, endEpoch);
+        bucket = bucketOf(book, endEpoch);
         begin = book.rows[bucket].latest();
         book.rows[bucket].push(uint256(firstEpoch).toUint48(), (begin + rowsPerTicket).toUint208());
         book.lists[bucket].push(objectId);

@@ -74,6 +74,82 @@ library SliceTree {
         }
     }
 
+    /// @notice The path of the leaf shown last in one tree, in memory: the leaf, its index, and 65 bytes for each level, the node's preimage.
+    /// Two leaves have the same preimages from the level on at which their indexes differ: the later one shows its siblings below it alone.
+    struct Branch {
+        bytes32 leaf;
+        uint256 index;
+        // 0: nothing was shown yet
+        uint256 preimages;
+    }
+
+    function isEmpty(Branch memory branch) internal pure returns (bool) {
+        return branch.preimages == 0;
+    }
+
+    /// @notice How many siblings a leaf must show in a tree of `count` leaves: all of its path, or those below where it meets the last one's.
+    function levelsTo(Branch memory branch, uint256 index, uint256 count) internal pure returns (uint256) {
+        return isEmpty(branch) ? depthOf(count) : Math.log2(index ^ branch.index);
+    }
+
+    /// @notice The root that the first leaf of a branch and its whole path claim. The caller compares it.
+    function climb(Branch memory branch, bytes32 leaf, uint256 index, bytes32[] calldata siblings)
+        internal
+        pure
+        returns (bytes32 root)
+    {
+        uint256 preimages;
+        uint256 depth = siblings.length;
+        assembly ("memory-safe") {
+            preimages := mload(0x40)
+            // Whole words.
+            mstore(0x40, add(preimages, and(add(mul(depth, 65), 63), not(31))))
+        }
+        branch.preimages = preimages;
+        return _climb(branch, leaf, index, siblings);
+    }
+
+    /// @notice Whether a further leaf, with as many siblings as `levelsTo` says, meets the path of the one before. The branch then is its path.
+    function extend(Branch memory branch, bytes32 leaf, uint256 index, bytes32[] calldata siblings)
+        internal
+        pure
+        returns (bool)
+    {
+        if (index == branch.index) return leaf == branch.leaf;
+        bytes32 node = _climb(branch, leaf, index, siblings);
+        uint256 preimages = branch.preimages;
+        uint256 level = siblings.length;
+        bytes32 known;
+        assembly ("memory-safe") {
+            known := mload(add(add(preimages, add(mul(level, 65), 1)), mul(and(shr(level, index), 1), 32)))
+        }
+        return node == known;
+    }
+
+    function _climb(Branch memory branch, bytes32 leaf, uint256 index, bytes32[] calldata siblings)
+        private
+        pure
+        returns (bytes32 node)
+    {
+        (branch.leaf, branch.index) = (leaf, index);
+        uint256 preimage = branch.preimages;
+        node = leaf;
+        assembly ("memory-safe") {
+            let sibling := siblings.offset
+            for { let end := add(sibling, mul(siblings.length, 32)) } lt(sibling, end) { sibling := add(sibling, 32) } {
+                // Where the bit is set, the node so far goes to the right.
+                let side := shl(5, and(index, 1))
+                mstore8(preimage, 0x01)
+                let left := add(preimage, 1)
+                mstore(add(left, side), node)
+                mstore(add(left, xor(side, 32)), calldataload(sibling))
+                node := keccak256(preimage, 65)
+                preimage := add(preimage, 65)
+                index := shr(1, index)
+            }
+        }
+    }
+
     /// @notice Tells whether a commitment is that of the slice `index` in a tree of `count` leaves.
     function verify(bytes32 treeRoot, uint256 count, uint256 index, bytes calldata commitment, bytes32[] calldata path)
         internal

@@ -287,8 +287,16 @@ contract Shards is IShards {
         view
         returns (RosterPlace[] memory places)
     {
-        Shard storage s = _shard(shard);
-        (uint32 first, uint32 last) = _liveIn(s, epoch);
+        (uint32 first, uint32 last) = _liveIn(_shard(shard), epoch);
+        return placesFrom(shard, first, last, operator);
+    }
+
+    function placesFrom(uint32 shard, uint32 first, uint32 last, address operator)
+        public
+        view
+        returns (RosterPlace[] memory places)
+    {
+        Shard storage s = _shards[shard];
         places = new RosterPlace[](first > last ? 0 : last - first + 1);
         uint256 found = 0;
         for (uint32 roster = first; roster <= last; ++roster) {

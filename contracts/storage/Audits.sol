@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IAudits} from "../interfaces/IAudits.sol";
@@ -13,8 +14,9 @@ import {IShards} from "../interfaces/IShards.sol";
 import {Draws} from "../libraries/Draws.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
+import {ObjectWord} from "../libraries/ObjectWord.sol";
 import {SliceTree} from "../libraries/SliceTree.sol";
-import {DutyStatus, ListedObject, ReadWitness, Response, RosterPlace, ShardParameters} from "../types/Types.sol";
+import {DutyStatus, ObjectWitness, Response, RosterPlace, ShardParameters} from "../types/Types.sol";
 
 /// @title Audits
 /// @notice Holds the seed of each sealed epoch and whether each operator answered or missed. Holds no token.
@@ -29,7 +31,9 @@ import {DutyStatus, ListedObject, ReadWitness, Response, RosterPlace, ShardParam
 ///         fewer, was opened with its own weight at a point that depends on all of them
 /// - I-A5  Missed ⇒ held(e) > 0 and a slash is queued, under a roster whose slasher is this contract
 contract Audits is IAudits {
+    using ObjectWord for uint256;
     using SafeCast for uint256;
+    using SliceTree for SliceTree.Branch;
 
     /// Two slots.
     struct Sealing {
@@ -39,6 +43,9 @@ contract Audits is IAudits {
         uint48 reportLimit;
         uint48 frozenBlock;
         uint16 samples;
+        // those live in the epoch: known for good when its seed block has passed
+        uint32 firstRoster;
+        uint16 rosters;
     }
 
     /// An operator's place in one roster, as of B_e.
@@ -48,9 +55,10 @@ contract Audits is IAudits {
         uint256 index;
         uint256 firstTicket;
         uint256 tickets;
-        // positions in each ticket's part, by bucket and in all
+        // positions in each ticket's part, by bucket and in all; and of all tickets
         uint64[] buckets;
         uint256 rowsPerTicket;
+        uint256 rows;
         // live signed rows, all tickets
         uint256 held;
     }
@@ -65,11 +73,14 @@ contract Audits is IAudits {
 
     /// Where a drawn position lies.
     struct Spot {
-        uint256 place;
+        Place place;
         uint256 ticket;
         uint256 bucket;
-        // position in the ticket's part of the bucket
+        // position in the ticket's part of the bucket, and in the object's part of that
         uint256 offset;
+        uint256 local;
+        // rows of a matrix that a ticket holds
+        uint256 rowsEach;
     }
 
     /// What `respond` gathers while it reads.
@@ -78,15 +89,26 @@ contract Audits is IAudits {
         uint256 samples;
         uint256 read;
         uint256 live;
-        // of the live rows: objectId ‖ uint64 slice ‖ commitment each; and the commitments alone
+        // where in the call's data the response's parts begin, and how many siblings were used
+        uint256 objectsAt;
+        uint256 readsAt;
+        uint256 pointsAt;
+        uint256 siblings;
+        // of the live rows: objectId ‖ uint64 slice ‖ commitment each
         bytes transcript;
-        bytes points;
+        // of each object shown: word and root, and the path shown last
+        bytes32[] words;
+        SliceTree.Branch[] branches;
+        // where the position lies that is read now
+        Spot spot;
     }
 
     /// Bytes of a commitment, and of its entry in the transcript.
     uint256 private constant POINT_BYTES = 96;
     uint256 private constant ENTRY_BYTES = 32 + 8 + POINT_BYTES;
     uint256 private constant PROOF_BYTES = 48;
+    /// Bytes of a read: the number of its object among those shown.
+    uint256 private constant READ_BYTES = 2;
 
     /// Statuses take two bits: 128 epochs of an operator share a slot, so that most answers write to one that is not empty.
     uint256 private constant STATUS_BITS = 2;
@@ -127,17 +149,16 @@ contract Audits is IAudits {
 
         seed = IRandomness(DIRECTORY.module(ModuleNames.RANDOMNESS)).reveal(seedBlock, randomnessProof);
         uint256 deadline = block.number + parameters.window;
-        _sealings[shard][epoch] = Sealing({
-            seed: seed,
-            sealedBlock: block.number.toUint48(),
-            deadline: deadline.toUint48(),
-            reportLimit: (deadline + parameters.reporting).toUint48(),
-            frozenBlock: shards.frozenBlockOf(shard, epoch).toUint48(),
-            samples: parameters.samples
-        });
+        Sealing memory sealing = _populationOf(shard, epoch);
+        sealing.seed = seed;
+        sealing.sealedBlock = block.number.toUint48();
+        sealing.deadline = deadline.toUint48();
+        sealing.reportLimit = (deadline + parameters.reporting).toUint48();
+        sealing.samples = parameters.samples;
+        _sealings[shard][epoch] = sealing;
         emit EpochSealed(shard, epoch, seed, block.number, deadline);
 
-        _rollForward(shards, shard, epoch);
+        _rollForward(shard, epoch, sealing.firstRoster, sealing.rosters);
     }
 
     /// Not before it is itself in force under a sealed directory: else anyone could tie it to what is about to be replaced.
@@ -149,11 +170,10 @@ contract Audits is IAudits {
     }
 
     /// Spares every answer and settlement the epochs in between.
-    function _rollForward(IShards shards, uint32 shard, uint64 epoch) private {
+    function _rollForward(uint32 shard, uint64 epoch, uint32 firstRoster, uint256 rosters) private {
         IObjects objects = _objects();
-        (uint32 first, uint32 last) = shards.rostersLiveIn(shard, epoch);
-        for (uint32 roster = first; roster <= last; ++roster) {
-            objects.roll(shard, roster, address(0), epoch, ROLL_STEPS);
+        for (uint256 i; i < rosters; ++i) {
+            objects.roll(shard, uint32(firstRoster + i), address(0), epoch, ROLL_STEPS);
         }
     }
 
@@ -161,18 +181,30 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function respond(Response calldata response) external {
+        if (!_respond(response)) revert AlreadyAnswered(response.shard, response.epoch, response.operator);
+    }
+
+    /// @inheritdoc IAudits
+    function respondMany(Response[] calldata responses) external {
+        for (uint256 i; i < responses.length; ++i) {
+            // Who copied one of them and was faster spoils nothing for the others.
+            _respond(responses[i]);
+        }
+    }
+
+    /// Returns false if there is an answer already.
+    function _respond(Response calldata response) private returns (bool) {
         Sealing memory sealing = _sealed(response.shard, response.epoch);
         if (block.number > sealing.deadline) revert AnswerTooLate(sealing.deadline, block.number);
-        if (statusOf(response.shard, response.epoch, response.operator) != DutyStatus.None) {
-            revert AlreadyAnswered(response.shard, response.epoch, response.operator);
-        }
-        Duty memory duty = _duty(response.shard, response.epoch, sealing.frozenBlock, response.operator);
+        if (statusOf(response.shard, response.epoch, response.operator) != DutyStatus.None) return false;
+        IObjects objects = _objects();
+        Duty memory duty = _duty(objects, response.shard, response.epoch, sealing, response.operator);
         if (duty.held == 0) revert NoDuty(response.shard, response.epoch, response.operator);
 
         Reading memory reading;
         reading.context = Draws.contextOf(response.shard, response.epoch, sealing.seed, response.operator);
         reading.samples = _samples(sealing.samples, duty.held);
-        _read(response, duty, reading);
+        _read(objects, response, duty, reading);
         if (!_opens(response, reading)) {
             revert OpeningInvalid(response.shard, response.epoch, response.operator);
         }
@@ -180,124 +212,238 @@ contract Audits is IAudits {
         _setStatus(response.shard, response.epoch, response.operator, DutyStatus.Answered);
         ++answeredCount[response.operator];
         emit Answered(response.shard, response.epoch, response.operator, reading.live, reading.read);
+        return true;
     }
 
     /// Follows the draw until enough live rows are shown or the reads are used up.
-    function _read(Response calldata response, Duty memory duty, Reading memory reading) private view {
+    function _read(IObjects objects, Response calldata response, Duty memory duty, Reading memory reading)
+        private
+        view
+    {
         uint256 samples = reading.samples;
         uint256 most = Draws.READS_PER_SAMPLE * samples;
-        reading.transcript = new bytes(ENTRY_BYTES * samples);
-        reading.points = new bytes(POINT_BYTES * samples);
-        IObjects objects = _objects();
-
-        while (reading.live < samples && reading.read < most) {
-            if (reading.read >= response.reads.length) {
-                revert ReadsCountWrong(response.reads.length, reading.read + 1);
+        uint256 shown = response.reads.length / READ_BYTES;
+        _prepare(objects, response, reading);
+        uint256 read;
+        // Counts of reads are below 2^9.
+        unchecked {
+            while (reading.live < samples && read < most) {
+                if (read >= shown) revert ReadsCountWrong(shown, read + 1);
+                reading.read = read;
+                _locate(duty, Draws.positionOf(reading.context, duty.rows, samples, read), reading.spot);
+                _readOne(objects, response, reading);
+                ++read;
             }
-            uint256 position = Draws.positionOf(reading.context, duty.rows, samples, reading.read);
-            _readOne(objects, response, duty, reading, position);
-            ++reading.read;
         }
-        if (reading.read != response.reads.length) revert ReadsCountWrong(response.reads.length, reading.read);
+        reading.read = read;
+        if (READ_BYTES * read != response.reads.length) revert ReadsCountWrong(shown, read);
+        _requireLength(response.points.length, POINT_BYTES * reading.live);
+        _requireLength(response.siblings.length, reading.siblings);
     }
 
-    function _readOne(
-        IObjects objects,
-        Response calldata response,
-        Duty memory duty,
-        Reading memory reading,
-        uint256 position
-    ) private view {
-        ReadWitness calldata witness = response.reads[reading.read];
-        Spot memory spot = _locate(duty, position);
-        Place memory place = duty.places[spot.place];
-        ListedObject memory object =
-            objects.listed(response.shard, place.roster, spot.bucket, witness.index, response.epoch);
-        if (spot.offset < object.start || spot.offset >= object.end) {
-            revert ListingWrong(reading.read, spot.offset, object.start, object.end);
+    function _prepare(IObjects objects, Response calldata response, Reading memory reading) private view {
+        ObjectWitness[] calldata witnesses = response.objects;
+        bytes calldata reads = response.reads;
+        bytes calldata points = response.points;
+        bytes32[] memory objectIds = new bytes32[](witnesses.length);
+        assembly ("memory-safe") {
+            let to := add(objectIds, 32)
+            let from := witnesses.offset
+            for { let end := add(from, mul(witnesses.length, 64)) } lt(from, end) { from := add(from, 64) } {
+                mstore(to, calldataload(from))
+                to := add(to, 32)
+            }
+            // Four fields before it.
+            mstore(add(reading, 128), witnesses.offset)
+            mstore(add(reading, 160), reads.offset)
+            mstore(add(reading, 192), points.offset)
         }
-
-        if (response.epoch >= object.endEpoch) {
-            _requireEmpty(witness, reading.read);
-            if (witness.nonSigners.length != 0) revert WitnessNotEmpty(reading.read);
-            return;
-        }
-        if (NonSigners.hashOf(witness.nonSigners) != object.nonSignersHash) {
-            revert NonSignersWrong(reading.read, object.objectId);
-        }
-        if (NonSigners.contains(witness.nonSigners, place.index)) {
-            _requireEmpty(witness, reading.read);
-            return;
-        }
-
-        uint256 slice = _sliceOf(object, place.rosterTickets, spot);
-        if (!_isCommitted(object, slice, witness)) revert PathInvalid(reading.read, object.objectId, slice);
-        _append(reading, object.objectId, slice, witness.point);
-    }
-
-    /// A void position opens nothing.
-    function _requireEmpty(ReadWitness calldata witness, uint256 read) private pure {
-        if (witness.point.length != 0 || witness.path.length != 0 || witness.paramsHash != bytes32(0)) {
-            revert WitnessNotEmpty(read);
-        }
+        reading.transcript = new bytes(ENTRY_BYTES * reading.samples);
+        reading.words = objects.wordsOf(objectIds);
+        reading.branches = new SliceTree.Branch[](witnesses.length);
     }
 
     /// Resolves a position of the snapshot to roster, ticket and bucket.
-    function _locate(Duty memory duty, uint256 position) private pure returns (Spot memory spot) {
-        // The position is below the sum of all that is subtracted here: both loops end inside their arrays.
-        while (true) {
-            Place memory candidate = duty.places[spot.place];
-            uint256 rows = candidate.tickets * candidate.rowsPerTicket;
-            if (position < rows) break;
-            position -= rows;
-            ++spot.place;
+    function _locate(Duty memory duty, uint256 position, Spot memory spot) private pure {
+        // The position is below the sum of all that is subtracted here: loops end inside their arrays, and nothing overflows.
+        unchecked {
+            Place[] memory places = duty.places;
+            uint256 number;
+            Place memory place = places[0];
+            while (position >= place.rows) {
+                position -= place.rows;
+                place = places[++number];
+            }
+            spot.place = place;
+            uint256 each = place.rowsPerTicket;
+            spot.ticket = place.firstTicket + position / each;
+            position %= each;
+            uint64[] memory buckets = place.buckets;
+            uint256 bucket;
+            assembly ("memory-safe") {
+                let at := add(buckets, 32)
+                for { let rows := mload(at) } iszero(lt(position, rows)) { rows := mload(at) } {
+                    position := sub(position, rows)
+                    at := add(at, 32)
+                }
+                bucket := shr(5, sub(at, add(buckets, 32)))
+            }
+            (spot.bucket, spot.offset) = (bucket, position);
         }
-        Place memory place = duty.places[spot.place];
-        spot.ticket = place.firstTicket + position / place.rowsPerTicket;
-        position %= place.rowsPerTicket;
-        while (position >= place.buckets[spot.bucket]) {
-            position -= place.buckets[spot.bucket];
-            ++spot.bucket;
+    }
+
+    function _readOne(IObjects objects, Response calldata response, Reading memory reading) private view {
+        Spot memory spot = reading.spot;
+        uint256 shown;
+        bytes32 objectId;
+        {
+            uint256 at = reading.readsAt + READ_BYTES * reading.read;
+            uint256 objectsAt = reading.objectsAt;
+            assembly ("memory-safe") {
+                // `_read` has checked that the read is there, and the next line that the object is.
+                shown := shr(240, calldataload(at))
+                objectId := calldataload(add(objectsAt, mul(shown, 64)))
+            }
         }
-        spot.offset = position;
+        bytes32[] memory words = reading.words;
+        if (2 * shown >= words.length) revert ListingWrong(reading.read, spot.offset, 0, 0);
+        uint256 word = uint256(words[2 * shown]);
+        uint256 until = _checkListing(objects, response.shard, reading.read, spot, objectId, word);
+        if (response.epoch >= until) return;
+        if (word.has(ObjectWord.INCOMPLETE) || response.nonSigners.length != 0) {
+            bool incomplete = _isIncomplete(objects, response, reading.read, shown, word);
+            if (incomplete && NonSigners.contains(response.nonSigners[shown], spot.place.index)) return;
+        }
+        _open(response, reading, shown, word, _sliceOf(objectId, word, spot));
+    }
+
+    /// Checks that the object stands at a position of its bucket. Returns the first epoch in which it is void there.
+    function _checkListing(
+        IObjects objects,
+        uint256 shard,
+        uint256 read,
+        Spot memory spot,
+        bytes32 objectId,
+        uint256 word
+    ) private view returns (uint256 until) {
+        uint256 offset = spot.offset;
+        Place memory place = spot.place;
+        uint256 start;
+        if (word.isListed(shard, place.roster, spot.bucket)) {
+            (start, until) = (word.start(), word.end());
+        } else if (word.isListed(shard, place.roster, word.bucket()) && word.has(ObjectWord.MOVED)) {
+            (start, until) = objects.leftOf(uint32(shard), place.roster, spot.bucket, objectId);
+        }
+        if (until == 0) revert ListingWrong(read, offset, 0, 0);
+        // What is multiplied and added is below 2^48 each; T is not zero.
+        unchecked {
+            uint256 each = word.rows() / place.rosterTickets;
+            uint256 end = start + each * word.matrices();
+            if (offset < start || offset >= end) revert ListingWrong(read, offset, start, end);
+            (spot.rowsEach, spot.local) = (each, offset - start);
+        }
+    }
+
+    /// Whether somebody did not sign the object; if so, that the list shown is the one that counts in the epoch.
+    function _isIncomplete(IObjects objects, Response calldata response, uint256 read, uint256 shown, uint256 word)
+        private
+        view
+        returns (bool)
+    {
+        bool listed = shown < response.nonSigners.length;
+        bool complete = !word.has(ObjectWord.INCOMPLETE);
+        if (complete && (!listed || response.nonSigners[shown].length == 0)) return false;
+        bytes32 objectId = response.objects[shown].objectId;
+        if (complete || !listed) revert NonSignersWrong(read, objectId);
+        if (NonSigners.hashOf(response.nonSigners[shown]) != objects.nonSignersHashOf(objectId, response.epoch)) {
+            revert NonSignersWrong(read, objectId);
+        }
+        return true;
     }
 
     /// The slice at a position in an object's part of a ticket: matrix first, then row (docs/protocol.md).
-    function _sliceOf(ListedObject memory object, uint256 tickets, Spot memory spot) private pure returns (uint256) {
-        uint256 rowsEach = object.n / tickets;
-        uint256 local = spot.offset - object.start;
-        uint256 turn = uint256(keccak256(abi.encode(object.objectId))) % tickets;
-        uint256 row = (spot.ticket + tickets - turn) % tickets + (local % rowsEach) * tickets;
-        return (local / rowsEach) * object.n + row;
+    function _sliceOf(bytes32 objectId, uint256 word, Spot memory spot) private pure returns (uint256) {
+        uint256 tickets = spot.place.rosterTickets;
+        uint256 turn;
+        assembly ("memory-safe") {
+            mstore(0, objectId)
+            turn := mod(keccak256(0, 32), tickets)
+        }
+        // All are below 2^48; a ticket is below T.
+        unchecked {
+            uint256 rowsEach = spot.rowsEach;
+            uint256 row = (spot.ticket + tickets - turn) % tickets + (spot.local % rowsEach) * tickets;
+            return (spot.local / rowsEach) * word.rows() + row;
+        }
     }
 
-    /// Whether the witness shows the slice's commitment under the object's root.
-    function _isCommitted(ListedObject memory object, uint256 slice, ReadWitness calldata witness)
+    /// Takes a live row's commitment from the witness, checks it against the object's root, and adds it to what is hashed and folded.
+    function _open(Response calldata response, Reading memory reading, uint256 shown, uint256 word, uint256 slice)
         private
         pure
-        returns (bool)
     {
-        if (witness.point.length != POINT_BYTES) return false;
-        if (witness.path.length != SliceTree.depthOf(uint256(object.n) * object.matrices)) return false;
-        // n·M is below 2^48.
-        bytes32 leaf = SliceTree.leafOf(uint64(slice), witness.point);
-        bytes32 treeRoot = SliceTree.rootFrom(leaf, slice, witness.path);
-        return SliceTree.manifestRoot(treeRoot, witness.paramsHash) == object.manifestRoot;
+        uint256 order = reading.live;
+        // At most 64 live rows.
+        unchecked {
+            uint256 needed = POINT_BYTES * (order + 1);
+            if (response.points.length < needed) revert WitnessLengthWrong(response.points.length, needed);
+            reading.live = order + 1;
+        }
+        bytes32 leaf = _append(reading, order, shown, slice);
+        if (!_isUnderRoot(response, reading, shown, word, slice, leaf)) {
+            revert PathInvalid(reading.read, response.objects[shown].objectId, slice);
+        }
     }
 
-    /// Adds a live row to what is hashed and folded.
-    function _append(Reading memory reading, bytes32 objectId, uint256 slice, bytes calldata point) private pure {
-        bytes memory transcript = reading.transcript;
-        bytes memory points = reading.points;
-        uint256 order = reading.live++;
-        assembly ("memory-safe") {
-            // Both arrays were allocated for as many rows as are ever live: their entries start at multiples of 136 and 96.
-            let entry := add(add(transcript, 32), mul(order, 136))
-            mstore(entry, objectId)
-            mstore(add(entry, 32), shl(192, slice))
-            calldatacopy(add(entry, 40), point.offset, 96)
-            calldatacopy(add(add(points, 32), mul(order, 96)), point.offset, 96)
+    /// Whether the next siblings lead from a leaf to the object's root, or to the path of the one before.
+    function _isUnderRoot(
+        Response calldata response,
+        Reading memory reading,
+        uint256 shown,
+        uint256 word,
+        uint256 slice,
+        bytes32 leaf
+    ) private pure returns (bool) {
+        SliceTree.Branch memory branch = reading.branches[shown];
+        bytes32[] calldata siblings = response.siblings;
+        // n·M is below 2^48, the call's data far below 2^64 bytes.
+        unchecked {
+            uint256 levels = branch.levelsTo(slice, word.rows() * word.matrices());
+            uint256 used = reading.siblings;
+            reading.siblings = used + levels;
+            if (siblings.length < used + levels) return false;
+            assembly ("memory-safe") {
+                siblings.offset := add(siblings.offset, shl(5, used))
+                siblings.length := levels
+            }
         }
+        if (!branch.isEmpty()) return branch.extend(leaf, slice, siblings);
+        bytes32 treeRoot = branch.climb(leaf, slice, siblings);
+        return SliceTree.manifestRoot(treeRoot, response.objects[shown].paramsHash) == reading.words[2 * shown + 1];
+    }
+
+    /// Adds a live row to what is hashed; returns its leaf.
+    function _append(Reading memory reading, uint256 order, uint256 shown, uint256 slice)
+        private
+        pure
+        returns (bytes32 leaf)
+    {
+        bytes memory transcript = reading.transcript;
+        (uint256 objectsAt, uint256 pointsAt) = (reading.objectsAt, reading.pointsAt);
+        assembly ("memory-safe") {
+            // It was allocated for as many rows as are ever live: entries start at multiples of 136, points at multiples of 96.
+            let entry := add(add(transcript, 32), mul(order, 136))
+            mstore(add(entry, 32), shl(192, slice))
+            calldatacopy(add(entry, 40), add(pointsAt, mul(order, 96)), 96)
+            // The leaf is made of a zero byte and what follows the id.
+            mstore8(add(entry, 31), 0)
+            leaf := keccak256(add(entry, 31), 105)
+            mstore(entry, calldataload(add(objectsAt, mul(shown, 64))))
+        }
+    }
+
+    function _requireLength(uint256 got, uint256 expected) private pure {
+        if (got != expected) revert WitnessLengthWrong(got, expected);
     }
 
     /// Checks the one opening of the weighted sum of all live rows. Nothing live: nothing to open.
@@ -305,12 +451,11 @@ contract Audits is IAudits {
         if (reading.live == 0) return response.y == 0 && response.proof.length == 0;
         if (response.proof.length != PROOF_BYTES) return false;
 
-        (bytes memory transcript, bytes memory points) = (reading.transcript, reading.points);
+        bytes memory transcript = reading.transcript;
         uint256 live = reading.live;
         assembly ("memory-safe") {
             // Cuts off what was allocated for rows that turned out void.
             mstore(transcript, mul(live, 136))
-            mstore(points, mul(live, 96))
         }
         bytes32 bound = keccak256(transcript);
         // The one pinned decides, so that no later one can refuse what is true; a later one may accept what it can't.
@@ -326,7 +471,7 @@ contract Audits is IAudits {
         returns (bool)
     {
         return verifier.verifyFold(
-            reading.points,
+            response.points,
             Draws.weightsOf(reading.context, bound, reading.live),
             Draws.pointOf(reading.context, bound),
             response.y,
@@ -344,7 +489,7 @@ contract Audits is IAudits {
         DutyStatus status = statusOf(shard, epoch, operator);
         if (status == DutyStatus.Answered) revert AlreadyAnswered(shard, epoch, operator);
         if (status == DutyStatus.Missed) revert AlreadyReported(shard, epoch, operator);
-        Duty memory duty = _duty(shard, epoch, sealing.frozenBlock, operator);
+        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator);
         if (duty.held == 0) revert NoDuty(shard, epoch, operator);
 
         _setStatus(shard, epoch, operator, DutyStatus.Missed);
@@ -365,26 +510,27 @@ contract Audits is IAudits {
     // ─── Duty ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// An operator's places in the rosters live in an epoch, as of its frozen block. At most 9.
-    function _duty(uint32 shard, uint64 epoch, uint256 frozenBlock, address operator)
+    function _duty(IObjects objects, uint32 shard, uint64 epoch, Sealing memory sealing, address operator)
         private
         view
         returns (Duty memory duty)
     {
-        IObjects objects = _objects();
-        RosterPlace[] memory rosterPlaces = _shards().placesIn(shard, epoch, operator);
+        if (sealing.rosters == 0) return duty;
+        uint32 last = sealing.firstRoster + sealing.rosters - 1;
+        RosterPlace[] memory rosterPlaces = _shards().placesFrom(shard, sealing.firstRoster, last, operator);
         uint256 count;
         duty.places = new Place[](rosterPlaces.length);
         for (uint256 i; i < rosterPlaces.length; ++i) {
             RosterPlace memory from = rosterPlaces[i];
             if (from.slasher != address(this)) continue;
-            if (from.vacatedBlock != 0 && from.vacatedBlock <= frozenBlock) continue;
+            if (from.vacatedBlock != 0 && from.vacatedBlock <= sealing.frozenBlock) continue;
 
             Place memory place = duty.places[count++];
             place.roster = from.roster;
             place.rosterTickets = from.rosterTickets;
             (place.index, place.firstTicket, place.tickets) = (from.seat, from.firstTicket, from.tickets);
             _fillRows(objects, shard, epoch, operator, place);
-            duty.rows += place.tickets * place.rowsPerTicket;
+            duty.rows += place.rows;
             duty.held += place.held;
         }
         Place[] memory places = duty.places;
@@ -397,13 +543,21 @@ contract Audits is IAudits {
         private
         view
     {
-        uint256 live = objects.tally(shard, place.roster, epoch).rows;
-        if (live != 0) live -= objects.excludedTally(shard, place.roster, operator, epoch).rows;
+        uint256 live;
+        (live, place.buckets) = objects.holdings(shard, place.roster, operator, epoch);
         place.held = place.tickets * live;
-        place.buckets = objects.listedRows(shard, place.roster, epoch);
         for (uint256 i; i < place.buckets.length; ++i) {
             place.rowsPerTicket += place.buckets[i];
         }
+        place.rows = place.tickets * place.rowsPerTicket;
+    }
+
+    /// What of a sealing a duty depends on, of an epoch that may not be sealed yet.
+    function _populationOf(uint32 shard, uint64 epoch) private view returns (Sealing memory sealing) {
+        IShards shards = _shards();
+        sealing.frozenBlock = shards.frozenBlockOf(shard, epoch).toUint48();
+        (uint32 first, uint32 last) = shards.rostersLiveIn(shard, epoch);
+        if (first <= last) (sealing.firstRoster, sealing.rosters) = (first, uint256(last - first + 1).toUint16());
     }
 
     function _samples(uint256 samples, uint256 held) private pure returns (uint256) {
@@ -451,7 +605,7 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function heldRows(uint32 shard, uint64 epoch, address operator) external view returns (uint256) {
-        return _duty(shard, epoch, _shards().frozenBlockOf(shard, epoch), operator).held;
+        return _duty(_objects(), shard, epoch, _populationOf(shard, epoch), operator).held;
     }
 
     /// @inheritdoc IAudits
@@ -461,7 +615,7 @@ contract Audits is IAudits {
         returns (bytes32 context, uint256 snapshotRows, uint256 samples, uint256[] memory positions)
     {
         Sealing memory sealing = _sealed(shard, epoch);
-        Duty memory duty = _duty(shard, epoch, sealing.frozenBlock, operator);
+        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator);
         context = Draws.contextOf(shard, epoch, sealing.seed, operator);
         snapshotRows = duty.rows;
         samples = _samples(sealing.samples, duty.held);

@@ -175,8 +175,10 @@ contract ObjectChanges is ObjectStore {
 
         book.leave(change.objectId, change.end, object.listStart, change.nextEpoch);
         Stored storage stored = _objects[change.objectId];
-        uint256 listStart = book.list(change.objectId, change.nextEpoch, newEnd, change.rows);
-        (stored.listStart, stored.marks) = (listStart.toUint48(), object.marks | MOVED);
+        (uint256 bucket, uint256 listStart) = book.list(change.objectId, change.nextEpoch, newEnd, change.rows);
+        // As they stand: the end of adoption, just before, may have set one.
+        uint8 marks = _marksOf(bucket, stored.marks | MOVED);
+        (stored.listStart, stored.marks) = (listStart.toUint48(), marks);
         return change.nextEpoch;
     }
 

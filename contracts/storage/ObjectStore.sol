@@ -11,6 +11,7 @@ import {IShards} from "../interfaces/IShards.sol";
 import {Accumulator} from "../libraries/Accumulator.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {ObjectBook} from "../libraries/ObjectBook.sol";
+import {ObjectWord} from "../libraries/ObjectWord.sol";
 import {Tags} from "../libraries/Tags.sol";
 import {ObjectStatus} from "../types/Types.sol";
 import {ObjectRules} from "./ObjectRules.sol";
@@ -22,26 +23,28 @@ abstract contract ObjectStore {
     using ObjectBook for ObjectBook.State;
     using SafeCast for uint256;
 
-    /// Four slots, of which a draw reads three and certification writes two (one of `Absence` more if somebody did not sign).
+    /// Four slots, of which a draw reads the first and the third, and certification writes the first, and the second if somebody did not sign.
+    /// What a draw reads of the first is decoded by `ObjectWord`: its order is fixed.
     struct Stored {
         uint16 n;
         uint16 k;
         uint32 matrices;
-        // the term signed for; and as it stands: longer if extended, shorter if terminated
-        uint32 epochs;
+        // the term as it stands: the one signed for, longer if extended, shorter if terminated
         uint32 term;
         uint32 firstEpoch;
-        uint8 widthLog2;
         ObjectStatus status;
-        // of the marks below
+        // of the marks below; in the upper three bits the bucket in which it is listed
         uint8 marks;
-        uint40 openedBlock;
         uint32 roster;
-        // ── slot 1
-        address owner;
         uint32 shard;
         // where its rows begin in each ticket's part of its bucket
         uint48 listStart;
+        // ── slot 1
+        address owner;
+        // the term signed for
+        uint32 epochs;
+        uint40 openedBlock;
+        uint8 widthLog2;
         uint16 unsignedTickets;
         // ── slots 2, 3
         bytes32 manifestRoot;
@@ -57,11 +60,11 @@ abstract contract ObjectStore {
     }
 
     /// Somebody did not sign: there is an `Absence`.
-    uint8 internal constant INCOMPLETE = 1;
+    uint8 internal constant INCOMPLETE = ObjectWord.INCOMPLETE;
     /// The first epoch has a list of non-signers of its own.
     uint8 internal constant ADOPTED_LATER = 2;
     /// An extension listed it anew in a later bucket.
-    uint8 internal constant MOVED = 4;
+    uint8 internal constant MOVED = ObjectWord.MOVED;
     /// The fees of unsigned rows went back.
     uint8 internal constant UNSIGNED_RETURNED = 8;
     uint8 internal constant TERMINATED = 16;
@@ -96,6 +99,12 @@ abstract contract ObjectStore {
         if (endEpoch <= book.head.objectsEnd) return;
         book.head.objectsEnd = uint256(endEpoch).toUint32();
         _shards().recordObject(shard, roster, endEpoch);
+    }
+
+    /// Marks of an object that is listed in a bucket.
+    function _marksOf(uint256 bucket, uint8 marks) internal pure returns (uint8) {
+        // Eight buckets: three bits.
+        return uint8(bucket << ObjectWord.MARK_BITS) | (marks & uint8((1 << ObjectWord.MARK_BITS) - 1));
     }
 
     /// Rows of the object that each ticket holds, and their fee for an epoch.

@@ -240,10 +240,10 @@ contract Objects is ObjectStore, IObjects {
         if (endEpoch > batch.latestEnd) batch.latestEnd = endEpoch;
         (uint256 rows, uint256 fee) = _ofTicket(object, batch.frame.tickets);
         book.release(ObjectBook.firstEpochAfter(batch.frame, object.openedBlock), rows);
-        uint256 listStart = book.list(objectId, firstEpoch, endEpoch, rows);
+        (uint256 bucket, uint256 listStart) = book.list(objectId, firstEpoch, endEpoch, rows);
         book.tally.add(firstEpoch, endEpoch, rows, fee);
 
-        _recordCertified(batch, objectId, listStart, nonSignersHash);
+        _recordCertified(batch, objectId, bucket, listStart, nonSignersHash);
         uint256 signedTickets = batch.frame.tickets - batch.unsignedTickets;
         uint256 intakeEach = object.intakeFee / signedTickets;
         batch.intakeRemainder += object.intakeFee - intakeEach * signedTickets;
@@ -257,16 +257,22 @@ contract Objects is ObjectStore, IObjects {
         }
     }
 
-    function _recordCertified(Batch memory batch, bytes32 objectId, uint256 listStart, bytes32 nonSignersHash) private {
+    function _recordCertified(
+        Batch memory batch,
+        bytes32 objectId,
+        uint256 bucket,
+        uint256 listStart,
+        bytes32 nonSignersHash
+    ) private {
         Stored storage stored = _objects[objectId];
         stored.status = ObjectStatus.Certified;
         stored.firstEpoch = uint256(batch.firstEpoch).toUint32();
+        stored.marks = _marksOf(bucket, batch.unsignedTickets == 0 ? 0 : INCOMPLETE);
+        stored.listStart = listStart.toUint48();
         if (batch.unsignedTickets != 0) {
-            stored.marks = INCOMPLETE;
+            stored.unsignedTickets = uint16(batch.unsignedTickets);
             _absences[objectId].hash = nonSignersHash;
         }
-        stored.listStart = listStart.toUint48();
-        stored.unsignedTickets = uint16(batch.unsignedTickets);
     }
 
     // ─── Ends and changes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -387,9 +393,9 @@ contract Objects is ObjectStore, IObjects {
         result.firstEpoch = object.firstEpoch;
         result.endEpoch = _endOf(object.firstEpoch, object.term);
         result.manifestRoot = object.manifestRoot;
-        result.nonSignersHash = object.marks & INCOMPLETE == 0 ? EMPTY_HASH : _absences[objectId].hash;
-        result.firstNonSignersHash =
-            object.marks & ADOPTED_LATER == 0 ? result.nonSignersHash : _absences[objectId].firstHash;
+        // no object ends later than any epoch: as it stands
+        result.nonSignersHash = nonSignersHashOf(objectId, type(uint64).max);
+        result.firstNonSignersHash = nonSignersHashOf(objectId, object.firstEpoch);
         result.unsignedTickets = object.unsignedTickets;
         result.unsignedReturned = object.marks & UNSIGNED_RETURNED != 0;
         result.terminated = object.marks & TERMINATED != 0;
@@ -434,6 +440,54 @@ contract Objects is ObjectStore, IObjects {
     }
 
     /// @inheritdoc IObjects
+    function holdings(uint32 shard, uint32 roster, address operator, uint64 epoch)
+        external
+        view
+        returns (uint256 live, uint64[] memory rowsPerTicket)
+    {
+        ObjectBook.State storage book = _books[shard][roster];
+        (live,) = book.tally.valueAt(epoch);
+        if (live != 0) {
+            (uint256 excluded,) = book.excluded[operator].valueAt(epoch);
+            live -= excluded;
+        }
+        rowsPerTicket = book.listedRows(epoch);
+    }
+
+    /// @inheritdoc IObjects
+    function wordsOf(bytes32[] calldata objectIds) external view returns (bytes32[] memory words) {
+        words = new bytes32[](2 * objectIds.length);
+        for (uint256 i; i < objectIds.length; ++i) {
+            Stored storage object = _objects[objectIds[i]];
+            bytes32 root = object.manifestRoot;
+            assembly ("memory-safe") {
+                let pair := add(add(words, 32), mul(i, 64))
+                mstore(pair, sload(object.slot))
+                mstore(add(pair, 32), root)
+            }
+        }
+    }
+
+    /// @inheritdoc IObjects
+    function leftOf(uint32 shard, uint32 roster, uint256 bucket, bytes32 objectId)
+        external
+        view
+        returns (uint256 start, uint256 until)
+    {
+        ObjectBook.Left storage left = _books[shard][roster].left[objectId][bucket];
+        return (left.start, left.until);
+    }
+
+    /// @inheritdoc IObjects
+    function nonSignersHashOf(bytes32 objectId, uint64 epoch) public view returns (bytes32) {
+        Stored storage object = _objects[objectId];
+        uint8 marks = object.marks;
+        if (marks & INCOMPLETE == 0) return EMPTY_HASH;
+        Absence storage absence = _absences[objectId];
+        return marks & ADOPTED_LATER != 0 && epoch == object.firstEpoch ? absence.firstHash : absence.hash;
+    }
+
+    /// @inheritdoc IObjects
     function listedRows(uint32 shard, uint32 roster, uint64 epoch) external view returns (uint64[] memory) {
         return _books[shard][roster].listedRows(epoch);
     }
@@ -472,12 +526,7 @@ contract Objects is ObjectStore, IObjects {
         }
         result.end = result.start + uint64(object.n / book.frame.tickets) * object.matrices;
         result.manifestRoot = object.manifestRoot;
-        result.nonSignersHash = EMPTY_HASH;
-        if (marks & INCOMPLETE != 0) {
-            Absence storage absence = _absences[objectId];
-            bool first = marks & ADOPTED_LATER != 0 && epoch == firstEpoch;
-            result.nonSignersHash = first ? absence.firstHash : absence.hash;
-        }
+        result.nonSignersHash = nonSignersHashOf(objectId, epoch);
     }
 
     /// @inheritdoc IObjects

@@ -188,16 +188,10 @@ struct ListedObject {
     bytes32 nonSignersHash;
 }
 
-/// What an operator shows for one position that its draw named.
-struct ReadWitness {
-    // index of the object in its bucket's list
-    uint32 index;
-    // parameters' hash, raw 96-byte commitment and Merkle path of a live row; zero and empty for a void one
+/// An object that a draw named, with its parameters' hash (zero if none of its rows is opened).
+struct ObjectWitness {
+    bytes32 objectId;
     bytes32 paramsHash;
-    bytes point;
-    bytes32[] path;
-    // roster indexes of the object's non-signers, ascending, unless the object has expired: then empty
-    uint16[] nonSigners;
 }
 
 struct Response {
@@ -206,7 +200,15 @@ struct Response {
     address operator;
     uint256 y;
     bytes proof;
-    ReadWitness[] reads;
+    ObjectWitness[] objects;
+    // of each object the roster indexes of its non-signers, ascending; empty where all signed or the object has expired, and as a whole if all are
+    uint16[][] nonSigners;
+    // for each position that the draw names, in order: where its object stands above, two bytes each
+    bytes reads;
+    // of the live ones, in order: raw commitments, 96 bytes each; and Merkle siblings from the leaf's up, each path only as far as it meets
+    // that of the row opened before in the same object
+    bytes points;
+    bytes32[] siblings;
 }
 
 enum DutyStatus {

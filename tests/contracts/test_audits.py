@@ -249,7 +249,7 @@ class TestRespond:
         absent = system.shards.rosterEntry(1, 1, 3).operator
         for who in (stranger.address, absent):
             with reverts_with(system.audits.NoDuty, shard=1, epoch=epoch, operator=who):
-                system.audits.respond((1, epoch, who, 0, b"", []), sender=stranger)
+                system.audits.respond((1, epoch, who, 0, b"", [], [], b"", b"", []), sender=stranger)
 
     def test_refuses_a_partial_answer(self, system, sealed, operator):
         epoch, _ = sealed
@@ -281,12 +281,26 @@ class TestRespond:
         listed = reads[0].listed
         other = 1 - listed.index
         edges = system.objects.listing(1, 1, reads[0].spot.bucket, other)
-        with reverts_with(
-            system.audits.ListingWrong, read=0, position=reads[0].spot.offset, start=edges.start, end=edges.end
-        ):
-            send(system, changed(response, 0, index=other))
-        with reverts_with(system.objects.ListingOutOfRange, index=2, count=2):
-            send(system, changed(response, 0, index=2))
+        offset = reads[0].spot.offset
+        with reverts_with(system.audits.ListingWrong, read=0, position=offset, start=edges.start, end=edges.end):
+            send(system, changed(response, 0, object_id=bytes(edges.objectId)))
+
+    def test_refuses_an_object_that_is_not_listed_there(self, system, owner, operator, wide):
+        """One that is unknown, one that is open, one that ends in another bucket, and none."""
+        system.store(owner, wide)
+        still_open = system.open(owner, wide)
+        elsewhere = system.store(owner, wide, epochs=10)
+        epoch = system.objects.record(elsewhere).firstEpoch
+        system.seal(epoch)
+        response, offset = system.response(operator, epoch), system.reads(operator, epoch)[0].spot.offset
+        named = {"read": 0, "position": offset, "start": 0, "end": 0}
+        for object_id in (keccak(b"none"), still_open, elsewhere):
+            with reverts_with(system.audits.ListingWrong, **named):
+                send(system, changed(response, 0, object_id=object_id))
+        values = list(response.as_tuple())
+        values[5] = []
+        with reverts_with(system.audits.ListingWrong, **named):
+            system.audits.respond(tuple(values), sender=operator)
 
     def test_refuses_the_commitment_of_another_slice(self, system, sealed, operator, wide):
         epoch, object_id = sealed
@@ -298,21 +312,39 @@ class TestRespond:
         with reverts_with(system.audits.PathInvalid, **named):
             send(system, changed(response, 2, point=wide.points[other], path=tuple(wide.merkle_path(other))))
 
-    @pytest.mark.parametrize("part", ["params_hash", "short path", "long path", "path", "point", "no point"])
-    def test_refuses_a_broken_path(self, system, sealed, operator, part):
+    @pytest.mark.parametrize("read", [0, 1, 3])
+    @pytest.mark.parametrize("part", ["params_hash", "short path", "path", "other point"])
+    def test_refuses_a_broken_path(self, system, sealed, operator, part, read):
+        """Of the first row shown, whose path goes to the root, and of a later one, whose path meets the one before."""
         epoch, _ = sealed
         response = system.response(operator, epoch)
-        witness = response.reads[1]
+        witness = response.reads[read]
+        if part != "other point" and part != "params_hash" and not witness.path:
+            pytest.skip("the row is its neighbour's sibling: it shows no path")
         values = {
             "params_hash": {"params_hash": keccak(b"other")},
             "short path": {"path": witness.path[:-1]},
-            "long path": {"path": (*witness.path, bytes(32))},
-            "path": {"path": (keccak(b"other"), *witness.path[1:])},
-            "point": {"point": witness.point + b"\0"},
-            "no point": {"point": b""},
+            "path": {"path": (*witness.path[:-1], keccak(b"other"))},
+            "other point": {"point": witness.point[:-1] + bytes([witness.point[-1] ^ 1])},
         }[part]
-        with reverts_with(system.audits.PathInvalid, read=1):
-            send(system, changed(response, 1, **values))
+        with reverts_with(system.audits.PathInvalid, read=read):
+            send(system, changed(response, read, **values))
+
+    @pytest.mark.parametrize(
+        ("field", "by"), [("points", -1), ("points", 1), ("points", 96), ("siblings", 1), ("reads", 1), ("reads", -1)]
+    )
+    def test_refuses_more_or_fewer_bytes_than_the_rows_take(self, system, sealed, operator, field, by):
+        epoch, _ = sealed
+        values = list(system.response(operator, epoch).as_tuple())
+        number = ("points", "siblings", "reads").index(field)
+        place = (8, 9, 7)[number]
+        given = values[place]
+        size = len(given)
+        values[place] = given[:by] if by < 0 else given + (given[:1] if field == "siblings" else b"\0" * by)
+        error = system.audits.ReadsCountWrong if field == "reads" else system.audits.WitnessLengthWrong
+        named = {} if field == "reads" else {"got": size + by, "expected": size}
+        with reverts_with(error, **named):
+            system.audits.respond(tuple(values), sender=operator)
 
     def test_refuses_a_wrong_value_or_proof(self, system, sealed, operator):
         epoch, _ = sealed
@@ -388,6 +420,36 @@ class TestRespond:
             send(system, replace(response, proof=b""))
         for item in operators:
             system.answer(item, epoch)
+
+
+class TestRespondMany:
+    """One runner's several operators answer in one transaction."""
+
+    def many(self, system, epoch, operators, **values):
+        made = [system.response(item, epoch) for item in operators]
+        return [replace(item, **values).as_tuple() if not i else item.as_tuple() for i, item in enumerate(made)]
+
+    def test_answers_for_all(self, system, sealed, operators, stranger):
+        epoch, _ = sealed
+        receipt = system.audits.respondMany(self.many(system, epoch, operators[:3]), sender=stranger)
+        assert [event.operator for event in receipt.decode_logs(system.audits.Answered)] == operators[:3]
+        assert [system.audits.statusOf(1, epoch, item) for item in operators[:4]] == [ANSWERED] * 3 + [NONE]
+
+    def test_passes_over_what_is_answered(self, system, sealed, operators, stranger):
+        """Who copied one and was faster does not stop the others; one that is there twice counts once."""
+        epoch, _ = sealed
+        system.answer(operators[0], epoch, sender=stranger)
+        responses = self.many(system, epoch, operators[:2])
+        receipt = system.audits.respondMany([*responses, responses[1]], sender=operators[0])
+        (event,) = receipt.decode_logs(system.audits.Answered)
+        assert event.operator == operators[1]
+        assert [system.audits.answeredCount(item) for item in operators[:2]] == [1, 1]
+
+    def test_refuses_all_if_one_is_wrong(self, system, sealed, operators):
+        epoch, _ = sealed
+        with reverts_with(system.audits.OpeningInvalid, operator=operators[0]):
+            system.audits.respondMany(self.many(system, epoch, operators[:2], y=1), sender=operators[0])
+        assert system.audits.statusOf(1, epoch, operators[1]) == NONE
 
 
 class TestOthersAnswers:
@@ -527,13 +589,16 @@ class TestVoids:
         epoch, item, read = first_void(system, range(mixed, mixed + 3), operators)
         response = system.response(item, epoch)
         data = system.data[read.object_id]
-        for values in (
-            {"point": data.points[read.slice]},
-            {"path": tuple(data.merkle_path(read.slice))},
-            {"params_hash": data.params_hash},
-        ):
-            with reverts_with(system.audits.WitnessNotEmpty, read=read.number):
-                send(system, changed(response, read.number, **values))
+        point, path = data.points[read.slice], tuple(data.merkle_path(read.slice))
+        size = len(response.as_tuple()[8])
+        values = list(response.as_tuple())
+        values[8] += point
+        with reverts_with(system.audits.WitnessLengthWrong, got=size + 96, expected=size):
+            system.audits.respond(tuple(values), sender=system.governor)
+        values = list(response.as_tuple())
+        values[9] = [*values[9], *path]
+        with reverts_with(system.audits.WitnessLengthWrong):
+            system.audits.respond(tuple(values), sender=system.governor)
         send(system, response)
 
     def test_refuses_a_wrong_list_of_non_signers(self, system, mixed, operators):
@@ -591,8 +656,8 @@ class TestVoids:
         for wrong in ({"y": 1}, {"proof": ZERO_PROOF}):
             with reverts_with(system.audits.OpeningInvalid, operator=item):
                 send(system, replace(response, **wrong))
-        for values in ({"non_signers": (0,)}, {"point": bytes(96)}, {"path": (bytes(32),)}):
-            with reverts_with(system.audits.WitnessNotEmpty, read=2):
+        for values in ({"point": bytes(96)}, {"path": (bytes(32),)}):
+            with reverts_with(system.audits.WitnessLengthWrong, expected=0):
                 send(system, changed(response, 2, **values))
         send(system, response)
 
@@ -684,7 +749,7 @@ class TestVacancies:
         if still > first:
             system.answer(operator, still)
         with reverts_with(system.audits.NoDuty, epoch=ended, operator=operator):
-            system.audits.respond((1, ended, operator, 0, b"", []), sender=operator)
+            system.audits.respond((1, ended, operator, 0, b"", [], [], b"", b"", []), sender=operator)
         system.end_window(ended)
         with reverts_with(system.audits.NoDuty, epoch=ended, operator=operator):
             system.audits.reportMiss(1, ended, operator, sender=operator)
@@ -741,7 +806,7 @@ class TestSeveralRosters:
         system.answer(operators[0], epoch)
         newer.seal(1, epoch, b"", sender=system.governor)
         with reverts_with(newer.NoDuty, operator=operators[0]):
-            newer.respond((1, epoch, operators[0], 0, b"", []), sender=operators[0])
+            newer.respond((1, epoch, operators[0], 0, b"", [], [], b"", b"", []), sender=operators[0])
         before = system.earned(operators[0])
         system.rewards.settle(1, epoch, operators[0], sender=operators[0])
         assert system.earned(operators[0]) > before

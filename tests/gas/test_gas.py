@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any
 
+import ckzg
 import pytest
 from ape import chain, networks
+from py_arkworks_bls12381 import G1Point
 
-from tests.contracts import licensing, staking, system
+from tests.contracts import curve_points, licensing, staking, system
 
 FIGURES = Path(__file__).parent.parent / "gas.json"
 UPDATE = bool(os.environ.get("UPDATE"))
@@ -39,9 +43,12 @@ TARGETS = {
     "objects.certify_5_nonsigners": 260_000,
     "objects.certify_32_each": 25_000,
     "objects.open": 150_000,
-    "audits.answer_q8": 225_000,
-    "audits.answer_q16": 345_000,
-    "beacon.reveal": 65_000,
+    "audits.respond_q8": 245_000,
+    "audits.respond_q16": 370_000,
+    "audits.respond_q8_spread": 320_000,
+    "audits.respond_q16_spread": 500_000,
+    "audits.report_miss": 120_000,
+    "beacon.seal": 72_000,
     "licenses.sale": 160_000,
     "payments.claim": 58_000,
 }
@@ -225,8 +232,9 @@ def test_storage(project, accounts, people, noted):
     epoch = world.objects.record(object_id).firstEpoch
     for number in range(2):
         noted("audits.seal", world.seal(epoch + number))
-        noted("audits.answer_q8", world.answer(members[0], epoch + number))
+        world.answer(members[0], epoch + number)
         world.end_window(epoch + number)
+        noted("audits.report_miss", world.audits.reportMiss(1, epoch + number, members[1], sender=owner))
         noted("rewards.settle", world.rewards.settle(1, epoch + number, members[0], sender=owner))
         noted("payments.claim", world.payments.claim(world.payment_token, sender=members[0]))
     # ten gigabytes cost what one megabyte costs
@@ -238,20 +246,99 @@ def test_storage(project, accounts, people, noted):
     world.certify(many[0])
     noted("objects.certify_32_each", world.certify_many(many[1:]), 32)
     header = world.header(chain.blocks.height - 2)
-    noted("beacon.reveal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
+    noted("beacon.seal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
 
 
-def test_answers_of_sixteen(project, accounts, people, noted):
-    """An answer of sixteen slices, the second of its operator."""
-    world = system.deploy_system(project, accounts[0], accounts[5], samples=16, maxOperators=16)
-    members = people(4)
-    world.enroll(members)
-    world.take_roster()
-    object_id = world.store(accounts[1], system.make_data(n=4, k=2, matrices=32), epochs=4)
+class Slices(Sequence):
+    """4,096 slices of 127 KB: a random one, times 1, 2, 3, …; each is computed when it is asked for."""
+
+    def __init__(self) -> None:
+        choose = random.Random("slices")
+        self.elements = [choose.randrange(curve_points.R) for _ in range(4096)]
+        blob = curve_points.blob_of(self.elements)
+        point = G1Point.from_compressed_bytes(bytes(ckzg.blob_to_kzg_commitment(blob, curve_points.trusted_setup())))
+        multiples = accumulate(repeat(point, len(self)), lambda a, b: a + b)
+        self.commitments = tuple(bytes(item.to_compressed_bytes()) for item in multiples)
+
+    def __len__(self) -> int:
+        return 4096
+
+    def __getitem__(self, index: Any) -> bytes:
+        return curve_points.words([(index + 1) * element % curve_points.R for element in self.elements])
+
+
+@pytest.fixture(scope="module")
+def large() -> Callable[[int], system.Data]:
+    """Return a function that makes objects of 4,096 slices: the same slices, another root each."""
+    slices = Slices()
+
+    def make(number: int) -> system.Data:
+        content = number.to_bytes(32, "big")
+        return system.Data(4096, 2, 4, 1024, 2**27, content, bytes(32), slices, slices.commitments)
+
+    return make
+
+
+@pytest.fixture
+def four(project, accounts, people) -> Callable[[int], Any]:
+    """Return a function that deploys a system that draws so many slices, of four operators with a ticket each."""
+
+    def make(samples: int) -> Any:
+        world = system.deploy_system(
+            project, accounts[0], accounts[5], samples=samples, maxOperators=16, maxRowsPerTicket=10**6
+        )
+        world.asked = people(4)
+        world.enroll(world.asked)
+        world.take_roster()
+        return world
+
+    return make
+
+
+@pytest.mark.parametrize("samples", [8, 16])
+def test_answers(accounts, four, large, noted, samples):
+    """The second answer of an operator, all slices in one object; with as many voids as slices among what is read."""
+    world = four(samples)
+    object_id = world.store(accounts[1], large(0), epochs=12)
     epoch = world.objects.record(object_id).firstEpoch
     for number in range(2):
         world.seal(epoch + number)
-        noted("audits.answer_q16", world.answer(members[0], epoch + number))
+        receipt = world.answer(world.asked[0], epoch + number)
+    noted(f"audits.respond_q{samples}", receipt)
+    if samples != 8:
+        return
+    # half of what is listed is void: an object that its owner ends after one epoch
+    ended = world.store(accounts[1], large(1), epochs=5)
+    world.go_to_epoch(world.objects.record(ended).firstEpoch)
+    world.terminate(ended, accounts[1])
+    for later in range(world.objects.endEpochOf(ended), epoch + 12):
+        world.seal(later)
+        for member in world.asked:
+            if len(world.reads(member, later)) == 16 and world.audits.answeredCount(member):
+                noted("audits.respond_q8_voids8", world.answer(member, later))
+                return
+            world.answer(member, later)
+    pytest.fail("no draw of eight live and eight void rows in many epochs")
+
+
+@pytest.mark.parametrize("samples", [8, 16])
+def test_answers_over_many_objects(accounts, four, large, noted, samples):
+    """Every slice of an answer is another object's, half of them under each of two rosters."""
+    world = four(samples)
+    objects = [world.open(accounts[1], large(number), epochs=12) for number in range(samples // 2)]
+    world.certify_many(objects)
+    # by half of the term a roster may follow another without a change
+    term = world.parameters["termEpochs"] * world.parameters["epochLength"]
+    world.go_to_block(world.head(1).snapshotBlock - (-term // 2) + 1)
+    assert world.take_roster() == 2
+    objects = [world.open(accounts[1], large(number), epochs=3) for number in range(samples // 2)]
+    world.certify_many(objects)
+    epoch = world.objects.record(objects[0]).firstEpoch
+    for number in range(2):
+        world.seal(epoch + number)
+        assert len({read.object_id for read in world.reads(world.asked[0], epoch + number)}) == samples
+        receipt = world.answer(world.asked[0], epoch + number)
+    noted(f"audits.respond_q{samples}_spread", receipt)
 
 
 def test_licensing(project, accounts, noted):
@@ -272,5 +359,5 @@ def test_licensing(project, accounts, noted):
 
 def test_no_figure_is_left_over(meter, request):
     """A committed name that nothing measures any more is shown; only where all tests here ran."""
-    if len(request.session.items) >= 7:
+    if len(request.session.items) >= 10:
         assert UPDATE or set(meter.committed) <= set(meter.measured)

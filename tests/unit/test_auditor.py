@@ -247,10 +247,8 @@ class World:
             manifest_of=lambda object_id: self.stored[object_id].manifest,
             slice_of=lambda object_id, index: self.stored[object_id].slices[index],
         )
-        names = ("index", "paramsHash", "point", "path", "nonSigners")
-        witnesses = [dict(zip(names, witness.as_tuple(), strict=True)) for witness in response.reads]
-        call = {"shard": SHARD, "epoch": EPOCH, "operator": operator, "y": response.y, "proof": response.proof}
-        call["reads"] = witnesses
+        names = ("shard", "epoch", "operator", "y", "proof", "objects", "nonSigners", "reads", "points", "siblings")
+        call = dict(zip(names, response.as_tuple(), strict=True))
         if record:
             transaction = b"answer of " + operator.encode()
             live = sum(read.void is None for read in reads)
@@ -667,9 +665,14 @@ class TestSeed:
         assert world.seed_findings() == [found]
 
 
-def shown(number: int, **changes: Any) -> Break:
-    """Change the live witness of that number in the first operator's answer."""
-    return lambda world: [item for item in world.sent["reads"] if item["point"]][number].update(changes)
+def shown(number: int, point: bytes) -> Break:
+    """Change the commitment of the live row of that number in the first operator's answer."""
+
+    def change(world: World) -> None:
+        points = world.sent["points"]
+        world.sent["points"] = points[: 96 * number] + point + points[96 * (number + 1) :]
+
+    return change
 
 
 FORGED = "the folded opening does not hold"
@@ -688,6 +691,14 @@ class TestAnswer:
         world.sent.update(changes)
         assert world.answer_findings() == ["the transaction's data is for another duty"]
 
+    def test_finds_an_answer_among_others_of_its_transaction(self, world):
+        transaction = world.index.lists["answered"][0].transaction
+        sent = [world.answer(SECOND, record=False), world.sent]
+        world.calls[transaction] = ("Audits", "respondMany", {"responses": sent})
+        assert world.answer_findings() == []
+        sent[1]["y"] += 1
+        assert world.answer_findings() == [FORGED]
+
     @pytest.mark.parametrize(("live", "read"), [(-1, 0), (1, 0), (0, -1), (0, 1)])
     def test_finds_counts_that_are_not_the_draws(self, world, live, read):
         right = world.index.lists["answered"][0]
@@ -695,9 +706,9 @@ class TestAnswer:
         says = f"shows {right.live + live} live of {right.read + read} positions"
         assert world.answer_findings() == [f"{says}; the draw has {right.live} of {right.read}"]
 
-    @pytest.mark.parametrize("wrong", [lambda reads: reads.pop(), lambda reads: reads.append(reads[0])])
+    @pytest.mark.parametrize("wrong", [lambda reads: reads[2:], lambda reads: reads + reads[:2]])
     def test_finds_more_or_fewer_witnesses_than_reads(self, world, wrong):
-        wrong(world.sent["reads"])
+        world.sent["reads"] = wrong(world.sent["reads"])
         (found,) = world.answer_findings()
         assert found.startswith("shows 4 live of ")
 

@@ -16,7 +16,7 @@ from qanat.chain import draws
 from qanat.chain.draws import Bucket, Draw, ListedObject, Place, Snapshot, Void
 from qanat.errors import BadParameters, NonCanonicalElement, SliceMismatch
 from qanat.kzg.folding import fold_commitments
-from qanat.node.answer import Response, build_response
+from qanat.node.answer import Response, build_response, levels_to_show
 
 OPERATOR = "0x" + "ab" * 20
 AUDITS = "0x" + "cd" * 20
@@ -308,10 +308,26 @@ class TestAnswer:
         z = word(draws.opening_point(draw.context, bound))
         assert kzg.verify(fold_commitments(commitments, weights), z, word(response.y), response.proof)
         assert [witness.point for witness in response.reads] == points
-        assert [witness.path for witness in response.reads] == [
-            tuple(stored[2][read.object_id].merkle_path(read.slice)) for read in reads
-        ]
-        assert response.as_tuple()[:4] == (1, 5, OPERATOR, response.y)
+        shown = {}
+        for read, witness in zip(reads, response.reads, strict=True):
+            path = tuple(stored[2][read.object_id].merkle_path(read.slice))
+            before = shown.get(read.object_id)
+            assert witness.path == (path if before is None else path[: (read.slice ^ before).bit_length() - 1])
+            shown[read.object_id] = read.slice
+        values = response.as_tuple()
+        assert values[:5] == (1, 5, OPERATOR, response.y, response.proof)
+        assert [object_id for object_id, _ in values[5]] == list(shown)
+        assert values[6] == []
+        order = [list(shown).index(read.object_id) for read in reads]
+        assert values[7:9] == (b"".join(number.to_bytes(2, "big") for number in order), b"".join(points))
+        assert values[9] == [node for witness in response.reads for node in witness.path]
+
+    def test_the_same_slice_again_shows_nothing_of_its_path(self):
+        path = [word(level) for level in range(3)]
+        assert levels_to_show(5, None, path) == tuple(path)
+        assert levels_to_show(5, 5, path) == ()
+        assert levels_to_show(5, 4, path) == ()
+        assert levels_to_show(5, 1, path) == tuple(path[:2])
 
     def test_names_the_damaged_slice_instead_of_answering(self, stored):
         draw = make_draw(stored[0], 6)
@@ -348,15 +364,5 @@ class TestAnswer:
         draw = make_draw(Snapshot((replace(place, buckets=(Bucket(6, expired),)),)), 2)
         response = self.respond(draw, stored)
         assert (response.y, response.proof, len(response.reads)) == (0, b"", 8)
-        assert {witness.as_tuple()[1:] for witness in map(hashable, response.reads)} == {(bytes(32), b"", (), ())}
-
-
-def hashable(witness):
-    """Return a witness whose tuple holds tuples."""
-
-    class Plain:
-        def as_tuple(self):
-            index, params, point, path, absent = witness.as_tuple()
-            return index, params, point, tuple(path), tuple(absent)
-
-    return Plain()
+        assert {(item.params_hash, item.point, item.path) for item in response.reads} == {(bytes(32), b"", ())}
+        assert response.as_tuple()[8:] == (b"", [])

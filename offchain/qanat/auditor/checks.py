@@ -21,6 +21,9 @@ from qanat.objects import Manifest
 
 __all__ = ["check_answer", "check_certificate", "check_roster", "check_seed", "check_slash"]
 
+#: Bytes of a raw commitment.
+_POINT_BYTES = 96
+
 CERTIFICATE_TAG = bytes(keccak(text="qanat/v1/certificate"))
 
 
@@ -207,8 +210,12 @@ def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, ev
     # the chain takes an answer that follows the sealing in the same block
     if not sealed.sealed_block <= answer.block <= sealed.deadline:
         yield f"answered in block {answer.block}, outside {sealed.sealed_block} to {sealed.deadline}"
-    call = evidence.call_of(answer.transaction, "Audits", "respond")["response"]
-    if (call["shard"], call["epoch"], call["operator"]) != (answer.shard, answer.epoch, answer.operator):
+    given = evidence.call_of(answer.transaction, "Audits", "respond", "respondMany")
+    duty = (answer.shard, answer.epoch, answer.operator)
+    sent = given["responses"] if "responses" in given else [given["response"]]
+    # of several for one duty the first counted
+    call = next((item for item in sent if (item["shard"], item["epoch"], item["operator"]) == duty), None)
+    if call is None:
         yield "the transaction's data is for another duty"
         return
     draw = draw_of(population, evidence, sealed, answer.operator)
@@ -218,7 +225,7 @@ def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, ev
     absent = {item.opened.object_id: item.certificate.non_signers for item in population.objects}
     reads = follow(draw, answer.epoch, lambda listed: absent[listed.object_id])
     live = [read for read in reads if read.void is None]
-    if (len(live), len(reads)) != (answer.live, answer.read) or len(call["reads"]) != len(reads):
+    if (len(live), len(reads)) != (answer.live, answer.read) or len(call["reads"]) != 2 * len(reads):
         yield f"shows {answer.live} live of {answer.read} positions; the draw has {len(live)} of {len(reads)}"
         return
     yield from _check_opening(call, reads, draw, population, evidence)
@@ -229,13 +236,14 @@ def _check_opening(
 ) -> Iterator[str]:
     live: list[tuple[bytes, int, bytes]] = []
     commitments: list[bytes] = []
-    for read, witness in zip(reads, call["reads"], strict=True):
+    points = bytes(call["points"])
+    for read in reads:
         if read.void is not None:
             continue
         manifest = _manifest_of(read, population, evidence)
         commitment = manifest.commitments[read.slice]
         raw = kzg.decompress(commitment)
-        if bytes(witness["point"]) != raw:
+        if points[_POINT_BYTES * len(live) : _POINT_BYTES * (len(live) + 1)] != raw:
             yield f"read {read.number} shows another commitment than the manifest's for slice {read.slice}"
             return
         live.append((read.object_id, read.slice, raw))

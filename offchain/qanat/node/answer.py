@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from qanat.chain.draws import Read, Void, fold_weights, opening_point, transcript_hash
+from qanat.chain.draws import Read, fold_weights, opening_point, transcript_hash
 from qanat.errors import SliceMismatch
 
-__all__ = ["AnswerManifest", "ReadWitness", "Response", "build_response"]
+__all__ = ["AnswerManifest", "ReadWitness", "Response", "build_response", "levels_to_show"]
 
 _ELEMENT_BYTES = 32
+_READ_BYTES = 2
 
 
 class AnswerManifest(Protocol):
@@ -43,17 +44,18 @@ class AnswerManifest(Protocol):
 
 @dataclass(frozen=True)
 class ReadWitness:
-    """What is shown for one position; see ``ReadWitness`` in ``contracts/types/Types.sol``."""
+    """What is shown for one position; of a void one only who did not sign. ``path``: see :func:`levels_to_show`."""
 
-    index: int
+    object_id: bytes
     params_hash: bytes
     point: bytes
     path: tuple[bytes, ...]
     non_signers: tuple[int, ...]
 
-    def as_tuple(self) -> tuple[Any, ...]:
-        """The values in the order of the contract's struct."""
-        return (self.index, self.params_hash, self.point, list(self.path), list(self.non_signers))
+    @property
+    def subject(self) -> tuple[bytes, bytes, tuple[int, ...]]:
+        """What is shown once for all positions of an object."""
+        return (self.object_id, self.params_hash, self.non_signers)
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,29 @@ class Response:
     reads: tuple[ReadWitness, ...]
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """The values in the order of the contract's struct."""
-        reads = [witness.as_tuple() for witness in self.reads]
-        return (self.shard, self.epoch, self.operator, self.y, self.proof, reads)
+        """The values in the order of the contract's struct: objects once each, then what differs from read to read."""
+        subjects = list(dict.fromkeys(witness.subject for witness in self.reads))
+        absent = [list(non_signers) for _, _, non_signers in subjects]
+        return (
+            self.shard,
+            self.epoch,
+            self.operator,
+            self.y,
+            self.proof,
+            [(object_id, params_hash) for object_id, params_hash, _ in subjects],
+            absent if any(absent) else [],
+            b"".join(subjects.index(witness.subject).to_bytes(_READ_BYTES, "big") for witness in self.reads),
+            b"".join(witness.point for witness in self.reads),
+            [node for witness in self.reads for node in witness.path],
+        )
+
+
+def levels_to_show(index: int, before: int | None, path: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the siblings that a slice must show where slice ``before`` (None: none) of its object was shown last.
+
+    They are those below the level at which both paths meet: what lies above is known.
+    """
+    return tuple(path if before is None else path[: max((index ^ before).bit_length() - 1, 0)])
 
 
 def build_response(
@@ -132,15 +154,19 @@ def _witnesses(
     reads: Sequence[Read], points: Sequence[bytes], manifest_of: Callable[[bytes], AnswerManifest]
 ) -> tuple[ReadWitness, ...]:
     remaining = iter(points)
+    opened = {read.object_id for read in reads if read.void is None}
+    shown: dict[tuple[bytes, tuple[int, ...]], int] = {}
     witnesses = []
     for read in reads:
+        object_id = read.object_id
+        params_hash = bytes(manifest_of(object_id).params_hash) if object_id in opened else bytes(32)
         if read.void is not None:
-            absent = read.non_signers if read.void is Void.UNSIGNED else ()
-            witnesses.append(ReadWitness(read.listed.index, bytes(32), b"", (), absent))
+            witnesses.append(ReadWitness(object_id, params_hash, b"", (), read.non_signers))
             continue
-        manifest = manifest_of(read.object_id)
-        path = tuple(bytes(node) for node in manifest.merkle_path(read.slice))
-        witnesses.append(
-            ReadWitness(read.listed.index, bytes(manifest.params_hash), next(remaining), path, read.non_signers)
-        )
+        nodes = [bytes(node) for node in manifest_of(object_id).merkle_path(read.slice)]
+        # an object that was listed anew is void in one list and live in another: shown twice
+        key = (object_id, read.non_signers)
+        path = levels_to_show(read.slice, shown.get(key), nodes)
+        shown[key] = read.slice
+        witnesses.append(ReadWitness(object_id, params_hash, next(remaining), path, read.non_signers))
     return tuple(witnesses)
