@@ -56,6 +56,11 @@ interface IAudits {
     /// @notice Reports that an operator with a duty did not answer. Anyone; the first one is the reporter. The slash is the one fixed by that live
     /// roster in which the operator holds live rows and most tickets (the oldest of equals).
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId);
+    /// @notice The same for the operators in the seats of a roster whose bits are set, 256 to a word, the lowest first. Who answered, was reported,
+    /// or has no duty is passed over, so it can be sent again. Returns how many were reported.
+    function reportMisses(uint32 shard, uint64 epoch, uint32 roster, uint256[] calldata seats)
+        external
+        returns (uint256 reported);
 
     /// @notice (seed, block of sealing, last block in which an answer counts); zeros if not sealed.
     function seedOf(uint32 shard, uint64 epoch)

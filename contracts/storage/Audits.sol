@@ -483,14 +483,45 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId) {
-        Sealing memory sealing = _sealed(shard, epoch);
-        if (block.number <= sealing.deadline) revert ReportTooEarly(sealing.deadline, block.number);
-        if (block.number > sealing.reportLimit) revert ReportTooLate(sealing.reportLimit, block.number);
+        Sealing memory sealing = _reportable(shard, epoch);
         DutyStatus status = statusOf(shard, epoch, operator);
         if (status == DutyStatus.Answered) revert AlreadyAnswered(shard, epoch, operator);
         if (status == DutyStatus.Missed) revert AlreadyReported(shard, epoch, operator);
+        slashId = _report(shard, epoch, sealing, operator);
+        if (slashId == 0) revert NoDuty(shard, epoch, operator);
+    }
+
+    /// @inheritdoc IAudits
+    function reportMisses(uint32 shard, uint64 epoch, uint32 roster, uint256[] calldata seats)
+        external
+        returns (uint256 reported)
+    {
+        Sealing memory sealing = _reportable(shard, epoch);
+        IShards shards = _shards();
+        // Each step is a bit that the caller set.
+        for (uint256 i; i < seats.length; ++i) {
+            for (uint256 left = seats[i]; left != 0; left &= left - 1) {
+                uint256 seat = 256 * i + Math.log2(left & (~left + 1));
+                address operator = shards.rosterEntry(shard, roster, seat).operator;
+                if (operator == address(0) || statusOf(shard, epoch, operator) != DutyStatus.None) continue;
+                if (_report(shard, epoch, sealing, operator) != 0) ++reported;
+            }
+        }
+    }
+
+    function _reportable(uint32 shard, uint64 epoch) private view returns (Sealing memory sealing) {
+        sealing = _sealed(shard, epoch);
+        if (block.number <= sealing.deadline) revert ReportTooEarly(sealing.deadline, block.number);
+        if (block.number > sealing.reportLimit) revert ReportTooLate(sealing.reportLimit, block.number);
+    }
+
+    /// Queues the slash of an operator that did not answer; zero if it had no duty.
+    function _report(uint32 shard, uint64 epoch, Sealing memory sealing, address operator)
+        private
+        returns (bytes32 slashId)
+    {
         Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator);
-        if (duty.held == 0) revert NoDuty(shard, epoch, operator);
+        if (duty.held == 0) return 0;
 
         _setStatus(shard, epoch, operator, DutyStatus.Missed);
         // The Restaking that holds the shard's bonds, whatever newer one stands in the directory.

@@ -731,6 +731,54 @@ class TestReportMiss:
             send(system, response)
 
 
+class TestReportMisses:
+    """Many misses by the seats' bits."""
+
+    def test_reports_those_that_did_not_answer_once(self, system, sealed, operators, auditor, stranger):
+        """One answered, one was reported by another: they are passed over, and so is everybody the second time."""
+        epoch, _ = sealed
+        seats = {item.address: system.shards.rosterIndexOf(1, 1, item) for item in operators}
+        answered, reported, *missing = operators
+        system.answer(answered, epoch)
+        system.end_window(epoch)
+        system.audits.reportMiss(1, epoch, reported, sender=stranger)
+        receipt = system.audits.reportMisses(1, epoch, 1, [2**6 - 1], sender=auditor)
+        events = receipt.decode_logs(system.audits.MissReported)
+        assert [seats[event.operator] for event in events] == sorted(seats[item.address] for item in missing)
+        assert {event.reporter for event in events} == {auditor.address}
+        assert system.restaking.slashOf(system.restaking.slashId(1, epoch, reported)).reporter == stranger
+        again = system.audits.reportMisses(1, epoch, 1, [2**6 - 1], sender=stranger)
+        assert again.decode_logs(system.audits.MissReported) == []
+        for item in operators:
+            assert system.restaking.pendingSlashes(item) == (item != answered)
+
+    def test_reports_only_the_seats_named(self, system, sealed, operators, auditor):
+        """A seat that the roster does not have is refused, in a second word too."""
+        epoch, _ = sealed
+        system.end_window(epoch)
+        receipt = system.audits.reportMisses(1, epoch, 1, [2**2], sender=auditor)
+        (event,) = receipt.decode_logs(system.audits.MissReported)
+        assert system.shards.rosterIndexOf(1, 1, event.operator) == 2
+        with reverts_with(system.shards.SeatOutOfRange, seat=256, seats=6):
+            system.audits.reportMisses(1, epoch, 1, [0, 1], sender=auditor)
+
+    def test_passes_over_who_had_no_duty(self, system, owner, wide, auditor):
+        object_id = system.store(owner, wide, absent=[3])
+        epoch = system.objects.record(object_id).firstEpoch
+        system.seal(epoch)
+        system.end_window(epoch)
+        receipt = system.audits.reportMisses(1, epoch, 1, [2**3], sender=auditor)
+        assert receipt.decode_logs(system.audits.MissReported) == []
+
+    def test_refuses_outside_the_reporting_period(self, system, sealed, auditor):
+        epoch, _ = sealed
+        with reverts_with(system.audits.ReportTooEarly):
+            system.audits.reportMisses(1, epoch, 1, [1], sender=auditor)
+        system.go_to_block(system.audits.seedOf(1, epoch).deadline + system.parameters["reporting"])
+        with reverts_with(system.audits.ReportTooLate):
+            system.audits.reportMisses(1, epoch, 1, [1], sender=auditor)
+
+
 class TestVacancies:
     def test_a_vacant_place_has_no_duty_from_the_next_frozen_block_on(self, system, owner, wide, operator):
         """One slash takes the bond below its least; slashes already due stand."""
