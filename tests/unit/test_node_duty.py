@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,15 +10,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from web3.exceptions import TransactionNotFound
 
 from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
 from qanat.errors import ChainUnreachable, RandomnessUnavailable, StoreCorrupted, TransactionReverted
+from qanat.node import alarms as alarms_module
 from qanat.node import duty as duty_module
+from qanat.node.alarms import Alarms
 from qanat.node.duty import DutyLoop
 from qanat.node.follower import EpochView, Watch
 from qanat.node.keeper import Keeper
+from qanat.node.metrics import Metrics
 from qanat.node.state import Duty, DutyState
 from qanat.objects import encode
 from tests.unit.node_doubles import PARAMETERS, ROSTER, SHARD, FakeNode, FakeViews, make_people
@@ -34,17 +39,22 @@ class Sends:
 
     def __init__(self, loop: Any) -> None:
         self.names: list[str] = []
+        self.steps: list[int] = []
+        self.receipt: dict[str, Any] = {}
         self.then: dict[str, Any] = {}
         self.loop = loop
 
-    def send(self, function: Any, value: int = 0) -> dict[str, Any]:
+    address = "0x" + "77" * 20
+
+    def send(self, function: Any, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
         self.names.append(function.name)
+        self.steps.append(steps)
         after = self.then.get(function.name)
         if isinstance(after, Exception):
             raise after
         if after is not None:
             after()
-        return {}
+        return self.receipt
 
 
 @pytest.fixture
@@ -250,6 +260,95 @@ def test_nothing_is_answered_from_a_damaged_slice(loop: DutyLoop, views: FakeVie
     loop.response = good  # type: ignore[method-assign]
     loop._wait_until.clear()
     assert turn(loop, views, 105) == ["respond"]
+
+
+def test_the_fee_rises_towards_the_deadline(loop: DutyLoop, views: FakeViews) -> None:
+    """An answer of the first block starts with the chain's fee; each that comes later with a higher one."""
+    seal(views)
+    for head in range(103, 111):
+        assert turn(loop, views, head) == ["respond"]
+    assert loop.sends.steps == [0, 0, 1, 2, 3, 3, 4, 5]  # type: ignore[attr-defined]
+
+
+def alarms_of(loop: DutyLoop, kind: str) -> float:
+    return loop.metrics.value("qanat_alarms_total", kind)
+
+
+def test_the_runner_is_told_once_before_it_is_too_late(loop: DutyLoop, views: FakeViews) -> None:
+    """When half of the window is over, and when it was missed."""
+    seal(views)
+    loop.sends.then["respond"] = ChainUnreachable("no answer")  # type: ignore[attr-defined]
+    told = []
+    for head in (104, 106, 107, 108, 110):
+        with pytest.raises(ChainUnreachable):
+            turn(loop, views, head)
+        told.append(alarms_of(loop, "answer_late"))
+    assert told == [0, 0, 1, 1, 1]
+    turn(loop, views, 114, final=112)
+    turn(loop, views, 115, final=113)
+    assert alarms_of(loop, "missed") == 1
+
+
+def test_the_runner_is_told_of_a_lost_slice(loop: DutyLoop, views: FakeViews) -> None:
+    seal(views)
+
+    def damaged(_epoch: int) -> Any:
+        raise StoreCorrupted("Slice 7 of object 0x31 is not what was stored.", object_id=OBJECT, index=7)
+
+    loop.response = damaged  # type: ignore[method-assign]
+    for head in (104, 105):
+        turn(loop, views, head)
+    assert alarms_of(loop, "cannot_answer") == 1
+
+
+@pytest.mark.parametrize(("balance", "left", "told"), [(10**9 * 5_000_000, 10, 0), (10**9 * 4_999_999, 9, 1)])
+def test_epochs_of_gas_left_are_shown(loop: DutyLoop, views: FakeViews, balance: int, left: int, told: int) -> None:
+    """At what the last answer cost; below ten the runner is told."""
+    seal(views)
+    loop.sends.receipt = {"gasUsed": 500_000, "effectiveGasPrice": 10**9}  # type: ignore[attr-defined]
+    views.chain.web3 = SimpleNamespace(eth=SimpleNamespace(get_balance=lambda _account: balance))  # type: ignore[attr-defined]
+    assert turn(loop, views, 104) == ["respond"]
+    assert loop.metrics.value("qanat_epochs_of_gas_left") == left
+    assert alarms_of(loop, "gas_low") == told
+
+
+class Hook:
+    """A webhook that keeps what it gets, or is gone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+        self.got: list[tuple[str, Any]] = []
+        self.called = threading.Event()
+        monkeypatch.setattr(alarms_module.httpx, "post", self.post)
+        self.error = error
+
+    def post(self, url: str, *, json: Any, timeout: float) -> Any:
+        assert timeout > 0
+        self.got.append((url, json))
+        self.called.set()
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(raise_for_status=lambda: None)
+
+
+def test_the_webhook_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = Hook(monkeypatch)
+    alarms = Alarms(Metrics(), "https://hook", operator=ME)
+    for _ in range(2):
+        alarms.raise_("missed", ("missed", 5), epoch=5)
+    assert hook.called.wait(5)
+    assert hook.got == [("https://hook", {"alarm": "missed", "operator": ME, "epoch": 5})]
+
+
+def test_a_webhook_that_fails_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And stops nothing."""
+    hook = Hook(monkeypatch, httpx.ConnectError("gone"))
+    metrics = Metrics()
+    Alarms(metrics, "https://hook").raise_("missed", 5, epoch=5)
+    assert hook.called.wait(5)
+    until = time.monotonic() + 5
+    while not metrics.value("qanat_alarms_unsent_total") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert metrics.value("qanat_alarms_unsent_total") == 1
 
 
 def test_a_chain_that_fails_is_tried_again(loop: DutyLoop, views: FakeViews) -> None:

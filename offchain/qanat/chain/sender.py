@@ -215,7 +215,7 @@ class Sender:
             raise self._rpc_error(error, what, value) from error
         return int(needed * GAS_MARGIN) + GAS_EXTRA
 
-    def send(self, function: Any, value: int = 0, *, gas: int | None = None) -> TxReceipt:
+    def send(self, function: Any, value: int = 0, *, gas: int | None = None, steps: int = 0) -> TxReceipt:
         """Send a call (``contract.functions.name(…)``) or a constructor, and return its receipt.
 
         With a journal: what an earlier run signed and did not see through is seen through, not signed again.
@@ -224,6 +224,7 @@ class Sender:
             function: web3's bound function or constructor.
             value: wei to send along.
             gas: gas limit instead of the estimated one; the call is tried out first all the same.
+            steps: raise the fee so many times before it is first sent, as is done when no block takes it.
 
         Raises:
             TransactionReverted: refused, at the estimate (nothing paid) or, if the state changed meanwhile, in
@@ -241,6 +242,8 @@ class Sender:
             limit = gas if gas is not None else estimated
             with self._lock:
                 fees = self._fees()
+                for _ in range(steps):
+                    fees = fees.raised().at_most(self.fee_ceiling)
                 self._check_funds(what, value, limit, fees)
                 flight = self._broadcast(function, value, limit, fees, what)
             try:

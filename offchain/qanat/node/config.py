@@ -50,6 +50,7 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "maxDelaySeconds": ((int, float), 4.0),
     "drandRelays": (list, []),
     "maxFeeGwei": ((int, float), 0),
+    "alarmUrl": (str, ""),
     "logLevel": (str, "info"),
     "store": (dict, {"kind": "lmdb"}),
     "scrubBytesPerSecond": (int, 4 << 20),
@@ -96,6 +97,8 @@ class NodeConfig:
     drand_relays: tuple[str, ...] = ()
     #: most wei that a unit of gas may cost; None: no ceiling
     max_fee: int | None = None
+    #: who is told of what needs a person; empty: nobody
+    alarm_url: str = ""
     store: Mapping[str, Any] = field(default_factory=lambda: {"kind": "lmdb"})
     scrub_bytes_per_second: int = 4 << 20
     tls: tuple[Path, Path] | None = None
@@ -169,6 +172,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         log_level=values["logLevel"],
         drand_relays=tuple(values["drandRelays"]),
         max_fee=int(max(0, values["maxFeeGwei"]) * 10**9) or None,
+        alarm_url=values["alarmUrl"],
         store=values["store"],
         scrub_bytes_per_second=values["scrubBytesPerSecond"],
         tls=_check_tls(path, base, values["tls"]),

@@ -30,6 +30,7 @@ from qanat.chain.signer import KeySigner
 from qanat.chain.views import Views
 from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFile
 from qanat.node.adopter import Adopter
+from qanat.node.alarms import Alarms
 from qanat.node.api import make_app
 from qanat.node.config import NodeConfig, load_config, passphrase
 from qanat.node.duty import DutyLoop
@@ -109,7 +110,8 @@ class Node:
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
         self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
         self.watch = Watch(follower)
-        self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics)
+        alarms = Alarms(metrics, config.alarm_url, operator=config.operator)
+        self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics, alarms)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
         self.scrubber = Scrubber(config, views, self.store, self.state, follower, intake, responder, metrics)
         self.adopter = Adopter(config, views, follower, intake, responder, metrics)

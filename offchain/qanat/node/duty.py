@@ -20,6 +20,7 @@ from qanat.chain.signer import Signer
 from qanat.chain.snapshots import SnapshotReader
 from qanat.chain.views import DutyStatus, Views
 from qanat.errors import ChainError, RandomnessUnavailable, SliceMismatch, StoreError, TransactionReverted
+from qanat.node.alarms import Alarms
 from qanat.node.answer import Response, build_response
 from qanat.node.config import NodeConfig
 from qanat.node.follower import EpochView, Follower
@@ -30,6 +31,10 @@ from qanat.node.state import Duty, DutyState, NodeState, moved
 __all__ = ["DutyLoop", "non_signers_of"]
 
 _LONGEST_PAUSE = 20.0
+#: An answer that is first sent towards the deadline starts with a fee raised up to so many times (a quarter each).
+_MOST_STEPS = 6
+#: Epochs' gas, below which the runner is told.
+_LEAST_EPOCHS_OF_GAS = 10
 _SEND_SECONDS = 90.0
 log = structlog.get_logger("qanat.node.duty")
 
@@ -74,6 +79,7 @@ class DutyLoop(threading.Thread):
         intake: Intake,
         signer: Signer,
         metrics: Metrics,
+        alarms: Alarms | None = None,
     ) -> None:
         super().__init__(name="duty", daemon=True)
         self.config = config
@@ -82,6 +88,7 @@ class DutyLoop(threading.Thread):
         self.follower = follower
         self.intake = intake
         self.metrics = metrics
+        self.alarms = alarms or Alarms(metrics)
         self.reader = SnapshotReader(views)
         self._sender = Sender(views.chain, signer, timeout=_SEND_SECONDS, resend_after=15.0, fee_ceiling=config.max_fee)
         self._answers = Sender(
@@ -220,13 +227,20 @@ class DutyLoop(threading.Thread):
         elif status is DutyStatus.MISSED or finalized > view.deadline:
             if duty.state is not DutyState.MISSED:
                 log.error("missed", epoch=view.epoch, before=duty.state.value)
+                self.alarms.raise_("missed", ("missed", view.epoch), epoch=view.epoch)
             self._move(duty, DutyState.MISSED, deadline=view.deadline)
         elif latest < view.deadline:
             self._timed = True
+            window = self.views.shard_parameters(self.config.shard).window
+            if 2 * (view.deadline - latest) <= window:
+                left = view.deadline - latest
+                self.alarms.raise_("answer_late", ("late", view.epoch), epoch=view.epoch, blocks_left=left)
             if not self._is_pending(duty) and not self._is_waiting(view.epoch):
-                self._answer(view, duty)
+                # of the window's first sixth none, of its last one nearly all
+                steps = _MOST_STEPS * (window - (view.deadline - latest)) // window
+                self._answer(view, duty, max(steps, 0))
 
-    def _answer(self, view: EpochView, duty: Duty) -> None:
+    def _answer(self, view: EpochView, duty: Duty, steps: int) -> None:
         if duty.state is not DutyState.UNABLE:
             duty = self._move(duty, DutyState.OPEN, deadline=view.deadline)
         started = time.monotonic()
@@ -236,6 +250,13 @@ class DutyLoop(threading.Thread):
             if duty.state is not DutyState.UNABLE:
                 self.metrics.count("qanat_epochs_unanswerable_total")
                 log.error("cannot answer", epoch=view.epoch, error=error.message)  # noqa: TRY400  (an expected kind)
+                self.alarms.raise_(
+                    "cannot_answer",
+                    ("unable", view.epoch),
+                    epoch=view.epoch,
+                    reason=error.message,
+                    deadline=view.deadline,
+                )
             self._move(duty, DutyState.UNABLE, note=error.message)
             self._back_off(view.epoch)
             return
@@ -243,12 +264,22 @@ class DutyLoop(threading.Thread):
         audits = self.views.chain.contract("Audits")
         self._answering = duty
         try:
-            self._answers.send(audits.functions.respond(response.as_tuple()))
+            receipt = self._answers.send(audits.functions.respond(response.as_tuple()), steps=steps)
         finally:
             self._answering = None
         self._move(duty, DutyState.ANSWERED, note="")
         self.metrics.count("qanat_epochs_answered_total")
         log.info("answered", epoch=view.epoch, seconds=round(time.monotonic() - started, 3))
+        self._count_gas(view.epoch, int(receipt.get("gasUsed", 0)) * int(receipt.get("effectiveGasPrice", 0)))
+
+    def _count_gas(self, epoch: int, cost: int) -> None:
+        """Show for how many epochs the responder can pay what the last answer cost."""
+        if not cost:
+            return
+        left = int(self.views.chain.web3.eth.get_balance(self._answers.address)) // cost  # type: ignore[arg-type]
+        self.metrics.gauge("qanat_epochs_of_gas_left", left)
+        if left < _LEAST_EPOCHS_OF_GAS:
+            self.alarms.raise_("gas_low", ("gas", epoch), epochs_left=left, account=self._answers.address)
 
     def response(self, epoch: int) -> Response:
         """Return the answer to a sealed epoch's challenge, from verified slices only.
