@@ -192,7 +192,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     }
 
     function delegate(address operator, address collateral, uint256 amount) external {
-        _checkCollateral(collateral);
+        // a pool that holds something is one of collateral
+        if (_pools[operator][collateral].assets == 0) _checkCollateral(collateral);
         _takeFree(collateral, amount);
 
         _delegate(msg.sender, operator, collateral, amount);
@@ -438,8 +439,9 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         view
         returns (uint256 units, uint256 value)
     {
-        StakePools.Pool storage pool_ = _pools[operator][collateral];
         (uint256 allocated,) = _magnitude(operator, shard, collateral);
+        if (allocated == 0) return (0, 0);
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
         units = pool_.part(pool_.assets, allocated);
         value = units;
     }
@@ -736,6 +738,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     /// Unqueued assets of a pool for which `magnitude` stands.
     function _behind(address operator, address collateral, uint256 magnitude) internal view returns (uint256) {
+        if (magnitude == 0) return 0;
         StakePools.Pool storage pool_ = _pools[operator][collateral];
         return pool_.part(pool_.toAssets(pool_.shares - pool_.queued), magnitude);
     }

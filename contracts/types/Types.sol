@@ -5,7 +5,7 @@ pragma solidity 0.8.37;
 struct CollateralWeight {
     address token;
     /// Weight of one token unit, 1e18-scaled (1e18: one unit weighs one).
-    uint256 weightWad;
+    uint96 weightWad;
 }
 
 /// All that a shard fixes. Every period counts blocks. See `docs/contracts/shards.md`.

@@ -88,7 +88,7 @@ abstract contract World is Test {
         CollateralWeight[] memory weights = new CollateralWeight[](collaterals.length);
         for (uint256 c = 0; c < collaterals.length; ++c) {
             collaterals[c] = new MintableToken();
-            weights[c] = CollateralWeight(address(collaterals[c]), (c + 1) * 1e18);
+            weights[c] = CollateralWeight(address(collaterals[c]), uint96(c + 1) * 1e18);
         }
         shards = new ShardsDouble(SHARDS, AUDITS, address(bondToken), weights);
         registry = new OperatorsDouble();

@@ -30,28 +30,8 @@ UPDATE = bool(os.environ.get("UPDATE"))
 TOLERANCE = 0.02
 
 #: What the issues ask for, with the slots, events and calls that the prototypes did not have.
-TARGETS = {
-    "restaking.deposit": 95_000,
-    "restaking.delegate": 95_000,
-    "operators.register": 265_000,
-    "restaking.slash": 120_000,
-    "restaking.claim": 65_000,
-    # 60,000 + 1,500 an operator + 12,000 an operator whose weight changed: one
-    "shards.snapshot_10": 60_000 + 10 * 1_500 + 12_000,
-    "shards.snapshot_64": 60_000 + 64 * 1_500 + 12_000,
-    "objects.certify": 190_000,
-    "objects.certify_5_nonsigners": 260_000,
-    "objects.certify_32_each": 25_000,
-    "objects.open": 150_000,
-    "audits.respond_q8": 245_000,
-    "audits.respond_q16": 370_000,
-    "audits.respond_q8_spread": 320_000,
-    "audits.respond_q16_spread": 500_000,
-    "audits.report_miss": 120_000,
-    "beacon.seal": 72_000,
-    "licenses.sale": 160_000,
-    "payments.claim": 58_000,
-}
+#: docs/gas.md says which are known to be unmet.
+TARGETS: dict[str, int] = json.loads(FIGURES.with_name("gas_targets.json").read_text())
 
 WAD = 10**18
 
@@ -155,11 +135,16 @@ def test_restaking(project, accounts, people, noted):
 
     world.snapshot()
     noted("restaking.delegate_bound", world.delegate(restaker, operators[0], 100 * WAD))
-    for epoch in (1, 2):
-        slash_id = world.miss(operators[0], epoch)
-        staking.go_to_block(chain.blocks.height + staking.RESOLUTION_DELAY)
-        slashed = world.restaking.executeSlash(slash_id, sender=world.governor)
-    noted("restaking.slash", slashed)
+    # the bond of one outlasts two misses; that of the other falls below its minimum with the second: a vacant place
+    world.post_bond(operators[0], 10 * world.parameters["minBond"])
+    for operator, name in ((operators[0], "restaking.slash"), (operators[1], "restaking.slash_vacating")):
+        for epoch in (1, 2):
+            slash_id = world.miss(operator, epoch)
+            staking.go_to_block(chain.blocks.height + staking.RESOLUTION_DELAY)
+            slashed = world.restaking.executeSlash(slash_id, sender=world.governor)
+        noted(name, slashed)
+        vacated = world.shards.vacatedAt(world.shard, 1, operator) != 0
+        assert vacated == name.endswith("_vacating")
     for _ in range(2):
         queued = world.restaking.undelegate(operators[0], token, 10 * WAD, sender=restaker)
     noted("restaking.undelegate", queued)

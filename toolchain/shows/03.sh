@@ -38,7 +38,7 @@ make slither
 
 echo "== gas"
 make gas
-.venv/bin/python toolchain/shows/gas_targets.py tests/gas.json
+.venv/bin/python toolchain/shows/gas_targets.py restaking operators shards
 
 echo "== Effects and Requirements"
 .venv/bin/python toolchain/shows/methods.py restaking operators shards
