@@ -72,6 +72,8 @@ def answered_event(system, receipt):
 
 
 class TestSeal:
+    """I-A1: when an epoch is sealed, and what that fixes."""
+
     def test_refuses_epoch_zero(self, system, stranger):
         with reverts_with(system.audits.EpochInvalid, epoch=0):
             system.audits.seal(1, 0, b"", sender=stranger)
@@ -138,6 +140,8 @@ class TestSeal:
 
 
 class TestDraw:
+    """I-A3: what is asked is a function of the sealed seed, the operator and the state at B_e alone."""
+
     def test_refuses_an_epoch_that_is_not_sealed(self, system, operator):
         with reverts_with(system.audits.NotSealed, shard=1, epoch=system.epoch + 1):
             system.audits.draw(1, system.epoch + 1, operator)
@@ -196,6 +200,8 @@ class TestDraw:
 
 
 class TestHeldRows:
+    """I-A3: what an operator holds is the state at B_e."""
+
     def test_counts_live_signed_rows_as_of_the_frozen_block(self, system, owner, wide, operators, stranger):
         first = system.store(owner, wide, absent=[3], epochs=2)
         epoch = system.objects.record(first).firstEpoch
@@ -219,6 +225,8 @@ class TestHeldRows:
 
 
 class TestRespond:
+    """I-A2 and I-A4: who answers in time, with every live row of its own draw, and nothing else."""
+
     def test_refuses_before_sealing(self, system, owner, wide, operator, sealed):
         epoch, _ = sealed
         response = replace(system.response(operator, epoch), epoch=epoch + 1)
@@ -351,7 +359,8 @@ class TestRespond:
         response = system.response(operator, epoch)
         named = {"shard": 1, "epoch": epoch, "operator": operator}
         other = cp.opening(cp.blob_of([1, 2, 3]), 5)[0]
-        for wrong in ({"y": response.y ^ 1}, {"y": cp.R}, {"proof": other}, {"proof": ZERO_PROOF}):
+        aliased = {"y": response.y + cp.R}
+        for wrong in ({"y": response.y ^ 1}, {"y": cp.R}, aliased, {"proof": other}, {"proof": ZERO_PROOF}):
             with reverts_with(system.audits.OpeningInvalid, **named):
                 send(system, replace(response, **wrong))
 
@@ -420,6 +429,38 @@ class TestRespond:
             send(system, replace(response, proof=b""))
         for item in operators:
             system.answer(item, epoch)
+
+
+class TestGrinding:
+    """Who knows the seed can't change what it asks: not by opening, certifying or ending objects."""
+
+    def test_the_draw_is_the_same_after_the_seed_is_known(self, system, owner, wide, operators):
+        kept = system.store(owner, wide, epochs=5)
+        ended = system.store(owner, wide, epochs=5)
+        epoch = system.objects.record(ended).firstEpoch + 1
+        system.seal(epoch - 1)
+        system.seal(epoch)
+        before = [system.response(item, epoch) for item in operators[:2]]
+        positions = [list(system.audits.draw(1, epoch, item).positions) for item in operators[:2]]
+        added = system.open(owner, make_data(seed=4))
+        system.certify(added)
+        system.terminate(ended, owner)
+        system.snapshots.clear()
+        assert [system.response(item, epoch) for item in operators[:2]] == before
+        assert [list(system.audits.draw(1, epoch, item).positions) for item in operators[:2]] == positions
+        assert added not in {witness.object_id for response in before for witness in response.reads}
+        assert {witness.object_id for response in before for witness in response.reads} == {kept, ended}
+        system.audits.respondMany([response.as_tuple() for response in before], sender=owner)
+        assert [system.audits.statusOf(1, epoch, item) for item in operators[:2]] == [ANSWERED] * 2
+
+    def test_points_of_the_same_answer_in_each_others_places(self, system, sealed, operator):
+        """Permuted slices: all of them are the draw's own, each with its own path, and yet refused."""
+        epoch, _ = sealed
+        response, reads = system.response(operator, epoch), system.reads(operator, epoch)
+        turned = [*response.reads]
+        turned[1], turned[2] = replace(turned[1], point=turned[2].point), replace(turned[2], point=turned[1].point)
+        with reverts_with(system.audits.PathInvalid, read=1, slice=reads[1].slice):
+            send(system, replace(response, reads=tuple(turned)))
 
 
 class TestRespondMany:
@@ -663,6 +704,8 @@ class TestVoids:
 
 
 class TestReportMiss:
+    """I-A2 and I-A5: who had a duty and did not answer is slashed once."""
+
     def test_refuses_before_sealing(self, system, operator, stranger):
         with reverts_with(system.audits.NotSealed, shard=1, epoch=system.epoch + 1):
             system.audits.reportMiss(1, system.epoch + 1, operator, sender=stranger)
@@ -780,6 +823,8 @@ class TestReportMisses:
 
 
 class TestVacancies:
+    """I-A5: a vacant place has no duty."""
+
     def test_a_vacant_place_has_no_duty_from_the_next_frozen_block_on(self, system, owner, wide, operator):
         """One slash takes the bond below its least; slashes already due stand."""
         object_id = system.store(owner, wide, epochs=6)
@@ -804,6 +849,8 @@ class TestVacancies:
 
 
 class TestSeveralRosters:
+    """I-A3 and I-A5 where several rosters are live."""
+
     @pytest.fixture
     def two(self, system, owner, wide, operators, accounts):
         """An object under roster 1, one under a later one with more operators. Returns an epoch in which both live."""

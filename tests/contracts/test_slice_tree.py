@@ -96,6 +96,59 @@ class TestVerify:
         assert tree.leafOf(0, commitment_of(0)) != keccak(b"\1" + bytes(8) + commitment_of(0))
 
 
+def shown(levels, indexes):
+    """Return (leaves, siblings) of rows shown one after the other, each path as far as it meets the one before."""
+    siblings, before = [], None
+    for index in indexes:
+        path = path_of(levels, index)
+        siblings += path if before is None else path[: max((index ^ before).bit_length() - 1, 0)]
+        before = index
+    return [levels[0][index] for index in indexes], siblings
+
+
+INDEXES = st.lists(st.integers(0, 12), min_size=1, max_size=6)
+
+
+class TestBranch:
+    """Rows of one tree shown one after the other."""
+
+    @settings(max_examples=30)
+    @given(INDEXES)
+    def test_takes_every_row_in_any_order_and_again(self, tree, indexes):
+        levels = make_tree(13)
+        leaves, siblings = shown(levels, indexes)
+        root, holds, used = tree.follow(13, leaves, indexes, siblings)
+        assert (root, list(holds), used) == (levels[-1][0], [True] * len(indexes), len(siblings))
+
+    @settings(max_examples=30)
+    @given(INDEXES, st.data())
+    def test_refuses_another_leaf_or_sibling(self, tree, indexes, data):
+        """Wherever one byte is changed, the root is another one or a row does not hold."""
+        levels = make_tree(13)
+        leaves, siblings = shown(levels, indexes)
+        parts = leaves if not siblings or data.draw(st.booleans()) else siblings
+        number, byte = data.draw(st.integers(0, len(parts) - 1)), data.draw(st.integers(0, 31))
+        parts[number] = parts[number][:byte] + bytes([parts[number][byte] ^ 1]) + parts[number][byte + 1 :]
+        root, holds, _ = tree.follow(13, leaves, indexes, siblings)
+        assert root != levels[-1][0] or not all(holds)
+
+    @settings(max_examples=30)
+    @given(st.permutations(range(8)))
+    def test_refuses_rows_in_each_others_places(self, tree, indexes):
+        """Permuted slices: each leaf is of the tree, and in its place only where the permutation leaves it."""
+        levels = make_tree(8)
+        leaves, siblings = shown(levels, range(8))
+        permuted = [levels[0][index] for index in indexes]
+        root, holds, _ = tree.follow(8, permuted, list(range(8)), siblings)
+        assert (root == levels[-1][0] and all(holds)) == (permuted == leaves)
+
+    def test_a_tree_of_one_row(self, tree):
+        levels = make_tree(1)
+        leaf = levels[0][0]
+        assert tree.follow(1, [leaf, leaf], [0, 0], []) == (leaf, [True, True], 0)
+        assert list(tree.follow(1, [leaf, bytes(32)], [0, 0], [])[1]) == [True, False]
+
+
 class TestManifestRoot:
     def test_hashes_parameters_packed(self, tree):
         content, header = keccak(b"content"), keccak(b"header")

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from qanat.auditor import audit
+from qanat.auditor import audit, follow
 from qanat.chain.artifacts import load_artifacts
 from qanat.chain.views import DutyStatus, ObjectStatus
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
@@ -592,9 +592,14 @@ def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, t
     clock.mine(4)
     index = Index(tmp_path / "index.sqlite", network.chain)
     report = audit(network.chain, index)
+    # a restarted auditor counts what it verified before, and says the same
+    rounds = [next(follow(network.chain, index, tmp_path / "audit.json", every=0.0)) for _ in range(2)]
     index.close()
     assert report.seeds > 1
+    assert report.responses > 1
     assert [item for item in report.findings if "seed" in item.what] == []
+    for again in rounds:
+        assert (again.findings, again.responses) == (report.findings, report.responses)
 
 
 # ---- the end

@@ -6,6 +6,7 @@ The world has real keys, objects, signatures and openings; only the chain's even
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy, deepcopy
@@ -18,7 +19,7 @@ import pytest
 from eth_utils import keccak
 
 from qanat import bls
-from qanat.auditor import AuditReport
+from qanat.auditor import AuditReport, following
 from qanat.auditor.audit import _Shard
 from qanat.auditor.checks import (
     certificate_digest,
@@ -32,7 +33,7 @@ from qanat.auditor.checks import (
 from qanat.auditor.population import Population
 from qanat.chain.draws import Void, follow
 from qanat.chain.views import CollateralWeight, ShardParameters
-from qanat.errors import AuditFailed
+from qanat.errors import AuditFailed, ChainError
 from qanat.index.records import (
     Adoption,
     Answer,
@@ -314,11 +315,11 @@ class World:
     def slash_findings(self) -> list[str]:
         return list(check_slash(self.index.lists["slashed"][0], self.population, self.evidence))
 
-    def audit(self, until: int = UNTIL) -> AuditReport:
+    def audit(self, until: int = UNTIL, since: AuditReport | None = None) -> AuditReport:
         """Audit the whole shard."""
         report = AuditReport(0, until)
         index: Any = self.index
-        _Shard(self.population, index, self.evidence, self.keys, report, lambda *_: None).run(until)
+        _Shard(self.population, index, self.evidence, self.keys, report, lambda *_: None, since).run(until)
         return report
 
     def entry(self, number: int, **changes: Any) -> None:
@@ -908,3 +909,80 @@ class TestWholeAudit:
         world.change("slashed", executed_block=None, bond_taken=0, reporter_reward=0, stake_taken={})
         report = world.audit()
         assert (report.findings, report.due, report.faults) == ([], 1, 0)
+
+
+class TestFollow:
+    """An audit that goes on where an earlier one was."""
+
+    def test_what_was_verified_is_counted_and_not_looked_at_again(self, world):
+        """The opening was true when it was looked at: what an endpoint says of it now isn't asked."""
+        first = world.audit()
+        world.sent["y"] += 1
+        again = world.audit(since=first)
+        assert again == first
+        assert [item.what for item in world.audit().findings] == [FORGED]
+
+    def test_what_was_found_is_found_again(self, world):
+        world.sent["y"] += 1
+        first = world.audit()
+        assert [item.what for item in first.findings] == [FORGED]
+        assert world.audit(since=AuditReport.from_json(first.to_json())) == first
+
+    def test_what_came_since_is_looked_at(self, world):
+        """The first audit ended before the answers' block."""
+        answer = world.index.lists["answered"][0]
+        first = replace(world.audit(), to_block=answer.block - 1)
+        world.sent["y"] += 1
+        assert [item.what for item in world.audit(since=first).findings] == [FORGED]
+
+    def test_what_could_not_be_verified_is_tried_again(self, world):
+        """No node served the manifest; later one does."""
+        manifest = world.stored.pop(NEW)
+        first = world.audit()
+        assert any(item.what.startswith("cannot be verified") for item in first.findings)
+        world.stored[NEW] = manifest
+        assert world.audit(since=first).findings == []
+
+    @pytest.fixture
+    def chain(self):
+        return SimpleNamespace(chain_id=1, contract=lambda name: SimpleNamespace(address=f"0x{name}"))
+
+    @pytest.fixture
+    def rounds(self, monkeypatch):
+        """What each round was given; each returns a report up to its number, the second fails."""
+        given = []
+
+        def run(_chain, _index, *, act, since):
+            given.append(since)
+            if len(given) == 2:
+                raise ChainError("no answer")
+            return AuditReport(0, len(given), responses=len(given))
+
+        monkeypatch.setattr(following, "audit", run)
+        return given
+
+    def test_goes_on_after_failures_and_restarts(self, chain, rounds, tmp_path):
+        """Each round starts from the last report; a process that starts anew, from the file."""
+        state = tmp_path / "deep" / "audit.json"
+        reports = following.follow(chain, None, state, every=0.0)
+        first, second = next(reports), next(reports)
+        assert (first.to_block, second.to_block) == (1, 3)
+        assert rounds == [None, first, first]
+        reports = following.follow(chain, None, state, every=0.0)
+        next(reports)
+        assert rounds[3] == second
+
+    @pytest.mark.parametrize("content", ["", "{}", "[]", '{"deployment": {"chainId": 2}, "report": {}}'])
+    def test_verifies_everything_again_where_the_state_is_of_no_use(self, chain, rounds, tmp_path, content):
+        state = tmp_path / "audit.json"
+        state.write_text(content)
+        next(following.follow(chain, None, state, every=0.0))
+        assert rounds == [None]
+
+    def test_stops_when_told_to(self, chain, rounds, tmp_path):
+        stop = threading.Event()
+        reports = following.follow(chain, None, tmp_path / "audit.json", every=1000.0, stop=stop)
+        next(reports)
+        stop.set()
+        assert list(reports) == []
+        assert rounds == [None]

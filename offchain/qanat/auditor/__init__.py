@@ -14,6 +14,7 @@ fees anew, and compares. Manifests come from any node; their root is on chain.
 from __future__ import annotations
 
 from qanat.auditor.audit import audit
+from qanat.auditor.following import follow
 from qanat.auditor.report import AuditReport, Finding
 
-__all__ = ["AuditReport", "Finding", "audit"]
+__all__ = ["AuditReport", "Finding", "audit", "follow"]

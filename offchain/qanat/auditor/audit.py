@@ -18,6 +18,9 @@ from qanat.index.records import Answer, Miss, SealedEpoch, SlashRecord
 
 __all__ = ["audit"]
 
+#: How a finding begins that is none of the chain's: evidence was missing, or did not hold.
+_UNVERIFIED = "cannot be verified"
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -28,9 +31,12 @@ def audit(
     to_block: int | None = None,
     act: Sender | None = None,
     progress: Progress | None = None,
+    since: AuditReport | None = None,
 ) -> AuditReport:
     """Re-verify all shards up to a block (default: the newest safe one) and return what holds and what doesn't.
 
+    :param since: the report of an earlier audit of this deployment. What it verified of certificates, seeds, responses
+        is counted, and what it found is found again, without another look; all else is checked anew.
     :param act: if given, misses that nobody reported are reported and due slashes carried out with this account.
     :param progress: called with (what, done, of).
 
@@ -47,7 +53,7 @@ def audit(
     }
     for shard in sorted({item.shard for item in index.rosters()}):
         population = Population(views, index, shard)
-        _Shard(population, index, evidence, keys, report, progress or _silent).run(until)
+        _Shard(population, index, evidence, keys, report, progress or _silent, since).run(until)
     if act is not None:
         _act(chain, act, index, views, report)
     return report
@@ -64,10 +70,15 @@ class _Shard:
         keys: dict[bytes, bytes],
         report: AuditReport,
         progress: Progress,
+        since: AuditReport | None,
     ) -> None:
         self.population, self.index, self.evidence = population, index, evidence
         self.keys, self.report, self.progress = keys, report, progress
         self.shard = population.shard
+        self.seen = -1 if since is None else since.to_block
+        self.known: dict[tuple[str, str], list[str]] = {}
+        for item in () if since is None else since.findings:
+            self.known.setdefault((item.kind, item.subject), []).append(item.what)
 
     def run(self, until: int) -> None:
         for roster in self.population.rosters.values():
@@ -78,16 +89,18 @@ class _Shard:
         for done, item in enumerate(objects, 1):
             subject = f"0x{item.opened.object_id.hex()}"
             found = check_certificate(item, self.population, self.evidence, self.keys)
-            self.report.certificates += self._holds("certificate", subject, found)
+            block = max([item.certificate.block, *(adoption.block for adoption in item.certificate.adoptions)])
+            self.report.certificates += self._holds_since("certificate", subject, block, found)
             self.progress("certificates", done, len(objects))
         sealed = {item.epoch: item for item in self.index.sealed_epochs(self.shard)}
         for epoch, seal in sealed.items():
             found = check_seed(seal, self.population, self.evidence)
-            self.report.seeds += self._holds("seed", f"{self.shard}/{epoch}", found)
+            self.report.seeds += self._holds_since("seed", f"{self.shard}/{epoch}", seal.sealed_block, found)
         answers = self.index.answers(self.shard)
         for done, answer in enumerate(answers, 1):
             found = self._answered(answer, sealed.get(answer.epoch))
-            self.report.responses += self._holds("response", _duty(answer.epoch, answer.operator), found)
+            duty = _duty(answer.epoch, answer.operator)
+            self.report.responses += self._holds_since("response", duty, answer.block, found)
             self.progress("responses", done, len(answers))
         self._misses(sealed, until)
         self._settlements()
@@ -98,6 +111,13 @@ class _Shard:
         else:
             yield from check_answer(answer, seal, self.population, self.evidence)
 
+    def _holds_since(self, kind: str, subject: str, block: int, found: Iterable[str]) -> bool:
+        """The same, without another look at what an earlier audit saw, unless it could not be verified then."""
+        known = self.known.get((kind, subject), [])
+        if block > self.seen or any(what.startswith(_UNVERIFIED) for what in known):
+            return self._holds(kind, subject, found)
+        return self._holds(kind, subject, known)
+
     def _holds(self, kind: str, subject: str, found: Iterable[str]) -> bool:
         """Note what was found; tell whether nothing was."""
         before = len(self.report.findings)
@@ -105,7 +125,7 @@ class _Shard:
             for what in found:
                 self.report.add(kind, subject, what)
         except (AuditFailed, BadParameters, FormatError, KeyError) as error:
-            self.report.add(kind, subject, f"cannot be verified: {error}")
+            self.report.add(kind, subject, f"{_UNVERIFIED}: {error}")
         return len(self.report.findings) == before
 
     def _misses(self, sealed: dict[int, SealedEpoch], until: int) -> None:

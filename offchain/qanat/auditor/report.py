@@ -24,6 +24,9 @@ class Finding:
         return {"kind": self.kind, "subject": self.subject, "what": self.what}
 
 
+_COUNTS = ("rosters", "certificates", "seeds", "responses", "faults", "due", "settlements")
+
+
 @dataclass
 class AuditReport:
     """Counts of what was re-verified, and every finding.
@@ -69,3 +72,12 @@ class AuditReport:
             "acted": self.acted,
             "clean": self.clean,
         }
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> AuditReport:
+        """Return what :meth:`to_json` gave. Raises ``KeyError``, ``TypeError`` for anything else."""
+        report = cls(int(given["fromBlock"]), int(given["toBlock"]))
+        report.findings = [Finding(**item) for item in given["findings"]]
+        for name in _COUNTS:
+            setattr(report, name, int(given[name]))
+        return report
