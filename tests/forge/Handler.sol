@@ -26,6 +26,7 @@ contract Handler is World {
     /// Of each collateral: what generations that have ended still hold.
     uint256[2] private _ended;
     uint64 private _epoch;
+    mapping(bytes32 slash => bool) private _executed;
     uint256 public booked;
     uint256 public claimed;
     uint256 public executed;
@@ -165,13 +166,21 @@ contract Handler is World {
         _slashes.push(restaking.queueSlash(_shard(shard), 1, operator, ++_epoch, REPORTER));
     }
 
+    function missAgain(uint256 which) external {
+        if (_slashes.length == 0) return;
+        (address operator, uint32 shard,, uint64 epoch,,,,) = restaking.slashOf(_slashes[which % _slashes.length]);
+        vm.prank(AUDITS);
+        restaking.queueSlash(shard, 1, operator, epoch, REPORTER);
+        _fail("I-R9: a second slash for an epoch");
+    }
+
     function delay(uint256 which) external {
         if (_slashes.length == 0) return;
         vm.prank(GUARDIAN_ACCOUNT);
         restaking.delaySlash(_slashes[which % _slashes.length]);
     }
 
-    /// Checks I-R4, I-R6 and I-R8 where they happen. What is wrong is an error of this function, which the invariant test asks for.
+    /// Checks I-R4, I-R6, I-R8 and I-R9 where they happen. What is wrong is an error of this function, which the invariant test asks for.
     function execute(uint256 which) external {
         if (_slashes.length == 0) return;
         bytes32 id = _slashes[which % _slashes.length];
@@ -190,6 +199,7 @@ contract Handler is World {
         ++executed;
         _noteEnded(operator);
         uint256[8] memory now_ = _money(operator, shard);
+        _checkCaps(id, operator, shard, money, now_);
         for (uint256 c = 0; c < collaterals.length; ++c) {
             uint256 taken = now_[c] - money[c];
             if (taken > before[c]) _fail("I-R4: more than stood behind the shard");
@@ -326,6 +336,20 @@ contract Handler is World {
     }
 
     // ---- within
+
+    /// I-R9: once, and at most what Shards names.
+    function _checkCaps(bytes32 id, address operator, uint32 shard, uint256[8] memory before, uint256[8] memory after_)
+        private
+    {
+        if (_executed[id]) _fail("I-R9: a slash executed twice");
+        _executed[id] = true;
+        (uint256 mostBond, uint256 mostFee,, uint256[] memory most) = shards.slashTerms(shard, 1, operator);
+        for (uint256 c = 0; c < most.length; ++c) {
+            if (after_[c] - before[c] > most[c]) _fail("I-R9: more stake than Shards names");
+        }
+        if (before[4] - after_[4] > mostBond) _fail("I-R9: more bond than Shards names");
+        if (after_[5] - before[5] > mostFee) _fail("I-R9: more to the reporter than Shards names");
+    }
 
     function _fail(string memory what) private {
         wrong = what;

@@ -5,7 +5,7 @@ import {Handler} from "./Handler.sol";
 import {Test} from "./Test.sol";
 
 /// @title RestakingInvariants
-/// @notice I-R1 … I-R8 of Restaking's opening comment after every call of random sequences (`make fuzz`).
+/// @notice I-R1 … I-R9 of Restaking's opening comment after every call of random sequences (`make fuzz`).
 contract RestakingInvariants is Test {
     Handler public handler;
 

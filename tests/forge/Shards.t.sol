@@ -162,6 +162,10 @@ contract ShardsTest is Network {
         RosterPlace[] memory places = shards.placesIn(1, epoch, _one);
         equal(places.length, last - first + 1, "a place in each");
         equal(places[0].roster, first, "oldest first");
+        places = shards.placesFrom(1, last - 1, last, _one);
+        equal(places.length, 2, "a place in each named");
+        equal(places[0].roster, last - 1, "from the first named on");
+        equal(shards.placesFrom(1, last, last - 1, _one).length, 0, "none named");
         equal(shards.placesIn(1, epoch, _operator(3)).length, 0, "a stranger");
         equal(shards.placesIn(1, 0, _one).length, 0, "before the first");
     }
