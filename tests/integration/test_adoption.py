@@ -64,7 +64,7 @@ def late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Late]:
 def test_an_operator_that_was_away_gets_its_rows_and_joins(late: Late) -> None:
     """It never saw the object: manifest and rows come from the others, past one that lies."""
     liar = late.network.nodes[0]
-    liar.service.serve_slice = lambda _object_id, index: SPREAD.slices[index ^ 1]  # type: ignore[method-assign]
+    liar.service.serve_slice = lambda _object_id, index, _reader: SPREAD.slices[index ^ 1]  # type: ignore[method-assign]
     late.adopter.round()
     late.check_adopted()
     # the chain shows it: nothing more is sent

@@ -39,7 +39,7 @@ def others(*numbers: int) -> set[str]:
 def serving(node: FakeNode, change: Callable[[int, bytes], bytes]) -> None:
     """Let a node send something else than what it holds."""
     real = node.service.serve_slice
-    node.service.serve_slice = lambda object_id, index: change(index, real(object_id, index))  # type: ignore[method-assign]
+    node.service.serve_slice = lambda object_id, index, reader: change(index, real(object_id, index, reader))  # type: ignore[method-assign]
 
 
 # ---- the network between

@@ -104,8 +104,8 @@ def test_a_liar_is_named_and_the_range_is_right(network: Network) -> None:
     liar = network.nodes[holder(2)]
     real = liar.service.serve_slice
 
-    def lie(object_id: bytes, index: int) -> bytes:
-        data = bytearray(real(object_id, index))
+    def lie(object_id: bytes, index: int, reader: str) -> bytes:
+        data = bytearray(real(object_id, index, reader))
         data[-1] ^= 1
         return bytes(data)
 

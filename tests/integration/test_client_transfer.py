@@ -234,8 +234,8 @@ def test_liars_are_named_and_left_alone(network: Network, tmp_path: Path) -> Non
     def lying(node: FakeNode) -> Callable[[bytes, int], bytes]:
         real = node.service.serve_slice
 
-        def serve(object_id: bytes, index: int) -> bytes:
-            data = bytearray(real(object_id, index))
+        def serve(object_id: bytes, index: int, reader: str) -> bytes:
+            data = bytearray(real(object_id, index, reader))
             data[-1] ^= 1
             return bytes(data)
 
@@ -274,9 +274,9 @@ def test_a_slow_node_is_overtaken(network: Network, tmp_path: Path) -> None:
     slow = ticket_of_row(OBJECT, 6, 0)
     real = network.nodes[slow].service.serve_slice
 
-    def serve(object_id: bytes, index: int) -> bytes:
+    def serve(object_id: bytes, index: int, reader: str) -> bytes:
         time.sleep(6)
-        return real(object_id, index)
+        return real(object_id, index, reader)
 
     network.nodes[slow].service.serve_slice = serve  # type: ignore[method-assign]
     started = time.monotonic()

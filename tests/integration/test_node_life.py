@@ -20,7 +20,9 @@ import pytest
 from qanat.auditor import audit, follow
 from qanat.chain.artifacts import load_artifacts
 from qanat.chain.views import DutyStatus, ObjectStatus
+from qanat.client.certifying import Certifier
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
+from qanat.client.listing import certify_list
 from qanat.client.store import StoredObject, store_file
 from qanat.devnet.anvil import Clock
 from qanat.devnet.corruption import flip_byte
@@ -37,9 +39,10 @@ from qanat.errors import (
 )
 from qanat.index import Index
 from qanat.keys.recovery import RecoveryFile
+from qanat.node.duty import non_signers_of
 from qanat.store.lmdb_store import LmdbStore
 from tests.drand_relay import Relay
-from tests.integration.local_network import ROOT, configure, go_to_epoch, running_network, ticking
+from tests.integration.local_network import ROOT, TICKETS_EACH, configure, go_to_epoch, running_network, ticking
 
 OPERATORS = 4
 SECONDS = 180.0
@@ -243,6 +246,44 @@ def test_a_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path:
             stored.object_id, chain=network.chain, signer=stranger, out_path=tmp_path / "no", data_key=bytes(32)
         )
     assert not (tmp_path / "no").exists()
+
+
+def test_one_list_certifies_what_several_storings_sent(
+    network: Network, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real contract takes `certifyMany` as the client makes it, with a node missing; the storings end by it."""
+    sent: list[bytes] = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(_certifier: Any, object_id: bytes, *_: Any) -> str:
+        sent.append(object_id)
+        raise Stopped
+
+    paths = [make_file(tmp_path, 40_000, f"file{number}") for number in range(2)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Certifier, "certify", stop)
+        for path in paths:
+            with pytest.raises(Stopped):
+                store(network, clock, path)
+    away = network.hosts[3]
+    os.kill(away.process.pid, signal.SIGTERM)
+    assert away.process.process.wait(30) == 0
+    with clock.settling():
+        listed = certify_list(
+            network.views, network.actor("stranger").session.sender, sent, seconds=60.0, grace_seconds=0.5
+        )
+    assert set(listed.failures) == {away.address}
+    records = [network.views.object(object_id) for object_id in sent]
+    assert [record.status for record in records] == [ObjectStatus.CERTIFIED] * 2
+    assert [record.unsigned_tickets for record in records] == [TICKETS_EACH] * 2
+    seat = network.views.roster(network.shard, records[0].roster).entry_of(away.address).seat
+    assert [non_signers_of(network.views, object_id, 2**63 - 1) for object_id in sent] == [(seat,)] * 2
+    for path, object_id in zip(paths, sent, strict=True):
+        stored = store(network, clock, path)
+        assert (stored.object_id, stored.certify_transaction, stored.resumed) == (object_id, "", True)
+        assert fetch(network, clock, stored, tmp_path / f"{path.name}.back") == path.read_bytes()
 
 
 def test_an_empty_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from qanat import bls
 from qanat.chain.views import ObjectStatus, Seed
+from qanat.errors import ChainError, NodeRefused
 from qanat.node.api import make_app
 from qanat.node.budget import ServingBudget, rows_in_window
 from qanat.node.follower import Heads
@@ -286,6 +288,64 @@ def test_inside_a_response_window_few_rows_are_served(views: FakeViews, tmp_path
         assert node.metrics.value("qanat_slices_withheld_total") == 6
     served.stop()
     node.stop()
+
+
+def test_who_may_adopt_reads_past_the_budget_and_nobody_else(
+    views: FakeViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator that isn't under the certificate, while it may join; strangers and signers share the few rows."""
+    views.chain.head = 82
+    views.seeds[3], views.seeds[4] = Seed(bytes(32), 61, 69), Seed(bytes(32), 70, 78)
+    node = FakeNode(views, PEOPLE[0], tmp_path / "n")
+    object_id, _, own = in_window(node, views)
+    late, asked = PEOPLE[2].address, []
+
+    def absent(_views: Any, asked_for: bytes, _epoch: int) -> tuple[int, ...]:
+        asked.append(asked_for)
+        return (2,)
+
+    monkeypatch.setattr("qanat.node.adoptions.non_signers_of", absent)
+
+    def served(reader: str) -> list[bool]:
+        found = []
+        for index in own:
+            try:
+                node.service.serve_slice(object_id, index, reader)
+            except NodeRefused:
+                found.append(False)
+            else:
+                found.append(True)
+        return found
+
+    def change(block: int, **changes: Any) -> None:
+        views.change_object(object_id, block=block, **changes)
+        views.chain.head = block
+        node.follower.refresh()
+        node.follower._records.clear()
+        node.service.adoptions._known.clear()
+
+    few = [True, False, False]
+    assert served(late) == few  # all have signed
+    change(101, first_epoch=5, unsigned_tickets=1)
+    assert served(late) == [True] * 3
+    assert served("0x" + "0b" * 20) == served(PEOPLE[1].address) == few
+    assert asked == [object_id]  # strangers' requests are no questions to the chain
+    change(102, unsigned_returned=True)
+    assert served(late) == few
+    change(102, unsigned_returned=False)
+    assert served(late) == [True] * 3
+    monkeypatch.setattr(views, "vacant_operators", lambda _roster: frozenset({late}))
+    change(102)
+    assert served(late) == few
+    monkeypatch.setattr(views, "vacant_operators", lambda _roster: frozenset())
+    monkeypatch.setattr("qanat.node.adoptions.non_signers_of", no_logs)
+    change(102)
+    assert served(late) == few
+    node.stop()
+
+
+def no_logs(*_: Any) -> tuple[int, ...]:
+    raise ChainError("no logs")
 
 
 def test_after_a_restart_inside_a_window_nothing_is_served(views: FakeViews, tmp_path: Path) -> None:

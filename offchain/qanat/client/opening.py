@@ -14,7 +14,7 @@ from web3.logs import DISCARD
 from qanat.chain.sender import Sender
 from qanat.chain.views import ObjectRecord, ObjectStatus, OpenRequest, Views
 from qanat.client.job import Job
-from qanat.errors import ChainError, TransactionReverted
+from qanat.errors import ChainError
 from qanat.node.certificate import object_id_of
 from qanat.objects import Manifest, Shape
 
@@ -118,7 +118,7 @@ class Opener:
         Whatever :class:`TransactionReverted` there is to expect comes before an allowance is given.
         """
         function = self.objects.functions.open(request.as_tuple())
-        self._check_refusal(function)
+        self.sender.check_refusal(function)
         payments = self.views.chain.contract("Payments").address
         self.sender.approve_if_needed(token, payments, request.max_payment)
         self.sender.estimate(function)
@@ -132,15 +132,3 @@ class Opener:
             int(opened[0]["args"]["payment"]),
             "0x" + bytes(receipt["transactionHash"]).hex(),
         )
-
-    def _check_refusal(self, function: Any) -> None:
-        """Raise what ``Objects`` itself refuses, before an allowance is given that would stay.
-
-        It takes the payment last, so a refusal for want of the allowance says that it found nothing wrong.
-        """
-        own = {item["name"] for item in self.objects.abi if item["type"] == "error"}
-        try:
-            self.sender.estimate(function)
-        except TransactionReverted as error:
-            if error.error_name in own:
-                raise

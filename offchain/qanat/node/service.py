@@ -11,6 +11,7 @@ import structlog
 
 from qanat.chain.views import Views
 from qanat.errors import ChainError, NodeRefused, SliceNotFound, StoreError
+from qanat.node.adoptions import Adoptions
 from qanat.node.budget import Meter, ServingBudget, rows_in_window
 from qanat.node.config import NodeConfig
 from qanat.node.follower import Follower
@@ -53,6 +54,7 @@ class Service:
         self.metrics = metrics
         #: What was served before this start is forgotten: nothing more is served in windows that are open now.
         self.budget = ServingBudget(follower.open_epochs())
+        self.adoptions = Adoptions(views, follower)
         self.permits = Permits(views.chain, config.operator)
         self.policy = load_policy(config.policy)
         self.requests = Meter(config.requests_per_second)
@@ -102,14 +104,17 @@ class Service:
 
         ``asker``: where the request comes from. Raises :class:`NodeRefused` (429) when it had its share of bytes.
         """
-        self.authorize(authorization, "GET", path)
+        reader = self.authorize(authorization, "GET", path).address
         self._charge(self.read_bytes, asker, 0)  # a debt is told before the disk is asked
-        data = self.serve_slice(object_id, index)
+        data = self.serve_slice(object_id, index, reader)
         self.read_bytes.take(asker, len(data))
         return data
 
-    def serve_slice(self, object_id: bytes, index: int) -> bytes:
-        """Return a slice unless the response window's budget is used up. Raises :class:`NodeRefused` (429) then."""
+    def serve_slice(self, object_id: bytes, index: int, reader: str) -> bytes:
+        """Return a slice unless the response window's budget is used up. Raises :class:`NodeRefused` (429) then.
+
+        ``reader``: who signed the request; who may adopt rows of the object takes nothing of the budget.
+        """
         held = self.state.object(object_id)
         if held is None:
             raise SliceNotFound(f"Nothing of object 0x{object_id.hex()} is here.", object_id=object_id)
@@ -123,7 +128,7 @@ class Service:
                 retry_after=5,
             )
         windows = self.follower.window_epochs_of(object_id)
-        if windows:
+        if windows and not self.adoptions.is_adopter(object_id, reader):
             limit = rows_in_window(held.k, held.operators)
             if not self.budget.take(object_id, matrix, row, limit, windows):
                 self.metrics.count("qanat_slices_withheld_total")
