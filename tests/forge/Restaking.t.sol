@@ -60,6 +60,12 @@ contract RestakingTest is World {
         restaking.deposit(address(bondToken), 1);
     }
 
+    function test_onlyCollateralIsDelegated() external {
+        vm.prank(_restaker);
+        vm.expectPartialRevert(IRestaking.CollateralUnknown.selector);
+        restaking.delegate(_operator, address(bondToken), 1);
+    }
+
     function test_aDepositIsWhatArrived() external {
         vm.prank(_restaker);
         equal(restaking.deposit(_token, 77), 77, "received");
