@@ -99,7 +99,9 @@ contract StakePoolsTest is Test {
             }
             equal(_pool.assets, units, "assets");
             atMost(_pool.assets, _pool.shares, "assets within shares");
-            atMost(_pool.shares, uint256(_pool.assets) * StakePools.PRICE_FLOOR, "shares within the floor");
+            // each with its virtual one: a withdrawal may round the last asset away from shares that were worth less than one
+            uint256 most = (uint256(_pool.assets) + 1) * StakePools.PRICE_FLOOR;
+            atMost(uint256(_pool.shares) + 1, most, "shares within the floor");
             equal(_pool.toAssets(_pool.shares), _pool.assets, "worth of all shares");
         }
     }
