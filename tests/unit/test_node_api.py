@@ -334,6 +334,11 @@ def test_who_may_adopt_reads_past_the_budget_and_nobody_else(
     assert served(late) == few
     change(102, unsigned_returned=False)
     assert served(late) == [True] * 3
+    hot = "0x" + "0c" * 20  # a node signs with its responder's key, which differs from the operator's
+    monkeypatch.setattr(views, "operator", lambda name: replace(FakeViews.operator(views, name), responder=hot))
+    assert served(hot) == few  # as known of this round
+    change(102)
+    assert served(hot) == served(late) == [True] * 3
     monkeypatch.setattr(views, "vacant_operators", lambda _roster: frozenset({late}))
     change(102)
     assert served(late) == few
