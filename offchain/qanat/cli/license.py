@@ -33,9 +33,11 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
     from qanat.errors import BadParameters
 
     chain, views = session.chain, session.views
-    terms, withdrawn = views.offer(offer)
-    if withdrawn:
-        raise BadParameters(f"Offer {offer} was withdrawn.", offer=offer)
+    terms, over = views.offer(offer)
+    if over:
+        raise BadParameters(
+            f"Offer {offer} is over: it was withdrawn, or its asset has another owner now.", offer=offer
+        )
     _, token = session.token(terms.token)
     most = terms.price if max_price is None else parse_amount(max_price, token.decimals)
     if terms.price > most:
