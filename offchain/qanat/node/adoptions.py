@@ -40,8 +40,10 @@ class Adoptions:
         Whom the chain's logs don't tell is none. Raises :class:`ChainError` when the object's record can't be had.
         """
         record = self._follower.record(object_id)
-        next_epoch = self._views.first_epoch_after(record.shard, self._follower.heads.latest + 1)
-        return record.is_adoptable(next_epoch) and reader in self._adopters(object_id, record)
+        return reader in self._adopters(object_id, record) and self._is_adoptable(record)
+
+    def _is_adoptable(self, record: ObjectRecord) -> bool:
+        return record.is_adoptable(self._views.first_epoch_after(record.shard, self._follower.heads.latest + 1))
 
     def _adopters(self, object_id: bytes, record: ObjectRecord) -> frozenset[str]:
         """Read at most once per round: a stranger's requests cost the chain's endpoint nothing."""
@@ -62,6 +64,8 @@ class Adoptions:
         return found
 
     def _look(self, object_id: bytes, record: ObjectRecord) -> frozenset[str]:
+        if not self._is_adoptable(record):
+            return frozenset()
         roster = self._views.roster(record.shard, record.roster)
         vacant = self._views.vacant_operators(roster)
         absent = frozenset(non_signers_of(self._views, object_id, _EVER))
