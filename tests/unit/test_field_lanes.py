@@ -18,7 +18,9 @@ from qanat.field.lanes import LANES, LIMB, Lanes, assembly, has_ifma, limbs_of
 R = 1 << 260
 EMULATED = Lanes("tested", MODULUS, 5, 4, native=False)
 load, store, scale = (EMULATED.operation(name) for name in ("load", "store", "scale"))
-add_scaled, split, turn = (EMULATED.operation(name) for name in ("add_scaled", "split", "turn"))
+add_scaled, split, split_twice, turn_twice = (
+    EMULATED.operation(name) for name in ("add_scaled", "split", "split_twice", "turn_twice")
+)
 accumulate, carry, reduce = (EMULATED.operation(name) for name in ("accumulate", "carry", "reduce"))
 
 
@@ -45,13 +47,20 @@ def factor(value: int, limbs: int = 5) -> Any:
 
 @njit
 def once(canonical: Any, loaded: Any, rows: Any, by: Any, out: Any, pairs: Any) -> None:
-    """Load; scale, store and add the worst row; split and turn the worst pairs."""
+    """Load; scale, store and add the worst row; split the worst pair."""
     load((loaded.ctypes.data, canonical.ctypes.data))
     scale((rows.ctypes.data, rows.ctypes.data + 320, by.ctypes.data))
     store((out.ctypes.data, rows.ctypes.data + 320))
     add_scaled((rows.ctypes.data + 640, rows.ctypes.data + 320, by.ctypes.data))
     split((pairs.ctypes.data, pairs.ctypes.data + 320))
-    turn((pairs.ctypes.data + 640, pairs.ctypes.data + 960, by.ctypes.data))
+
+
+@njit
+def two_layers(fresh: Any, grown: Any, inner: Any, outer: Any, last: Any) -> None:
+    """Do two layers on four rows of each kind."""
+    a, b = fresh.ctypes.data, grown.ctypes.data
+    split_twice((a, a + 320, a + 640, a + 960, inner.ctypes.data))
+    turn_twice((b, b + 320, b + 640, b + 960, inner.ctypes.data, outer.ctypes.data, last.ctypes.data))
 
 
 @pytest.mark.parametrize("by", [0, 1, MODULUS - 1, 1 << 254])
@@ -61,11 +70,10 @@ def test_operations_on_rows_at_the_worst_of_their_bounds(by: int) -> None:
     high = [worst, worst - 1, 34 * MODULUS, 0, 1, MODULUS, (1 << 259) - 1, 1 << 255]
     low = [2 * MODULUS - 1, 0, 2 * MODULUS - 1, 2 * MODULUS - 1, MODULUS, 1, 2 * MODULUS - 2, 5]
     bottom = [0, 2 * MODULUS - 1, 2 * MODULUS - 1, 1, MODULUS - 1, MODULUS, MODULUS + 1, 6]
-    top, turned = ([32 * MODULUS - 1 - i * step for i in range(LANES)] for step in (0, MODULUS))
     canonical = [0, 1, MODULUS - 1, MODULUS >> 1, (1 << 64) - 1, 1 << 208, (1 << 52) - 1, 1 << 52]
     loaded, out, given = np.empty((5, 8), dtype=np.uint64), np.empty((8, 4), dtype=np.uint64), words(canonical)
     rows = np.stack([np.zeros((5, 8), dtype=np.uint64), row(high), row(low)])
-    pairs = np.stack([row(low), row(bottom), row(top), row(turned)])
+    pairs = np.stack([row(low), row(bottom)])
     once(given, loaded, rows, factor(by), out, pairs)
     share = pow(R, -1, MODULUS)
     assert numbers(loaded) == canonical
@@ -80,10 +88,32 @@ def test_operations_on_rows_at_the_worst_of_their_bounds(by: int) -> None:
     assert max(added) < 2 * MODULUS
     assert numbers(pairs[0]) == [a + b for a, b in zip(low, bottom, strict=True)]
     assert numbers(pairs[1]) == [a - b + 2 * MODULUS for a, b in zip(low, bottom, strict=True)]
-    for sign, got in ((1, numbers(pairs[2])), (-1, numbers(pairs[3]))):
-        expected = [(a + sign * b * by * share) % MODULUS for a, b in zip(top, turned, strict=True)]
-        assert [value % MODULUS for value in got] == expected
-        assert max(got) < 34 * MODULUS
+
+
+@pytest.mark.parametrize("factors", [(0, 1, MODULUS - 1), (1, 1 << 254, 1), (MODULUS - 1, MODULUS - 1, 0)])
+def test_two_layers_at_the_worst_of_their_bounds(factors: tuple[int, int, int]) -> None:
+    """Every corner of what rows may hold goes in; results are right modulo r and within what is said, limbs normal."""
+    share = pow(R, -1, MODULUS)
+    inner, outer, last = (value * share % MODULUS for value in factors)
+
+    def turned(a: int, b: int, by: int) -> tuple[int, int]:
+        return (a + b * by) % MODULUS, (a - b * by) % MODULUS
+
+    corners = [[8 * i + lane for lane in range(LANES)] for i in range(2)]  # the sixteen choices of least and greatest
+    for bound, steps, chosen in ((2, (1, inner), 8), (30, (inner, last), 34)):
+        for lanes in corners:
+            values = [[(bound * MODULUS - 1) * (lane >> i & 1) for lane in lanes] for i in range(4)]
+            first, second = (np.stack([row(value) for value in values]) for _ in range(2))
+            two_layers(first, second, *(factor(value) for value in factors))
+            got = [numbers(line) for line in (first if bound == 2 else second)]
+            by, fourth = steps
+            third = 1 if bound == 2 else outer
+            for lane in range(LANES):
+                a, b = turned(values[0][lane], values[1][lane], by)
+                c, d = turned(values[2][lane], values[3][lane], by)
+                (a, c), (b, d) = turned(a, c, third), turned(b, d, fourth)
+                assert [line[lane] % MODULUS for line in got] == [a, b, c, d]
+            assert max(max(line) for line in got) < chosen * MODULUS
 
 
 @njit
@@ -115,14 +145,16 @@ def test_sums_of_products_hold_as_many_as_they_say() -> None:
 @pytest.mark.parametrize("processor", ["icelake-server", "znver4"])
 def test_products_become_the_processors_own(processor: str) -> None:
     """4n^2 + n 52-bit products of vectors of eight for n limbs, and nothing is called but functions of ours."""
+    on_columns = ("scale", "split_twice", "turn_twice", "add_scaled", "accumulate")
     for lanes, operations in (
-        (Lanes("columns", MODULUS, 5, 4, native=True), ("scale", "turn", "add_scaled", "accumulate")),
+        (Lanes("columns", MODULUS, 5, 4, native=True), on_columns),
         (Lanes("pairs", base.MODULUS, 8, 6, native=True), ("product", "pairs_forward", "pairs_backward")),
     ):
         for operation in operations:
             lines = [line.split() for line in assembly(lanes, operation, processor).splitlines()]
             counts = {name: sum(line[:1] == [name] for line in lines) for name in ("vpmadd52luq", "vpmadd52huq")}
-            expected = 30 if operation == "accumulate" else 4 * lanes.limbs**2 + lanes.limbs
+            expected = 4 * lanes.limbs**2 + lanes.limbs
+            expected = {"accumulate": 30, "turn_twice": 4 * expected}.get(operation, expected)
             assert sum(counts.values()) == expected, operation
             assert all("%zmm" in line[-1] for line in lines if line and line[0] in counts)
             called = {line[1] for line in lines if line[:1] in (["callq"], ["jmp"]) and line[1].isidentifier()}
@@ -162,7 +194,8 @@ def digest(value):
 def results():
     """Return digests of what every kernel gives, the path's name left out."""
     made = []
-    for size, width in ((1, 3), (2, 8), (64, 17), (16384, 1)):  # the last one has more layers than go unreduced
+    for size, width in ((1, 3), (2, 8), (4, 8), (32, 5), (64, 17), (8192, 1), (16384, 1), (32768, 1)):
+        # the last two have more layers than go unreduced, one an even and one an odd number of them
         made.append(digest(field.transform(elements(size, width), inverse=size == 64)))
     for k, n, width in ((1, 4, 8), (3, 9, 5), (64, 200, 24)):
         data = elements(k, width)

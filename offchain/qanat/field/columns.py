@@ -10,13 +10,15 @@ Factors are single numbers below r, times the path's R, ``FACTOR`` bytes. All op
 | ``scale((out, row, factor))`` | row * factor |
 | ``add_scaled((out, row, factor))`` | out + row * factor |
 | ``split((a, b))`` | (a + b, a - b) |
-| ``turn((a, b, factor))`` | (a + b * factor, a - b * factor) |
+| ``split_twice((a, b, c, d, factor))`` | two layers: (a, b) and (c, d) are split, then (a, c), and (b, d * factor) |
+| ``turn_twice((a, b, c, d, inner, outer, last))`` | two layers: ``turn`` (a, b) and (c, d) by inner, (a, c) by outer, (b, d) by last, where turning is (a + b * factor, a - b * factor) |
 | ``accumulate((sums, bytes, factor, flag))`` | sums + bytes * factor, unreduced; big-endian elements anywhere, a factor of 128 bits; sets the flag if an element is not below r |
 | ``carry((sums,))`` | due after every ``CARRY`` additions to sums, and before reduce |
 | ``reduce((row, sums, factors))`` | sums with R taken out twice, the factors being R and R^2 times something |
 
-With ``LAZY``, a row's numbers grow: loaded or scaled ones are below 2r, the first layer of a transform (``split``) makes
-4r, every further one (``turn``) 2r more. ``LAYERS`` layers end below 28r, and R is 35r; then they have to be scaled.
+With ``LAZY``, a row's numbers grow: loaded or scaled ones are below 2r, ``split`` makes 4r, ``split_twice`` 8r, and
+``turn_twice`` 4r more. ``LAYERS`` layers end below 28r, one more (``split`` first) below 28r too, and R is 35r; then they
+have to be scaled.
 """
 
 # mypy: ignore-errors
@@ -40,7 +42,8 @@ BLOCK = 8
 
 LAZY = PATH != "portable"
 
-LAYERS = 13
+LAYERS = 12
+"""Even, so that it may be asked for between two passes of two layers."""
 
 CARRY = 512
 
@@ -55,14 +58,16 @@ if LAZY:
     ROW, FACTOR, SUMS, PIECE_BYTES = _LANES.row_bytes, 8 * _LIMBS, 8 * BLOCK * (_LIMBS + 3), 8 * 3
     load, store = _LANES.operation("load"), _LANES.operation("store")
     scale, add_scaled = _LANES.operation("scale"), _LANES.operation("add_scaled")
-    split, turn = _LANES.operation("split"), _LANES.operation("turn")
+    split, split_twice, turn_twice = (_LANES.operation(name) for name in ("split", "split_twice", "turn_twice"))
     accumulate, carry, reduce = (_LANES.operation(name) for name in ("accumulate", "carry", "reduce"))
 else:
     MONTGOMERY = ARITHMETIC.montgomery
     ROW, FACTOR, SUMS, PIECE_BYTES = 8 * WORDS * BLOCK, 8 * WORDS, 8 * BLOCK * (WORDS + 3), 8 * 2
     load = store = ARITHMETIC.operation("copies", BLOCK)
     scale, add_scaled = ARITHMETIC.operation("multiples", BLOCK), ARITHMETIC.operation("add_multiples", BLOCK)
-    split, turn = ARITHMETIC.operation("sums_and_differences", BLOCK), ARITHMETIC.operation("butterflies", BLOCK)
+    split, split_twice, turn_twice = (
+        ARITHMETIC.operation(name, BLOCK) for name in ("sums_and_differences", "double_sums", "double_butterflies")
+    )
     accumulate, reduce = ARITHMETIC.operation("accumulate", BLOCK), ARITHMETIC.operation("reduce", BLOCK)
     carry = load  # never called
 

@@ -84,7 +84,8 @@ class Arithmetic:
                 "multiples": (self._multiples, 3, True),
                 "add_multiples": (self._add_multiples, 3, True),
                 "sums_and_differences": (self._sums_and_differences, 2, True),
-                "butterflies": (self._butterflies, 3, True),
+                "double_sums": (self._double_sums, 5, True),
+                "double_butterflies": (self._double_butterflies, 7, True),
                 "copies": (self._copies, 2, True),
                 "accumulate": (self._accumulate, 4, True),
                 "reduce": (self._reduce, 3, True),
@@ -224,18 +225,31 @@ class Arithmetic:
     def _sums_and_differences(self, builder, top, bottom, count) -> None:
         """Replace (a, b) by (a + b, a - b)."""
         with self._each(builder, count, top, bottom) as (a, b):
-            left, right = self._read(builder, a), self._read(builder, b)
-            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
-            self._store(builder, self._subtract(builder, left, right), b)
+            self._pair(builder, a, b, b)
 
-    def _butterflies(self, builder, top, bottom, factor, count) -> None:
-        """Replace (a, b) by (a + b*factor, a - b*factor)."""
+    def _double_sums(self, builder, first, second, third, fourth, factor, count) -> None:
+        """Do two layers on (a, b, c, d): sums and differences, but those of b and d after d is times the factor."""
         room = self._room(builder)
-        with self._each(builder, count, top, bottom) as (a, b):
-            self._product(builder, room, b, factor)
-            left, right = self._read(builder, a), self._read(builder, room)
-            self._store(builder, self._reduced(builder, builder.add(left, right)), a)
-            self._store(builder, self._subtract(builder, left, right), b)
+        with self._each(builder, count, first, second, third, fourth) as (a, b, c, d):
+            self._pair(builder, a, b, b)
+            self._pair(builder, c, d, d)
+            self._pair(builder, a, c, c)
+            self._product(builder, room, d, factor)
+            self._pair(builder, b, room, d)
+
+    def _double_butterflies(self, builder, first, second, third, fourth, inner, outer, last, count) -> None:
+        """Do two layers on (a, b, c, d): butterflies of (a, b) and (c, d) by inner, (a, c) by outer, (b, d) by last."""
+        room = self._room(builder)
+        with self._each(builder, count, first, second, third, fourth) as (a, b, c, d):
+            for left, right, factor in ((a, b, inner), (c, d, inner), (a, c, outer), (b, d, last)):
+                self._product(builder, room, right, factor)
+                self._pair(builder, left, room, right)
+
+    def _pair(self, builder, top, value, bottom) -> None:
+        """Write top + value to top, and top - value to bottom."""
+        left, right = self._read(builder, top), self._read(builder, value)
+        self._store(builder, self._reduced(builder, builder.add(left, right)), top)
+        self._store(builder, self._subtract(builder, left, right), bottom)
 
     def _copies(self, builder, out, values, count) -> None:
         """Write values[i]."""

@@ -81,7 +81,8 @@ class Lanes:
                 "scale": (self._scale, 3),
                 "add_scaled": (self._add_scaled, 3),
                 "split": (self._split, 2),
-                "turn": (self._turn, 3),
+                "split_twice": (self._split_twice, 5),
+                "turn_twice": (self._turn_twice, 7),
                 "accumulate": (self._accumulate, 4),
                 "carry": (self._carry, 1),
                 "reduce": (self._reduce, 3),
@@ -140,16 +141,41 @@ class Lanes:
 
     def _split(self, builder, top, bottom) -> None:
         """Replace (a, b), below 2p, by (a + b, a - b + 2p), below 4p."""
-        self._write_sums(builder, self._read(builder, top), self._read(builder, bottom), top, bottom)
+        self._write_sums(builder, self._read(builder, top), self._read(builder, bottom), 2, top, bottom)
 
-    def _turn(self, builder, top, bottom, factor) -> None:
-        """Replace (a, b), below 2cp for a c <= 16, by (a + b*factor, a - b*factor + 2p), below 2(c+1)p."""
-        turned = self._product(builder, self._read(builder, bottom), self._broadcast(builder, factor))
-        self._write_sums(builder, self._read(builder, top), turned, top, bottom)
+    def _split_twice(self, builder, first, second, third, fourth, factor) -> None:
+        """Do two layers on (a, b, c, d), below 2p: split (a, b) and (c, d), then (a, c), then (b, d) with d * factor.
 
-    def _write_sums(self, builder, left, right, top, bottom) -> None:
+        The factor is a square root of -1, or its inverse. The first results reach 8p, of which 4p come from a + b.
+        """
+        a, b, c, d = (self._read(builder, row) for row in (first, second, third, fourth))
+        difference, factors = self._difference(builder, c, d, 2), self._broadcast(builder, factor)
+        turned = self._product(builder, difference, factors, carry=False)
+        total, other = self._each(builder.add, a, b), self._each(builder.add, c, d)
+        self._write_sums(builder, total, other, 4, first, third)
+        self._write_sums(builder, self._plus(builder, self._each(builder.sub, a, b), 2), turned, 2, second, fourth)
+
+    def _turn_twice(self, builder, first, second, third, fourth, inner, outer, last) -> None:
+        """Do two layers on (a, b, c, d), below 2cp for a c <= 15: results are below 2(c+2)p.
+
+        (a, b) and (c, d) become (a + b*inner, a - b*inner + 2p) and so on; then (a, c) with the factor ``outer``, and
+        (b, d) with ``last``. What lies between the layers stays in registers, and only what is multiplied is carried.
+        """
+        factors = self._broadcast(builder, inner)
+        a, c = self._read(builder, first), self._read(builder, third)
+        b = self._product(builder, self._read(builder, second), factors, carry=False)
+        d = self._product(builder, self._read(builder, fourth), factors, carry=False)
+        total = self._carried(builder, self._each(builder.add, c, d))
+        total = self._product(builder, total, self._broadcast(builder, outer), carry=False)
+        other = self._difference(builder, c, d, 2)
+        other = self._product(builder, other, self._broadcast(builder, last), carry=False)
+        self._write_sums(builder, self._each(builder.add, a, b), total, 2, first, third)
+        self._write_sums(builder, self._plus(builder, self._each(builder.sub, a, b), 2), other, 2, second, fourth)
+
+    def _write_sums(self, builder, left, right, multiple: int, top, bottom) -> None:
+        """Write left + right and left - right + multiple * p; the right one is at most that multiple."""
         self._write(builder, self._carried(builder, self._each(builder.add, left, right)), top)
-        self._write(builder, self._difference(builder, left, right, 2), bottom)
+        self._write(builder, self._difference(builder, left, right, multiple), bottom)
 
     # ---- sums of products, reduced once ------------------------------------------------------------------------------
 
@@ -265,7 +291,8 @@ class Lanes:
         """Write left*right/R, below left*right/R + p."""
         self._write(builder, self._product(builder, self._read(builder, left), self._read(builder, right)), out)
 
-    def _product(self, builder, left, right):
+    def _product(self, builder, left, right, *, carry: bool = True):
+        """Return left*right/R; without carrying, its limbs are below 2^58, enough for what is carried after a sum."""
         modulus = self._constant(self.modulus)
         total = [splat(0)] * (self.limbs + 1)
         for factor in right:
@@ -279,7 +306,7 @@ class Lanes:
                 total[j + 1] = self._high(builder, total[j + 1], left[j], factor)
                 total[j + 1] = self._high(builder, total[j + 1], q, modulus[j])
             total = [*total[1:], splat(0)]
-        return self._carried(builder, total[: self.limbs])
+        return self._carried(builder, total[: self.limbs]) if carry else total[: self.limbs]
 
     def _low(self, builder, total, left, right):
         """Add the low half of the product of two limbs to a vector."""
@@ -330,8 +357,11 @@ class Lanes:
 
     def _difference(self, builder, left, right, multiple: int):
         """Return left - right + multiple * p; right is at most that multiple."""
-        value = self._each(builder.sub, left, right)
-        return self._carried(builder, self._each(builder.add, value, self._constant(multiple * self.modulus)))
+        return self._carried(builder, self._plus(builder, self._each(builder.sub, left, right), multiple))
+
+    def _plus(self, builder, value, multiple: int):
+        """Return a number plus a multiple of p, its limbs as they are."""
+        return self._each(builder.add, value, self._constant(multiple * self.modulus))
 
     def _less(self, builder, value, multiple: int):
         """Subtract a multiple of p where the number is not below it."""
