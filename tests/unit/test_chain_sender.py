@@ -13,7 +13,7 @@ from eth_account.messages import encode_defunct, encode_typed_data
 from qanat.chain import abis
 from qanat.chain.sender import Sender, TransactionLost
 from qanat.chain.signer import KeySigner, Signer
-from qanat.errors import FileUnreadable, InsufficientFunds, MalformedHex, TransactionReverted, WrongKeyFile
+from qanat.errors import ChainError, FileUnreadable, InsufficientFunds, MalformedHex, TransactionReverted, WrongKeyFile
 from tests.unit.local_chain import anvil, compiled, deploy, key_signer
 
 
@@ -138,6 +138,31 @@ class TestWaiting:
             assert len(seen) >= 2
             assert "0x" + bytes(receipt["transactionHash"]).hex() in seen[1:]
             assert refuser.functions.sum().call() == 2
+
+    def test_what_an_earlier_run_left_waiting_is_seen_through_at_a_higher_fee(self):
+        """With its nonce; and what is mined, forgotten or replaced by another one is told apart."""
+        with anvil() as local:
+            chain = local.connect()
+            refuser = deploy(Sender(chain, key_signer()), "Refuser")
+            chain.rpc("evm_setAutomine", False)
+            with pytest.raises(TransactionLost) as caught:
+                Sender(chain, key_signer(), timeout=0.1).send(refuser.functions.add(2))
+            (waiting,) = caught.value.data["hashes"]
+            before = chain.web3.eth.get_transaction(waiting)
+            dearer = []
+            sender = Sender(chain, key_signer(), timeout=20, on_sent=lambda _, made: dearer.append(made))
+            threading.Thread(target=lambda: (time.sleep(0.3), chain.rpc("anvil_mine", "0x1")), daemon=True).start()
+            receipt = sender.push(waiting)
+            after = chain.web3.eth.get_transaction(receipt["transactionHash"])
+            assert dearer == ["0x" + bytes(receipt["transactionHash"]).hex()]
+            assert (after["nonce"], after["input"]) == (before["nonce"], before["input"])
+            assert after["maxFeePerGas"] > before["maxFeePerGas"]
+            assert refuser.functions.sum().call() == 2
+            assert sender.push(dearer[0])["blockNumber"] == receipt["blockNumber"]
+            assert sender.push(waiting) is None
+            stranger = Sender(chain, KeySigner(Account.create()))
+            with pytest.raises(ChainError, match="not one of"):
+                stranger.push(dearer[0])
 
     def test_a_transaction_that_no_block_takes_is_given_up(self):
         with anvil() as local:

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from web3.exceptions import TransactionNotFound
 
+from qanat.chain.misses import reports
 from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
-from qanat.errors import ChainUnreachable, RandomnessUnavailable, StoreCorrupted, TransactionReverted
+from qanat.errors import ChainError, ChainUnreachable, RandomnessUnavailable, StoreCorrupted, TransactionReverted
 from qanat.node import alarms as alarms_module
 from qanat.node import duty as duty_module
 from qanat.node.alarms import Alarms
@@ -39,6 +40,7 @@ class Sends:
 
     def __init__(self, loop: Any) -> None:
         self.names: list[str] = []
+        self.arguments: list[Any] = []
         self.steps: list[int] = []
         self.receipt: dict[str, Any] = {}
         self.then: dict[str, Any] = {}
@@ -46,8 +48,15 @@ class Sends:
 
     address = "0x" + "77" * 20
 
+    def push(self, transaction_hash: str) -> None:
+        self.names.append(f"push {transaction_hash}")
+        after = self.then.get("push")
+        if after is not None:
+            after()
+
     def send(self, function: Any, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
         self.names.append(function.name)
+        self.arguments.append(function.arguments)
         self.steps.append(steps)
         after = self.then.get(function.name)
         if isinstance(after, Exception):
@@ -212,7 +221,7 @@ def test_after_the_deadline_nothing_is_sent(loop: DutyLoop, views: FakeViews) ->
 
 
 def test_a_pending_answer_of_before_a_restart_is_not_sent_twice(loop: DutyLoop, views: FakeViews) -> None:
-    """Recorded before the kill, still waiting for a block: wait. Dropped by the endpoint: send again."""
+    """Recorded before the kill, still waiting for a block: seen through, dearer. Dropped by the endpoint: sent anew."""
     seal(views)
     loop.state.record_duty(Duty(SHARD, EPOCH, DutyState.SENT, 111, "0x" + "12" * 32))
     found: dict[str, Any] = {"blockNumber": None}
@@ -223,9 +232,66 @@ def test_a_pending_answer_of_before_a_restart_is_not_sent_twice(loop: DutyLoop, 
         return found
 
     views.chain.web3 = SimpleNamespace(eth=SimpleNamespace(get_transaction=get))
-    assert turn(loop, views, 104) == []
+    loop.state.record_duty(Duty(SHARD, EPOCH + 1, DutyState.SENT, 131, "0x" + "12" * 32))
+    loop.state.record_duty(Duty(SHARD, EPOCH + 2, DutyState.SENT, 151, "0x" + "13" * 32))
+    loop.sends.then["push"] = lambda: loop._sent("0xdearer")  # type: ignore[attr-defined]
+    assert turn(loop, views, 104) == ["push 0x" + "12" * 32]
+    kept = [loop.state.duty(SHARD, epoch) for epoch in (EPOCH, EPOCH + 1, EPOCH + 2)]
+    assert [duty and duty.transaction for duty in kept] == ["0xdearer", "0xdearer", "0x" + "13" * 32]
     found.clear()
     assert turn(loop, views, 105) == ["respond"]
+
+
+def two_sealed(views: FakeViews) -> None:
+    """Seal an epoch late, so that its window and the next one's overlap: both are due from block 122 on."""
+    views.seeds[EPOCH] = Seed(bytes(32), 118, 126)
+    views.seeds[EPOCH + 1] = Seed(bytes(32), 121, 129)
+
+
+def test_several_epochs_are_answered_in_one_transaction(loop: DutyLoop, views: FakeViews) -> None:
+    """With the fee of the more urgent one; the disk knows of both before its receipt is waited for."""
+    two_sealed(views)
+    seen: list[Any] = []
+
+    def sent() -> None:
+        loop._sent("0xabc")
+        seen.extend(loop.state.duty(SHARD, epoch) for epoch in (EPOCH, EPOCH + 1))
+
+    loop.sends.then["respondMany"] = sent  # type: ignore[attr-defined]
+    assert turn(loop, views, 122) == ["respondMany"]
+    assert loop.sends.arguments == [([(EPOCH,), (EPOCH + 1,)],)]  # type: ignore[attr-defined]
+    assert loop.sends.steps == [3]  # type: ignore[attr-defined]
+    assert seen == [
+        Duty(SHARD, EPOCH, DutyState.SENT, 126, "0xabc"),
+        Duty(SHARD, EPOCH + 1, DutyState.SENT, 129, "0xabc"),
+    ]
+    assert [state(loop, epoch) for epoch in (EPOCH, EPOCH + 1)] == [DutyState.ANSWERED] * 2
+
+
+def test_answers_that_are_refused_together_are_sent_one_by_one(loop: DutyLoop, views: FakeViews) -> None:
+    """A bad one does not take the good one with it."""
+    two_sealed(views)
+    refused = TransactionReverted("no", error_name="PathInvalid", arguments={})
+    loop.sends.then["respondMany"] = refused  # type: ignore[attr-defined]
+    assert turn(loop, views, 122) == ["respondMany", "respond", "respond"]
+    assert [state(loop, epoch) for epoch in (EPOCH, EPOCH + 1)] == [DutyState.ANSWERED] * 2
+
+
+def test_an_epoch_whose_logs_are_missing_holds_up_no_other(loop: DutyLoop, views: FakeViews) -> None:
+    """What could not be built is tried again in the next round; what could is sent in this one."""
+    two_sealed(views)
+    good = loop.response
+
+    def missing(epoch: int) -> Any:
+        if epoch == EPOCH:
+            raise ChainError("no log")
+        return good(epoch)
+
+    loop.response = missing  # type: ignore[method-assign]
+    with pytest.raises(ChainError, match="no log"):
+        turn(loop, views, 122)
+    assert loop.sends.names[-1:] == ["respond"]  # type: ignore[attr-defined]
+    assert loop.sends.arguments[-1] == ((EPOCH + 1,),)  # type: ignore[attr-defined]
 
 
 def test_the_transaction_is_on_disk_before_its_receipt_is_waited_for(loop: DutyLoop, views: FakeViews) -> None:
@@ -527,6 +593,35 @@ def test_others_misses_are_reported_and_carried_out(keeper: Keeper, views: FakeV
     slash = replace(slash, executed=True)
     assert keep(keeper, views, 117) == []
     assert views.statuses.get((EPOCH, ME)) is None  # its own miss is for others to report
+
+
+def test_misses_of_an_epoch_are_reported_together(keeper: Keeper, views: FakeViews) -> None:
+    """By the bits of their seats, at one time, though each node waits a time of its own."""
+    seal(views)
+    assert keep(keeper, views, 112) == ["reportMisses"]
+    seats = [entry.seat for entry in views.roster(SHARD, ROSTER).entries if entry.operator != ME]
+    assert keeper._sender.arguments == [(SHARD, EPOCH, ROSTER, [sum(1 << seat for seat in seats)])]  # type: ignore[attr-defined]
+    assert keeper.metrics.value("qanat_misses_reported_total") == 2
+
+
+def test_many_misses_are_split_and_each_operator_named_once(views: FakeViews) -> None:
+    """In the oldest roster that has it; a seat beyond the first word goes to the next one."""
+    entry = views.roster(SHARD, ROSTER).entries[0]
+    names = [f"operator {number}" for number in range(300)]
+    places = {1: range(2), 2: range(300), 3: range(5)}
+    views.rosters_live_in = lambda *_: list(places)
+    views.roster = lambda _shard, number: SimpleNamespace(
+        entries=[replace(entry, seat=seat, operator=names[seat]) for seat in places[number]]
+    )
+    any_views: Any = views
+    calls = [(call.name, call.arguments[2:], named) for call, named in reports(any_views, SHARD, EPOCH, names[1:])]
+    assert calls[0] == ("reportMiss", (names[1],), names[1:2])
+    assert [name for call in calls[1:] for name in call[2]] == names[2:]
+    assert all(len(call[2]) <= 64 and call[0] == "reportMisses" and call[1][0] == 2 for call in calls[1:])
+    for _, (_, words), named in calls[1:]:
+        bits = [seat for seat in range(256 * len(words)) if words[seat // 256] >> seat % 256 & 1]
+        assert [names[seat] for seat in bits] == named
+    assert list(reports(any_views, SHARD, EPOCH, ["nobody"])) == []
 
 
 def test_nothing_is_reported_after_the_reporting_period(keeper: Keeper, views: FakeViews) -> None:

@@ -10,6 +10,7 @@ from qanat.auditor.evidence import Evidence
 from qanat.auditor.population import Population
 from qanat.auditor.report import AuditReport
 from qanat.chain.connection import Chain
+from qanat.chain.misses import reports
 from qanat.chain.sender import Sender
 from qanat.chain.views import Views
 from qanat.errors import AuditFailed, BadParameters, FormatError, TransactionReverted
@@ -196,7 +197,7 @@ class _Shard:
 
 def _act(chain: Chain, sender: Sender, index: Index, views: Views, report: AuditReport) -> None:
     """Report unreported misses whose period still runs, and carry out due slashes."""
-    audits, restaking = chain.contract("Audits"), chain.contract("Restaking")
+    restaking = chain.contract("Restaking")
     for shard in sorted({item.shard for item in index.rosters()}):
         population = Population(views, index, shard)
         reported = {(item.epoch, item.operator) for item in index.misses(shard)}
@@ -204,13 +205,14 @@ def _act(chain: Chain, sender: Sender, index: Index, views: Views, report: Audit
         for item in index.sealed_epochs(shard):
             if not item.deadline < chain.latest() + 1 <= item.deadline + population.parameters.reporting:
                 continue
-            for operator in population.operators_in(item.epoch):
-                duty = (item.epoch, operator)
-                if duty in reported | answered or population.snapshot(item.epoch, operator).held == 0:
-                    continue
-                _try(
-                    sender, audits.functions.reportMiss(shard, item.epoch, operator), report, f"reported {_duty(*duty)}"
-                )
+            missed = [
+                operator
+                for operator in population.operators_in(item.epoch)
+                if (item.epoch, operator) not in reported | answered
+                and population.snapshot(item.epoch, operator).held != 0
+            ]
+            for call, operators in reports(views, shard, item.epoch, missed):
+                _try(sender, call, report, f"reported {_duty(item.epoch, ', '.join(operators))}")
     for slash in index.slashes():
         if slash.executed_block is None and chain.latest() + 1 >= slash.ready_block:
             call = restaking.functions.executeSlash(slash.slash_id)

@@ -252,6 +252,42 @@ class Sender:
                 continue
         raise ChainError(f"{what} could not be sent: other transactions of {self.address} keep taking its nonce.")
 
+    def push(self, transaction_hash: str) -> TxReceipt | None:
+        """See a transaction of this account through that nobody waits for any more; return its receipt.
+
+        It is sent again with a higher fee at once, up to the ceiling, and later as :meth:`send` does. None: no block
+        and no endpoint knows it any more, or another one has its nonce. Raises as :meth:`send`.
+        """
+        since = self.chain.latest()
+        try:
+            found = self.chain.web3.eth.get_transaction(HexBytes(transaction_hash))
+        except TransactionNotFound:
+            return None
+        if to_checksum_address(found["from"]) != self.address:
+            raise ChainError(f"Transaction {transaction_hash} is not one of {self.address}.")
+        priority = found.get("maxPriorityFeePerGas")
+        fees = _Fees(
+            int(found["gasPrice"] if priority is None else found["maxFeePerGas"]),
+            None if priority is None else int(priority),
+        )
+        transaction = {
+            "from": self.address,
+            "to": found.get("to"),
+            "data": HexBytes(found["input"]),
+            "chainId": self.chain.chain_id,
+            "nonce": int(found["nonce"]),
+            "gas": int(found["gas"]),
+            "value": int(found["value"]),
+            **fees.fields(),
+        }
+        flight = _Flight(transaction, fees, since, None, [bytes(HexBytes(transaction_hash))])
+        try:
+            if found.get("blockNumber") is None:
+                self._raise_fee(flight)
+            return self._wait(f"transaction {transaction_hash}", flight)
+        except _NonceTaken:
+            return None
+
     def _broadcast(self, function: Any, value: int, gas: int, fees: _Fees, what: str) -> _Flight:
         """Sign and hand over under the next nonce that no other transaction has."""
         since = self.chain.latest()
@@ -537,6 +573,8 @@ class Sender:
             self._again(flight)
 
     def _again(self, flight: _Flight) -> None:
+        if not flight.raws:
+            return  # an earlier run's, whose bytes are not here
         try:
             self._hand_over(flight.raws[-1])
         except ChainError:

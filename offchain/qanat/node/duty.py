@@ -1,4 +1,4 @@
-"""The duty loop: follows the chain, seals epochs, answers challenges.
+"""The duty loop: follows the chain, seals epochs, answers challenges, those of several epochs in one transaction.
 
 It remembers per (shard, epoch) what it did, but decides by what the chain says: an answer that a reorganisation
 dropped is sent again, one that stands is never sent twice. Nothing is answered from a slice whose checksum fails.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 
 import structlog
 from eth_utils.crypto import keccak
@@ -19,7 +20,14 @@ from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
 from qanat.chain.snapshots import SnapshotReader
 from qanat.chain.views import DutyStatus, Views
-from qanat.errors import ChainError, RandomnessUnavailable, SliceMismatch, StoreError, TransactionReverted
+from qanat.errors import (
+    ChainError,
+    ChainUnreachable,
+    RandomnessUnavailable,
+    SliceMismatch,
+    StoreError,
+    TransactionReverted,
+)
 from qanat.node.alarms import Alarms
 from qanat.node.answer import Response, build_response
 from qanat.node.config import NodeConfig
@@ -36,6 +44,8 @@ _MOST_STEPS = 6
 #: Epochs' gas, below which the runner is told.
 _LEAST_EPOCHS_OF_GAS = 10
 _SEND_SECONDS = 90.0
+#: Answers of one transaction: of the dearest kind (16 reads, each of another object) they take 6 million gas.
+_MOST_ANSWERS = 8
 log = structlog.get_logger("qanat.node.duty")
 
 
@@ -62,6 +72,14 @@ def non_signers_of(views: Views, object_id: bytes, epoch: int) -> tuple[int, ...
         if int(log["args"]["fromEpoch"]) <= epoch
     }
     return tuple(index for index in absent if index not in adopted)
+
+
+@dataclass
+class _Due:
+    """An answer that is to be sent now, with a fee raised by so many steps."""
+
+    duty: Duty
+    steps: int
 
 
 class DutyLoop(threading.Thread):
@@ -99,7 +117,7 @@ class DutyLoop(threading.Thread):
             fee_ceiling=config.max_fee,
             on_sent=lambda _, sent: self._sent(sent),
         )
-        self._answering: Duty | None = None
+        self._answering: list[Duty] = []
         self._held: dict[int, int] = {}
         self._wait_until: dict[int, tuple[float, int]] = {}
         self._seal_at: dict[int, float] = {}
@@ -139,26 +157,28 @@ class DutyLoop(threading.Thread):
         if heads.hash == self._seen and not self._timed:
             return
         self._seen, self._timed = "", False
+        due: list[_Due] = []
         for view in self.follower.epochs():
             if self._ended.is_set():
                 return
             try:
-                self._attend(view, heads.latest, heads.finalized)
+                due += self._attend(view, heads.latest, heads.finalized)
             except TransactionReverted as error:
-                log.warning("transaction refused", epoch=view.epoch, error=error.message)
-                self._back_off(view.epoch)
+                self._refused(view.epoch, error)
+        self._answer(due)
         # only now: a round that failed is done again
         self._seen = heads.hash
 
     # ---- one epoch
 
-    def _attend(self, view: EpochView, latest: int, finalized: int) -> None:
+    def _attend(self, view: EpochView, latest: int, finalized: int) -> list[_Due]:
+        """Do what an epoch needs but answering; return the answer that is due, if one is."""
         epoch = view.epoch
         if latest <= view.seed_block:
-            return
+            return []
         duty = self.state.duty(self.config.shard, epoch) or Duty(self.config.shard, epoch, DutyState.WAITING)
         if duty.state in (DutyState.SETTLED, DutyState.MISSED, DutyState.VOID, DutyState.NONE):
-            return
+            return []
         held = self._held_rows(epoch)
         if held == 0:
             # B_e lies before the seed block, by the chain's finality: this does not change any more
@@ -166,7 +186,8 @@ class DutyLoop(threading.Thread):
         elif view.deadline == 0:
             self._before_sealing(view, duty, latest, finalized)
         else:
-            self._after_sealing(view, duty, latest, finalized)
+            return self._after_sealing(view, duty, latest, finalized)
+        return []
 
     def _held_rows(self, epoch: int) -> int:
         if epoch not in self._held:
@@ -213,9 +234,9 @@ class DutyLoop(threading.Thread):
         self.metrics.count("qanat_epochs_sealed_total")
         log.info("sealed", epoch=view.epoch)
 
-    def _after_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
+    def _after_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> list[_Due]:
         if view.epoch in self._confirmed:
-            return
+            return []
         status = self.views.duty(self.config.shard, view.epoch, self.config.operator)
         if status is DutyStatus.ANSWERED:
             if duty.state is not DutyState.ANSWERED:
@@ -231,46 +252,114 @@ class DutyLoop(threading.Thread):
             self._move(duty, DutyState.MISSED, deadline=view.deadline)
         elif latest < view.deadline:
             self._timed = True
-            window = self.views.shard_parameters(self.config.shard).window
-            if 2 * (view.deadline - latest) <= window:
-                left = view.deadline - latest
-                self.alarms.raise_("answer_late", ("late", view.epoch), epoch=view.epoch, blocks_left=left)
-            if not self._is_pending(duty) and not self._is_waiting(view.epoch):
-                # of the window's first sixth none, of its last one nearly all
-                steps = _MOST_STEPS * (window - (view.deadline - latest)) // window
-                self._answer(view, duty, max(steps, 0))
+            return self._while_open(view, duty, latest)
+        return []
 
-    def _answer(self, view: EpochView, duty: Duty, steps: int) -> None:
-        if duty.state is not DutyState.UNABLE:
-            duty = self._move(duty, DutyState.OPEN, deadline=view.deadline)
+    def _while_open(self, view: EpochView, duty: Duty, latest: int) -> list[_Due]:
+        """Tell the runner if it gets late; see an answer through that was sent, or return it as due."""
+        window = self.views.shard_parameters(self.config.shard).window
+        left = view.deadline - latest
+        if 2 * left <= window:
+            self.alarms.raise_("answer_late", ("late", view.epoch), epoch=view.epoch, blocks_left=left)
+        if self._is_waiting(view.epoch):
+            return []
+        if self._is_pending(duty):
+            self._push(duty)
+            return []
+        # of the window's first sixth none, of its last one nearly all
+        steps = _MOST_STEPS * (window - left) // window
+        return [_Due(self._opened(duty, view.deadline), max(steps, 0))]
+
+    def _opened(self, duty: Duty, deadline: int) -> Duty:
+        return duty if duty.state is DutyState.UNABLE else self._move(duty, DutyState.OPEN, deadline=deadline)
+
+    # ---- answering
+
+    def _answer(self, due: list[_Due]) -> None:
+        """Answer what is due: several epochs in one transaction, unless that is refused."""
+        ready: list[tuple[_Due, Response]] = []
+        failed: ChainError | None = None
+        for item in due:
+            try:
+                response = self._prepared(item.duty)
+            except ChainUnreachable:
+                raise
+            except ChainError as error:
+                failed = error  # that one's logs are not to be had: the others don't wait for them
+                continue
+            if response is not None:
+                ready.append((item, response))
+        for start in range(0, len(ready), _MOST_ANSWERS):
+            self._send_all(ready[start : start + _MOST_ANSWERS])
+        if failed is not None:
+            raise failed
+
+    def _send_all(self, batch: list[tuple[_Due, Response]]) -> None:
+        if len(batch) > 1:
+            try:
+                self._send(batch)
+            except TransactionReverted as error:
+                epochs = [item.duty.epoch for item, _ in batch]
+                log.warning("answers refused together, sent one by one", epochs=epochs, error=error.message)
+            else:
+                return
+        for single in batch:
+            try:
+                self._send([single])
+            except TransactionReverted as error:
+                self._refused(single[0].duty.epoch, error)
+
+    def _prepared(self, duty: Duty) -> Response | None:
+        """Build an answer; None, noted and told, if a slice for it is missing or damaged."""
         started = time.monotonic()
         try:
-            response = self.response(view.epoch)
+            response = self.response(duty.epoch)
         except (StoreError, SliceMismatch) as error:
             if duty.state is not DutyState.UNABLE:
                 self.metrics.count("qanat_epochs_unanswerable_total")
-                log.error("cannot answer", epoch=view.epoch, error=error.message)  # noqa: TRY400  (an expected kind)
+                log.error("cannot answer", epoch=duty.epoch, error=error.message)  # noqa: TRY400  (an expected kind)
                 self.alarms.raise_(
                     "cannot_answer",
-                    ("unable", view.epoch),
-                    epoch=view.epoch,
+                    ("unable", duty.epoch),
+                    epoch=duty.epoch,
                     reason=error.message,
-                    deadline=view.deadline,
+                    deadline=duty.deadline,
                 )
             self._move(duty, DutyState.UNABLE, note=error.message)
-            self._back_off(view.epoch)
-            return
-        log.info("answering", epoch=view.epoch, reads=len(response.reads), seconds=round(time.monotonic() - started, 3))
+            self._back_off(duty.epoch)
+            return None
+        log.info("answering", epoch=duty.epoch, reads=len(response.reads), seconds=round(time.monotonic() - started, 3))
+        return response
+
+    def _send(self, batch: list[tuple[_Due, Response]]) -> None:
+        started = time.monotonic()
         audits = self.views.chain.contract("Audits")
-        self._answering = duty
+        answers = [response.as_tuple() for _, response in batch]
+        call = audits.functions.respond(answers[0]) if len(batch) == 1 else audits.functions.respondMany(answers)
+        self._answering = [item.duty for item, _ in batch]
         try:
-            receipt = self._answers.send(audits.functions.respond(response.as_tuple()), steps=steps)
+            receipt = self._answers.send(call, steps=max(item.steps for item, _ in batch))
+            answered = self._answering
         finally:
-            self._answering = None
-        self._move(duty, DutyState.ANSWERED, note="")
-        self.metrics.count("qanat_epochs_answered_total")
-        log.info("answered", epoch=view.epoch, seconds=round(time.monotonic() - started, 3))
-        self._count_gas(view.epoch, int(receipt.get("gasUsed", 0)) * int(receipt.get("effectiveGasPrice", 0)))
+            self._answering = []
+        for duty in answered:
+            self._move(duty, DutyState.ANSWERED, note="")
+            self.metrics.count("qanat_epochs_answered_total")
+            log.info("answered", epoch=duty.epoch, seconds=round(time.monotonic() - started, 3))
+        cost = int(receipt.get("gasUsed", 0)) * int(receipt.get("effectiveGasPrice", 0))
+        self._count_gas(batch[-1][0].duty.epoch, cost // len(batch))
+
+    def _push(self, duty: Duty) -> None:
+        """See an earlier answer through, at a higher fee. What it did, the next round reads from the chain."""
+        self._answering = [
+            item
+            for item in self.state.duties(duty.shard, last=64)
+            if item.state is DutyState.SENT and item.transaction == duty.transaction
+        ]
+        try:
+            self._answers.push(duty.transaction)
+        finally:
+            self._answering = []
 
     def _count_gas(self, epoch: int, cost: int) -> None:
         """Show for how many epochs the responder can pay what the last answer cost."""
@@ -307,8 +396,7 @@ class DutyLoop(threading.Thread):
         return after
 
     def _sent(self, transaction: str) -> None:
-        if self._answering is not None:
-            self._answering = self._move(self._answering, DutyState.SENT, transaction=transaction)
+        self._answering = [self._move(duty, DutyState.SENT, transaction=transaction) for duty in self._answering]
 
     def _is_pending(self, duty: Duty) -> bool:
         """Whether an answer of before a restart, or one that was given up waiting for, still waits for a block."""
@@ -319,6 +407,10 @@ class DutyLoop(threading.Thread):
         except TransactionNotFound:
             return False
         return found.get("blockNumber") is None
+
+    def _refused(self, epoch: int, error: TransactionReverted) -> None:
+        log.warning("transaction refused", epoch=epoch, error=error.message)
+        self._back_off(epoch)
 
     def _back_off(self, epoch: int) -> None:
         _, times = self._wait_until.get(epoch, (0.0, 0))

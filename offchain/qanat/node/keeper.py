@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import structlog
 from eth_utils.crypto import keccak
 
+from qanat.chain.misses import reports
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
 from qanat.chain.views import DutyStatus, ObjectStatus, Views
 from qanat.errors import ChainError, TransactionReverted
 from qanat.node.config import NodeConfig
-from qanat.node.follower import Follower
+from qanat.node.follower import EpochView, Follower
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
@@ -145,19 +147,25 @@ class Keeper(threading.Thread):
         for view in self.follower.epochs():
             if view.deadline == 0 or latest <= view.deadline:
                 continue
-            for operator in self._population(view.epoch):
-                if operator == self.config.operator or (view.epoch, operator) in self._closed:
-                    continue
-                if self._ended.is_set():
-                    return
-                status = self.views.duty(self.config.shard, view.epoch, operator)
-                if status is DutyStatus.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
-                    self._closed.add((view.epoch, operator))
-                if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
-                    self._report_one(view.epoch, operator)
-                elif status is DutyStatus.MISSED:
-                    self._execute(view.epoch, operator, latest)
+            missed = [name for name in self._population(view.epoch) if self._looks_missed(view, name, latest)]
+            if self._ended.is_set():
+                return
+            for call, operators in reports(self.views, self.config.shard, view.epoch, missed):
+                self._report_some(view.epoch, call, operators)
         self._execute_known(latest)
+
+    def _looks_missed(self, view: EpochView, operator: str, latest: int) -> bool:
+        """Whether an operator's miss is to be reported now; where it was, its slash is carried out."""
+        if operator == self.config.operator or (view.epoch, operator) in self._closed or self._ended.is_set():
+            return False
+        status = self.views.duty(self.config.shard, view.epoch, operator)
+        if status is DutyStatus.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
+            self._closed.add((view.epoch, operator))
+        if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
+            return self._is_to_be_reported(view.epoch, operator)
+        if status is DutyStatus.MISSED:
+            self._execute(view.epoch, operator, latest)
+        return False
 
     def _population(self, epoch: int) -> list[str]:
         operators: dict[str, None] = {}
@@ -165,25 +173,26 @@ class Keeper(threading.Thread):
             operators.update(dict.fromkeys(self.views.roster(self.config.shard, roster).operators))
         return list(operators)
 
-    def _report_one(self, epoch: int, operator: str) -> None:
+    def _is_to_be_reported(self, epoch: int, operator: str) -> bool:
+        """Whether it owed an answer, and this node's delay is over: each has its own, the same for a whole epoch."""
         if self.views.held_rows(self.config.shard, epoch, operator) == 0:
             self._closed.add((epoch, operator))
-            return
+            return False
         now = time.monotonic()
-        if (epoch, operator) not in self._report_at:
-            share = int.from_bytes(keccak(text=f"{self.config.operator} {epoch} {operator}")[:4], "big") / 2**32
-            self._report_at[epoch, operator] = now + share * self.config.max_delay_seconds
-        if now < self._report_at[epoch, operator]:
-            return
-        audits = self.views.chain.contract("Audits")
+        share = int.from_bytes(keccak(text=f"{self.config.operator} {epoch}")[:4], "big") / 2**32
+        return now >= self._report_at.setdefault((epoch, operator), now + share * self.config.max_delay_seconds)
+
+    def _report_some(self, epoch: int, call: Any, operators: list[str]) -> None:
         try:
-            self._sender.send(audits.functions.reportMiss(self.config.shard, epoch, operator))
+            self._sender.send(call)
         except TransactionReverted as error:
-            log.info("miss not reported", epoch=epoch, operator=operator, error=error.message)
-            self._report_at[epoch, operator] = now + 30
+            log.info("miss not reported", epoch=epoch, operators=operators, error=error.message)
+            for operator in operators:
+                self._report_at[epoch, operator] = time.monotonic() + 30
             return
-        self.metrics.count("qanat_misses_reported_total")
-        log.warning("miss reported", epoch=epoch, operator=operator)
+        for operator in operators:
+            self.metrics.count("qanat_misses_reported_total")
+            log.warning("miss reported", epoch=epoch, operator=operator)
 
     def _execute_known(self, latest: int) -> None:
         """Slashes become due after their epoch has left the follower's range."""
