@@ -4,6 +4,8 @@ pragma solidity 0.8.37;
 /// @title DirectoryDouble
 /// @notice Stands in for the Directory where a test needs modules of its own: anyone sets anything.
 contract DirectoryDouble {
+    /// Who deployed it.
+    address public governor = msg.sender;
     mapping(bytes32 name => address) private _modules;
     mapping(address account => bool) private _isModule;
 

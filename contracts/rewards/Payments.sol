@@ -6,65 +6,275 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {IDirectory} from "../interfaces/IDirectory.sol";
+import {IEarningSource} from "../interfaces/IEarningSource.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {Streams} from "../libraries/Streams.sol";
 
 /// @title Payments
 /// @notice Holds every token that is not stake, and for each token who is owed how much of it.
 ///
-/// Invariants, for each token t:
-/// - I-P1  recorded(t) = Σ over accounts of balanceOf(t, account), and is at most this contract's balance of t
-/// - I-P2  a person's account falls only by its own claim, a contract's only by its own `move`
+/// Invariants, for each token t (docs/invariants.md lists them all, and where each is checked):
+/// - I-P1  recorded(t) = Σ over accounts of balanceOf(t, account) + Σ of books' balances, and is at most this contract's balance of t
+/// - I-P2  a person's account falls only by its own claim, a contract's only by its own call; late money by its payer's or its module's
 /// - I-P3  nothing here reads or writes another token's records
+/// - I-P4  what leaves a book by settlement = fee + upstream part + the beneficiary's, to the unit, and never more than lies in it
 contract Payments is IPayments, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
+    using Streams for Streams.Book;
+    using Streams for Streams.State;
+
+    /// The protocol's part, of now and as announced.
+    struct Fee {
+        address account;
+        uint16 bps;
+        // when the announced one begins; 0: none is announced
+        uint40 nextFrom;
+        // ---
+        address nextAccount;
+        uint16 nextBps;
+    }
 
     /// Gas that `claimMany` gives to one token. Four times what a plain transfer to a new holder costs, and above what the
     /// usual interest-bearing tokens need; a token that needs more is claimed alone, with `claim`.
     uint256 public constant CLAIM_GAS = 300_000;
+    /// Gas that `claimFrom` gives to one source: a settlement of rewards costs 280,000, a book's day 2,200.
+    uint256 public constant SOURCE_GAS = 1_500_000;
+
+    /// Most that the protocol can ever take of what is earned.
+    uint256 public constant MAX_FEE_BPS = 250;
+    /// So long is a change of the protocol's part known before.
+    uint256 public constant FEE_DELAY = 30 days;
 
     /// What must be left besides: a call keeps one part in 64 (EIP-150), and the record of a failure needs its own gas.
     uint256 private constant CLAIM_GAS_NEEDED = CLAIM_GAS * 64 / 63 + 10_000;
+    uint256 private constant SOURCE_GAS_NEEDED = SOURCE_GAS * 64 / 63 + 10_000;
+
+    uint256 private constant BPS = 10_000;
 
     IDirectory private immutable DIRECTORY;
 
     mapping(address token => mapping(bytes32 account => uint256 amount)) private _balances;
     mapping(address token => uint256 amount) private _recorded;
+    mapping(address token => mapping(bytes32 account => Streams.Book)) private _books;
+    Fee private _fee;
 
     constructor(IDirectory directory) {
         DIRECTORY = directory;
     }
 
-    // ─── Modules ──────────────────────────────────────────────────────────────────────────────────────────────────
+    modifier onlyModule() {
+        if (!DIRECTORY.isModule(msg.sender)) revert CallerNotModule(msg.sender);
+        _;
+    }
+
+    // ─── Plain accounts ───────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IPayments
-    /// @dev Guarded, since a token that calls back between the two readings could have one arrival counted twice.
-    function collect(address token, address from, bytes32 key, uint256 amount) external nonReentrant {
-        if (!DIRECTORY.isModule(msg.sender)) revert CallerNotModule(msg.sender);
+    function collect(address token, address from, bytes32 key, uint256 amount) external nonReentrant onlyModule {
         if (amount == 0) return;
-
-        uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(from, address(this), amount);
-        uint256 afterwards = IERC20(token).balanceOf(address(this));
-
-        uint256 received = afterwards > before ? afterwards - before : 0;
-        if (received < amount) revert TransferShort(token, amount, received);
-
+        _take(token, from, amount);
         bytes32 account = moduleAccount(msg.sender, key);
-        _recorded[token] += amount;
         _balances[token][account] += amount;
         emit Collected(token, from, account, amount);
+    }
+
+    /// @inheritdoc IPayments
+    function payIn(address token, bytes32 account, uint256 amount) external nonReentrant {
+        if (account == bytes32(0)) revert ZeroAccount();
+        if (amount == 0) return;
+        _take(token, msg.sender, amount);
+        _balances[token][account] += amount;
+        emit Collected(token, msg.sender, account, amount);
     }
 
     /// @inheritdoc IPayments
     function move(address token, bytes32 key, bytes32 to, uint256 amount) external {
         if (to == bytes32(0)) revert ZeroAccount();
         bytes32 from = moduleAccount(msg.sender, key);
-        uint256 balance = _balances[token][from];
-        if (balance < amount) revert BalanceTooLow(from, balance, amount);
-
-        _balances[token][from] = balance - amount;
+        _debit(token, from, amount);
         _balances[token][to] += amount;
         emit Moved(token, from, to, amount);
+    }
+
+    // ─── Late payments ────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc IPayments
+    function payLate(address token, address from, bytes32 key, uint256 amount) external nonReentrant onlyModule {
+        if (amount == 0) return;
+        _take(token, from, amount);
+        _balances[token][_lateAccount(msg.sender, from, key)] += amount;
+        emit LatePaid(token, from, moduleAccount(msg.sender, key), amount);
+    }
+
+    /// @inheritdoc IPayments
+    function acceptLate(address token, address payer, bytes32 key, uint32 era, uint256 amount) external {
+        _debit(token, _lateAccount(msg.sender, payer, key), amount);
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = _stateIn(book, era);
+        state.credit(amount);
+        book.state = state;
+        emit LateAccepted(token, payer, account, amount);
+    }
+
+    /// @inheritdoc IPayments
+    function takeBack(address token, address module, bytes32 key) external returns (uint256 amount) {
+        bytes32 late = _lateAccount(module, msg.sender, key);
+        amount = _balances[token][late];
+        if (amount == 0) revert NothingToClaim(token, msg.sender);
+
+        delete _balances[token][late];
+        _balances[token][personAccount(msg.sender)] += amount;
+        emit LateTakenBack(token, msg.sender, moduleAccount(module, key), amount);
+    }
+
+    // ─── Books ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc IPayments
+    function openStream(
+        address token,
+        address from,
+        bytes32 key,
+        uint32 era,
+        uint256 held,
+        uint256 amount,
+        uint256 start,
+        uint256 end
+    ) external nonReentrant onlyModule {
+        if (held + amount == 0) return;
+        _take(token, from, held + amount);
+
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = _stateIn(book, era);
+        state.credit(held + amount);
+        if (amount != 0) book.open(state, amount, start, end);
+        book.state = state;
+        emit StreamOpened(token, account, from, held, amount, start, end);
+    }
+
+    /// @inheritdoc IPayments
+    function startStream(address token, bytes32 key, uint32 era, uint256 amount, uint256 start, uint256 end) external {
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = _stateIn(book, era);
+        if (state.balance < amount) revert BalanceTooLow(account, state.balance, amount);
+
+        book.open(state, amount, start, end);
+        book.state = state;
+        emit StreamStarted(token, account, amount, start, end);
+    }
+
+    /// @inheritdoc IPayments
+    function stopStream(
+        address token,
+        bytes32 key,
+        uint32 era,
+        uint256 amount,
+        uint256 start,
+        uint256 end,
+        uint256 opened,
+        bytes32 refundTo
+    ) external returns (uint256 unearned) {
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = _stateIn(book, era);
+        unearned = book.stop(state, amount, start, end, opened);
+        if (refundTo != bytes32(0) && unearned != 0) {
+            _takeOut(state, account, unearned);
+            _balances[token][refundTo] += unearned;
+        }
+        book.state = state;
+        emit StreamStopped(token, account, refundTo, amount, start, end, unearned);
+    }
+
+    /// @inheritdoc IPayments
+    function earnHeld(address token, bytes32 key, uint32 era, uint256 amount) external {
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = _stateIn(book, era);
+        if (state.balance < amount) revert BalanceTooLow(account, state.balance, amount);
+
+        state.add(amount);
+        book.state = state;
+        emit HeldEarned(token, account, amount);
+    }
+
+    /// @inheritdoc IPayments
+    function moveHeld(address token, bytes32 key, bytes32 to, uint256 amount) external {
+        if (to == bytes32(0)) revert ZeroAccount();
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = book.state;
+        _takeOut(state, account, amount);
+        book.state = state;
+        _balances[token][to] += amount;
+        emit Moved(token, account, to, amount);
+    }
+
+    /// @inheritdoc IPayments
+    function settleStreams(
+        address token,
+        bytes32 key,
+        uint256 until,
+        uint32 nextEra,
+        bytes32 to,
+        bytes32 upstream,
+        uint256 upstreamBps,
+        uint256 maxDays
+    ) external returns (uint256 amount, uint256 settledTo) {
+        if (to == bytes32(0) || (upstreamBps != 0 && upstream == bytes32(0))) revert ZeroAccount();
+        if (upstreamBps > BPS) revert ShareTooLarge(upstreamBps, BPS);
+        if (until == 0 || until > block.timestamp) until = block.timestamp;
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = book.state;
+        // nothing is pending in an empty one: no day is walked
+        if (state.balance == 0 && state.slope == 0) state.settledTo = uint40(until);
+
+        amount = book.settle(state, until, maxDays);
+        settledTo = state.settledTo;
+        if (settledTo >= until) state.era = nextEra;
+        _takeOut(state, account, amount);
+        book.state = state;
+        _pour(token, account, to, upstream, upstreamBps, amount, settledTo);
+    }
+
+    /// The waterfall.
+    function _pour(
+        address token,
+        bytes32 account,
+        bytes32 to,
+        bytes32 upstream,
+        uint256 upstreamBps,
+        uint256 amount,
+        uint256 settledTo
+    ) private {
+        if (amount == 0) return;
+        (uint256 feeBps, address feeAccount) = protocolFee();
+        uint256 fee = amount * feeBps / BPS;
+        uint256 upstreamPart = (amount - fee) * upstreamBps / BPS;
+        if (fee != 0) _balances[token][personAccount(feeAccount)] += fee;
+        if (upstreamPart != 0) _balances[token][upstream] += upstreamPart;
+        _balances[token][to] += amount - fee - upstreamPart;
+        emit StreamsSettled(token, account, to, amount, fee, upstreamPart, settledTo);
+    }
+
+    /// A book as it stands, in the era that it should be in. Without balance nothing is pending: it takes the era, and its line begins now.
+    function _stateIn(Streams.Book storage book, uint32 era) private view returns (Streams.State memory state) {
+        state = book.state;
+        if (state.balance == 0 && state.slope == 0) {
+            (state.era, state.settledTo) = (era, uint40(block.timestamp));
+        } else if (state.era != era) {
+            revert EraWrong(era, state.era);
+        }
+    }
+
+    function _takeOut(Streams.State memory state, bytes32 account, uint256 amount) private pure {
+        if (state.balance < amount) revert BalanceTooLow(account, state.balance, amount);
+        unchecked {
+            state.balance -= uint128(amount);
+        }
     }
 
     // ─── Persons ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -77,6 +287,31 @@ contract Payments is IPayments, ReentrancyGuardTransient {
 
     /// @inheritdoc IPayments
     function claimMany(address[] calldata tokens) external nonReentrant returns (uint256[] memory amounts) {
+        return _claimMany(tokens);
+    }
+
+    /// @inheritdoc IPayments
+    /// @dev What a source does here is what anyone may have it do; it is a module, so that a caller's list can't make this contract call a token.
+    function claimFrom(address[] calldata sources, bytes[] calldata what, address[] calldata tokens)
+        external
+        nonReentrant
+        returns (uint256[] memory amounts)
+    {
+        if (sources.length != what.length) revert LengthsDiffer(sources.length, what.length);
+        for (uint256 i; i < sources.length; ++i) {
+            if (!DIRECTORY.isModule(sources[i])) revert CallerNotModule(sources[i]);
+            uint256 left = gasleft();
+            if (left < SOURCE_GAS_NEEDED) revert GasInsufficient(left, SOURCE_GAS_NEEDED);
+
+            try IEarningSource(sources[i]).settleFor{gas: SOURCE_GAS}(msg.sender, what[i]) {}
+            catch {
+                emit SourceFailed(sources[i], msg.sender, i);
+            }
+        }
+        return _claimMany(tokens);
+    }
+
+    function _claimMany(address[] calldata tokens) private returns (uint256[] memory amounts) {
         amounts = new uint256[](tokens.length);
         for (uint256 i; i < tokens.length; ++i) {
             address token = tokens[i];
@@ -113,6 +348,28 @@ contract Payments is IPayments, ReentrancyGuardTransient {
         IERC20(token).safeTransfer(person, amount);
     }
 
+    // ─── Protocol fee ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc IPayments
+    function announceProtocolFee(uint256 bps, address account) external {
+        if (msg.sender != DIRECTORY.governor()) revert NotGovernor(msg.sender);
+        if (bps > MAX_FEE_BPS) revert FeeTooHigh(bps, MAX_FEE_BPS);
+        if (account == address(0)) revert ZeroAccount();
+
+        (uint256 bpsNow, address accountNow) = protocolFee();
+        uint256 from = block.timestamp + FEE_DELAY;
+        _fee = Fee({
+            account: accountNow, bps: uint16(bpsNow), nextFrom: uint40(from), nextAccount: account, nextBps: uint16(bps)
+        });
+        emit ProtocolFeeAnnounced(bps, account, from);
+    }
+
+    /// @inheritdoc IPayments
+    function protocolFee() public view returns (uint256 bps, address account) {
+        uint256 from = _fee.nextFrom;
+        return from != 0 && block.timestamp >= from ? (_fee.nextBps, _fee.nextAccount) : (_fee.bps, _fee.account);
+    }
+
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IPayments
@@ -131,6 +388,23 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPayments
+    function bookOf(address token, bytes32 account)
+        external
+        view
+        returns (uint256 balance, uint256 counted, uint256 settledTo, uint32 era)
+    {
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = book.state;
+        (balance, settledTo, era) = (state.balance, state.settledTo, state.era);
+        if (balance != 0) counted = book.settle(state, block.timestamp, type(uint256).max);
+    }
+
+    /// @inheritdoc IPayments
+    function lateOf(address token, address module, address payer, bytes32 key) external view returns (uint256) {
+        return _balances[token][_lateAccount(module, payer, key)];
+    }
+
+    /// @inheritdoc IPayments
     function moduleAccount(address owner, bytes32 key) public pure returns (bytes32) {
         return keccak256(abi.encode(owner, key));
     }
@@ -138,5 +412,30 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     /// @inheritdoc IPayments
     function personAccount(address person) public pure returns (bytes32) {
         return bytes32(uint256(uint160(person)));
+    }
+
+    // ─── Internal ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Takes tokens in and records them. Guarded by its callers, since a token that calls back between the two readings could have one arrival
+    /// counted twice.
+    function _take(address token, address from, uint256 amount) private {
+        uint256 before = IERC20(token).balanceOf(address(this));
+        IERC20(token).safeTransferFrom(from, address(this), amount);
+        uint256 afterwards = IERC20(token).balanceOf(address(this));
+
+        uint256 received = afterwards > before ? afterwards - before : 0;
+        if (received < amount) revert TransferShort(token, amount, received);
+        _recorded[token] += amount;
+    }
+
+    function _debit(address token, bytes32 account, uint256 amount) private {
+        uint256 balance = _balances[token][account];
+        if (balance < amount) revert BalanceTooLow(account, balance, amount);
+        _balances[token][account] = balance - amount;
+    }
+
+    /// Longer than what a module account is hashed from, so that none is the same.
+    function _lateAccount(address module, address payer, bytes32 key) private pure returns (bytes32) {
+        return keccak256(abi.encode("late", module, payer, key));
     }
 }

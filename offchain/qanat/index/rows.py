@@ -300,8 +300,13 @@ GENERAL: dict[tuple[str, str], str] = {
     },
     **{
         ("Payments", name): "a booking: what is due now is asked of the contract"
-        for name in ("ClaimFailed", "Claimed", "Collected", "Moved")
+        for name in (
+            *("ClaimFailed", "Claimed", "Collected", "Moved", "SourceFailed"),
+            *("StreamOpened", "StreamStarted", "StreamStopped", "HeldEarned", "StreamsSettled"),
+            *("LatePaid", "LateAccepted", "LateTakenBack"),
+        )
     },
+    ("Payments", "ProtocolFeeAnnounced"): "the fee of now is asked of the contract",
     **{
         ("Licenses", name): "a booking: the license's record has the sums"
         for name in ("EarningsPaidOn", "LicenseRefunded")

@@ -1,0 +1,1 @@
+"""Offers, licenses, and what they earn."""
