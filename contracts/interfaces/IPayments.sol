@@ -142,8 +142,9 @@ interface IPayments {
     function earnHeld(address token, bytes32 key, uint32 era, uint256 amount) external;
     /// @notice Moves what is held in the caller's book to any account.
     function moveHeld(address token, bytes32 key, bytes32 to, uint256 amount) external;
-    /// @notice Pays out through the waterfall what the caller's book counts at `until` (now, if that is 0 or later). At most `maxDays` days are walked; if
-    /// `settledTo` is less than what was asked for, the next call goes on. Once there, the book goes on in `nextEra`: a change of beneficiary.
+    /// @notice Pays out through the waterfall what the caller's book counts at `until` (now, if that is 0 or later). At most `maxDays` starts of days are
+    /// passed: where there are more, nothing is paid yet, `settledTo` says how far it came, and the next call goes on. Once there, the book goes on in
+    /// `nextEra`: a change of beneficiary.
     function settleStreams(
         address token,
         bytes32 key,

@@ -128,7 +128,8 @@ library Streams {
         _addToLine(state, int256(amount << FRACTION_BITS));
     }
 
-    /// @notice Draws the line up to `until`, at most `maxDays` day boundaries far, and takes all whole units out.
+    /// @notice Draws the line up to `until`, and takes all whole units out. Where more than `maxDays` days begin before, it is drawn so far only and nothing is
+    /// taken: on the way it lacks what streams that were opened later are in advance of it.
     function settle(Book storage self, State memory state, uint256 until, uint256 maxDays)
         internal
         view
@@ -139,23 +140,20 @@ library Streams {
         uint256 slope = state.slope;
         uint256 day = time / DAY;
         Bucket memory bucket = self.buckets[day];
-        while ((day + 1) * DAY <= until) {
-            if (maxDays == 0) {
-                until = time;
-                break;
-            }
-            --maxDays;
+        uint256 steps = until / DAY > day ? until / DAY - day : 0;
+        bool arrives = steps <= maxDays;
+        for (steps = arrives ? steps : maxDays; steps != 0; --steps) {
             line += int256(slope * ((++day) * DAY - time)) + int256(uint256(bucket.tail));
             time = day * DAY;
             bucket = self.buckets[day];
             slope = uint256(int256(slope) - bucket.slope);
         }
-        if (until > time) {
+        if (arrives && until > time) {
             line += int256(slope * (until - time));
             time = until;
         }
 
-        if (line > 0) {
+        if (arrives && line > 0) {
             amount = uint256(line) >> FRACTION_BITS;
             line -= int256(amount << FRACTION_BITS);
         }

@@ -11,6 +11,7 @@ interface Vm {
 
     function assume(bool condition) external pure;
     function roll(uint256 blockNumber) external;
+    function warp(uint256 timestamp) external;
     function prank(address sender) external;
     function expectPartialRevert(bytes4 selector) external;
     function mockCall(address callee, bytes calldata data, bytes calldata answer) external;

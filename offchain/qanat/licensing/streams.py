@@ -120,8 +120,8 @@ class Book:
         return self.settled_to if max_days == 0 else (day + max_days) * DAY_S
 
     def settle(self, until: int, max_days: int) -> int:
-        """Settle, and return the units that go into the waterfall."""
+        """Settle, and return the units that go into the waterfall: none where it doesn't get as far."""
         self.settled_to = self.reach(until, max_days)
-        amount = max(0, self.due(self.settled_to))
+        amount = max(0, self.due(self.settled_to)) if self.settled_to >= until else 0
         self.settled += amount
         return amount
