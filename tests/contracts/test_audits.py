@@ -463,6 +463,27 @@ class TestGrinding:
             send(system, replace(response, reads=tuple(turned)))
 
 
+class TestReorganisation:
+    """What a block held that is no more is not asked for."""
+
+    def test_an_object_whose_certificate_went_is_not_asked_for(self, system, owner, wide, operators):
+        kept, gone = system.store(owner, wide), system.open(owner, make_data(n=12, k=4, matrices=3))
+        before = chain.snapshot()
+        system.certify(gone)
+        epoch = system.objects.record(gone).firstEpoch
+        system.seal(epoch)
+        former = [system.response(item, epoch) for item in operators]
+        assert {read.object_id for response in former for read in response.reads} == {kept, gone}
+        assert {system.audits.heldRows(1, epoch, item) for item in operators} == {4 + 6}
+        chain.restore(before)
+        system.snapshots.clear()
+        system.seal(epoch)
+        assert {system.audits.heldRows(1, epoch, item) for item in operators} == {4}
+        for item in operators:
+            assert {read.object_id for read in system.reads(item, epoch)} == {kept}
+            system.answer(item, epoch)
+
+
 class TestRespondMany:
     """One runner's several operators answer in one transaction."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from qanat.chain.artifacts import load_artifacts
@@ -29,9 +30,19 @@ FAST = {"pollSeconds": 0.25, "maxDelaySeconds": 0.5}
 
 @contextmanager
 def running_network(
-    folder: Path, operators: int, *, term_epochs: int = TERM_EPOCHS, **settings: Any
+    folder: Path,
+    operators: int,
+    *,
+    term_epochs: int = TERM_EPOCHS,
+    plan_changes: Mapping[str, int] = MappingProxyType({}),
+    delays: Mapping[str, int] = MappingProxyType({}),
+    **settings: Any,
 ) -> Iterator[tuple[Network, Clock]]:
-    """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process."""
+    """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process.
+
+    ``plan_changes``, ``delays``: of the shard and the network, other than in ``networks/local.yaml``; ``settings``: of
+    the nodes.
+    """
     with Supervisor(folder / "logs") as supervisor:
         network = Network(ROOT, folder, supervisor, "", bonds=100)
         _, network.url = start_anvil(supervisor, ROOT, assign_ports(1)[0])
@@ -44,10 +55,10 @@ def running_network(
                 parameters = load_parameters(ROOT / "networks" / "local.yaml")
                 # one roster serves a whole module of tests; what a slow machine misses puts nobody out of it
                 shards = {
-                    name: replace(plan, term_epochs=term_epochs, jail_misses=1000)
+                    name: replace(plan, term_epochs=term_epochs, jail_misses=1000, **plan_changes)
                     for name, plan in parameters.shards.items()
                 }
-                parameters = replace(parameters, shards=shards)
+                parameters = replace(parameters, shards=shards, delays=replace(parameters.delays, **delays))
                 sender = Sender(chain, development_account(0))
                 network.use(deploy(chain, sender, parameters, load_artifacts(), folder / "local.json"))
                 network.add_hosts(operators)

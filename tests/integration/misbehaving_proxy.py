@@ -47,6 +47,11 @@ class Proxy:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
+    def cut(self, fault: Fault | None = None) -> None:
+        """Reset all connections, and treat those that come from now on like this."""
+        self.fault = fault or Fault()
+        self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(self._loop)])
+
     def stop(self) -> None:
         """End all connections."""
 

@@ -38,14 +38,16 @@ class Accounts:
                 totals[str(event.arguments["token"])] += int(str(event.arguments["amount"]))
         return totals
 
-    def unaccounted(self) -> dict[str, int]:
+    def unaccounted(self, *, at_the_end: bool = True) -> dict[str, int]:
         """Units that are nobody's, by token.
+
+        ``at_the_end``: every term is over and everybody has claimed; before, a shard's fees may lie in its account.
 
         The sum of: what lies in a ledger beyond its record; what is recorded in Payments and belongs to no known
         account; fees of a shard whose term is over that nobody can claim any more; what is recorded in Restaking and
         belongs to nobody; and what of the supply lies with nobody known.
         """
-        return {token: self._unaccounted(token) for token in self.tokens}
+        return {token: self._unaccounted(token, at_the_end=at_the_end) for token in self.tokens}
 
     def lines(self) -> list[tuple[str, str]]:
         """Lines for people."""
@@ -60,7 +62,7 @@ class Accounts:
                 )
         return found
 
-    def _unaccounted(self, token: str) -> int:
+    def _unaccounted(self, token: str, *, at_the_end: bool = True) -> int:
         ask = self.chain.call
         erc20 = self.chain.token(token)
         in_payments = int(ask(erc20.functions.balanceOf(self.payments.address)))
@@ -74,7 +76,7 @@ class Accounts:
             abs(in_payments - recorded_payments)
             + abs(in_restaking - recorded_restaking)
             + abs(recorded_payments - self._owed_by_payments(token))
-            + self._fees_left(token)
+            + (self._fees_left(token) if at_the_end else 0)
             + abs(recorded_restaking - self._owed_by_restaking(token))
             + abs(supply - held - burned - in_payments - in_restaking)
         )
