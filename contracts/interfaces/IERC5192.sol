@@ -7,7 +7,7 @@ interface IERC5192 {
     /// @notice The token can't be transferred from now on.
     event Locked(uint256 tokenId);
 
-    /// @notice The token can be transferred from now on. Never emitted here.
+    /// @notice The token can be transferred from now on.
     event Unlocked(uint256 tokenId);
 
     /// @notice Whether a token can't be transferred.

@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {LicenseRecord, OfferTerms} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
 
 /// @title Offers and licenses
-/// @notice A license is a non-transferable ERC-721 (ERC-5192) with the terms that its offer had at the sale: an offer's terms never change. The price
+/// @notice A license is an ERC-721 with the terms that its offer had at the sale: an offer's terms never change. It is bound to its licensee (ERC-5192)
+/// unless the offer lets it be passed on; then each holder is licensed for the time in which it held it. The price
 /// goes to escrow in Payments; only what is earned goes on to the asset's owner: `earnedAtReleaseBps` of it (rounded down) at the first key release,
-/// the rest linearly until the end, released or not. Revocation returns the unearned part to that licensee. If no key was released by the end, the
-/// part for the release goes back to the licensee.
+/// the rest linearly until the end, released or not. Revocation returns the unearned part to that license's holder. If no key was released by the end, the
+/// part for the release goes back to the holder.
 /// Invariant I-L1: this contract's account of a license, key bytes32(licenseId), = price − paidOn − refunded.
 ///
-/// Typical flow: 1 the asset's owner publishes an offer; 2 a licensee buys; 3 it signs a key request; the key holder records the release and only
-/// then hands over the key; 4 anyone pays on what is earned; 5 the owner may revoke, or time ends it.
+/// Typical flow: 1 the asset's owner publishes an offer, or signs one; 2 a licensee buys; 3 it signs a key request; the key holder records the release and
+/// only then hands over the key; 4 anyone pays on what is earned; 5 the owner may revoke, or time ends it.
 ///
 /// A license is in force at time t (seconds, as blocks are stamped) iff start ≤ t < end and it was not revoked at or before t. Offers bind only
-/// the owner who published them: when the asset changes hands they are void for ever. Licenses bind every later owner.
+/// the owner who published or signed them: when the asset changes hands they are void for ever. Licenses bind every later owner.
+///
+/// Seats: of an offer with n seats, numbered 1 … n, at most n licenses are in force at a time; the buyer names the seat, so that two who want the last one
+/// can't both get it, whatever else is sold. Exclusive: while the license is in force there is no other one of the asset, of any offer, with a common purpose
+/// (see Reservations). A license that was revoked keeps its purposes sold until its end unless it was exclusive.
 ///
 /// Safety assumption: an offer's token behaves (see IPayments); a buyer that accepts a hostile one risks this license's money only.
 interface ILicenses {
     event OfferPublished(uint256 indexed offerId, uint256 indexed assetId, OfferTerms terms);
     event OfferWithdrawn(uint256 indexed offerId);
+    /// @notice A signed offer that nobody had bought is cancelled; `digest` as `signedOfferDigest`.
+    event SignedOfferCancelled(bytes32 indexed digest, uint256 indexed assetId);
     event LicenseSold(
         uint256 indexed licenseId,
         uint256 indexed offerId,
@@ -31,7 +38,8 @@ interface ILicenses {
     );
     event KeyReleased(uint256 indexed licenseId, address indexed keyHolder, bytes32 recipientKey);
     event EarningsPaidOn(uint256 indexed licenseId, address indexed owner, uint256 amount);
-    event LicenseRevoked(uint256 indexed licenseId, bytes32 causeHash, uint256 refund);
+    /// @notice The owner says why, and what it rests on: hashes of documents.
+    event LicenseRevoked(uint256 indexed licenseId, bytes32 causeHash, bytes32 evidenceHash, uint256 refund);
     event LicenseRefunded(uint256 indexed licenseId, uint256 amount);
 
     error NotAssetOwner(uint256 assetId, address caller, address owner);
@@ -47,6 +55,14 @@ interface ILicenses {
     error LicenseNotActive(uint256 licenseId);
     error AlreadyRevoked(uint256 licenseId);
     error NotTransferable(uint256 licenseId);
+    /// @notice Seats are numbered from one; an offer without seats has only seat zero.
+    error SeatUnknown(uint256 offerId, uint256 seat, uint256 seats);
+    error SeatTaken(uint256 offerId, uint256 seat, uint256 licenseId);
+    error OfferExpired(uint64 validUntil, uint256 timestamp);
+    /// @notice A signature of another tenure of the asset.
+    error HandoversWrong(uint64 got, uint64 expected);
+    error OfferSignatureInvalid(bytes32 digest, address owner);
+    error OfferIsCancelled(bytes32 digest);
     error RequestInvalid(uint256 licenseId, address signer);
     error RequestExpired(uint256 deadline, uint256 timestamp);
     error NothingEarned(uint256 licenseId);
@@ -60,6 +76,21 @@ interface ILicenses {
     function withdrawOffer(uint256 offerId) external;
     /// @notice Buys a license. `termsHash` = keccak256(abi.encode(terms)) as the buyer read them; `maxPrice` in the offer's token.
     function buy(uint256 offerId, bytes32 termsHash, uint256 maxPrice) external returns (uint256 licenseId);
+    /// @notice The same for a seat, and with an ERC-2612 permit that is used if it can be: one that somebody used before is passed over.
+    function buyWith(uint256 offerId, bytes32 termsHash, uint256 maxPrice, uint256 seat, Permit calldata permit)
+        external
+        returns (uint256 licenseId);
+    /// @notice Buys a license of an offer that the asset's owner signed (EIP-712, or ERC-1271 for a contract) instead of publishing it. The first purchase
+    /// publishes it; all purchases of one signed offer are of one offer, whatever signature they came with.
+    function buySigned(
+        SignedOffer calldata signed,
+        bytes calldata signature,
+        uint256 maxPrice,
+        uint256 seat,
+        Permit calldata permit
+    ) external returns (uint256 licenseId);
+    /// @notice Asset's owner: a signed offer can't be bought any more.
+    function cancelSigned(SignedOffer calldata signed) external;
     /// @notice Records the first key release, with the licensee's EIP-712 signature over
     /// KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline) — name "Qanat Licenses", version "1". Later calls change nothing.
     /// Sent by the key holder (a registered operator) or by its responder (Operators.responderOf): a node holds only the responder's key.
@@ -72,8 +103,8 @@ interface ILicenses {
     ) external;
     /// @notice Pays what is earned and not yet paid to the asset's owner of now. Anyone.
     function payOn(uint256 licenseId) external returns (uint256 amount);
-    /// @notice Asset's owner: ends a license now and returns its unearned part to the licensee.
-    function revoke(uint256 licenseId, bytes32 causeHash) external returns (uint256 refund);
+    /// @notice Asset's owner: ends a license now and returns its unearned part to its holder. Cause and evidence: hashes of documents, or zero.
+    function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash) external returns (uint256 refund);
     /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
     function refundUnreleased(uint256 licenseId) external returns (uint256 amount);
 
@@ -82,10 +113,18 @@ interface ILicenses {
     function isLicensed(address licensee, uint256 assetId, uint32 purpose) external view returns (bool);
     /// @notice The same for any time: exact for the past, as things stand for the future.
     function isLicensedAt(address licensee, uint256 assetId, uint32 purpose, uint64 time) external view returns (bool);
+    /// @notice `isLicensedAt` of each, in order.
+    function areLicensed(LicenseQuery[] calldata queries) external view returns (bool[] memory);
     /// @notice Whether this license itself is in force for all bits of `purpose` at `time`.
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool);
     /// @notice An offer's terms, and whether it can no longer be bought: withdrawn, or void because the asset changed hands.
     function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn);
+    /// @notice The first seat among `count` from `first` on whose license is not in force; 0: none of them.
+    function freeSeat(uint256 offerId, uint256 first, uint256 count) external view returns (uint256 seat);
+    /// @notice What an asset's owner signs: SignedOffer(OfferTerms terms,uint64 handovers,uint256 salt,uint64 validUntil) in this contract's domain.
+    function signedOfferDigest(SignedOffer calldata signed) external view returns (bytes32);
+    /// @notice The offer that a signed one became at its first purchase; 0 before.
+    function signedOfferId(SignedOffer calldata signed) external view returns (uint256);
     function license(uint256 licenseId) external view returns (LicenseRecord memory);
     /// @notice What of the price is earned now, paid on or not.
     function earned(uint256 licenseId) external view returns (uint256);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {IERC721Metadata} from "@openzeppelin/contracts/token/ERC721/extensions/IERC721Metadata.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
@@ -16,8 +17,9 @@ import {IOperators} from "../interfaces/IOperators.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Purposes} from "../libraries/Purposes.sol";
+import {Reservations} from "../libraries/Reservations.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseRecord, OfferTerms} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
 
 /// @title Licenses
 /// @notice Who may use which asset for what, until when, and what of the price is earned. Bound for life to one Assets and one
@@ -26,10 +28,13 @@ import {LicenseRecord, OfferTerms} from "../types/Types.sol";
 /// Invariants, for each license:
 /// - I-L1  Payments.balanceOf(token, moduleAccount(this, id)) = price − paidOn − refunded
 /// - I-L2  paidOn ≤ earned ≤ price − refunded; earned never falls; after end or revocation nothing is earned any more
-/// - I-L3  asset, licensee, purposes, start, end, uses, token, price never change; the sole way to end it early is `revoke`
-/// - I-L4  isLicensedAt(l, a, p, t) = there is a license of l and a whose purposes hold p, in force at t
+/// - I-L3  asset, purposes, start, end, uses, token, price never change, nor does the licensee unless the offer made the license transferable; the sole way
+///         to end it early is `revoke`
+/// - I-L4  isLicensedAt(l, a, p, t) = there is a license of a whose purposes hold p, held by l and in force at t
+/// - I-L5  of an offer with n seats at most n licenses are in force; I-V1 of Reservations: an exclusive one is alone
 contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransient {
     using SafeCast for uint256;
+    using Reservations for Reservations.State;
     using Terms for Terms.State;
 
     /// Terms as published, never changed: a license refers to them.
@@ -42,11 +47,12 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         uint64 duration;
         uint32 uses;
         uint16 earnedAtReleaseBps;
-        bool withdrawn;
+        uint8 flags;
         // ---
         address publisher;
         // the asset's handovers at publication
         uint64 handovers;
+        uint32 seats;
         // ---
         bytes32 textHash;
     }
@@ -75,8 +81,22 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
 
     uint256 private constant BPS = 10_000;
 
+    uint8 private constant WITHDRAWN = 1;
+    uint8 private constant EXCLUSIVE = 2;
+    uint8 private constant TRANSFERABLE = 4;
+
+    /// In place of an offer's id: cancelled before it was bought.
+    uint256 private constant CANCELLED = type(uint256).max;
+
     bytes32 private constant KEY_REQUEST_TYPEHASH =
         keccak256("KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline)");
+
+    bytes32 private constant OFFER_TERMS_TYPEHASH = keccak256(
+        "OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable)"
+    );
+    bytes32 private constant SIGNED_OFFER_TYPEHASH = keccak256(
+        "SignedOffer(OfferTerms terms,uint64 handovers,uint256 salt,uint64 validUntil)OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable)"
+    );
 
     IDirectory private immutable DIRECTORY;
     IAssets public immutable ASSETS;
@@ -91,7 +111,13 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     mapping(uint256 licenseId => Sale) private _sales;
     mapping(uint256 licenseId => Progress) private _progress;
 
-    /// Bit m: the licensee has bought licenses of the asset with exactly the purposes m.
+    /// License that has a seat, or had it last.
+    mapping(uint256 offerId => mapping(uint256 seat => uint256 licenseId)) private _seats;
+    /// By the digest that its owner signs.
+    mapping(bytes32 digest => uint256 offerId) private _signedOffers;
+    mapping(uint256 assetId => Reservations.State) private _reservations;
+
+    /// Bit m: the licensee has had licenses of the asset with exactly the purposes m.
     mapping(address licensee => mapping(uint256 assetId => uint256 sets)) private _boughtSets;
     mapping(address licensee => mapping(uint256 assetId => mapping(uint256 purposes => Terms.State))) private _terms;
 
@@ -110,33 +136,29 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     function publishOffer(OfferTerms calldata terms) external returns (uint256 offerId) {
         (address owner, uint64 handovers) = ASSETS.tenureOf(terms.assetId);
         if (msg.sender != owner) revert NotAssetOwner(terms.assetId, msg.sender, owner);
-        _checkTerms(terms);
-
-        offerId = ++offerCount;
-        _offers[offerId] = Offer({
-            token: terms.token,
-            assetId: terms.assetId.toUint64(),
-            purposes: terms.purposes,
-            price: uint128(terms.price),
-            duration: terms.duration,
-            uses: terms.uses,
-            earnedAtReleaseBps: terms.earnedAtReleaseBps,
-            withdrawn: false,
-            publisher: owner,
-            handovers: handovers,
-            textHash: terms.textHash
-        });
-        emit OfferPublished(offerId, terms.assetId, terms);
+        return _publish(terms, owner, handovers);
     }
 
     /// @inheritdoc ILicenses
     function withdrawOffer(uint256 offerId) external {
         Offer storage published = _offerOf(offerId);
         if (msg.sender != published.publisher) revert NotOfferPublisher(offerId, msg.sender, published.publisher);
-        if (published.withdrawn) revert OfferIsWithdrawn(offerId);
+        _withdraw(offerId, published);
+    }
 
-        published.withdrawn = true;
-        emit OfferWithdrawn(offerId);
+    /// @inheritdoc ILicenses
+    function cancelSigned(SignedOffer calldata signed) external {
+        uint256 assetId = signed.terms.assetId;
+        (address owner,) = ASSETS.tenureOf(assetId);
+        if (msg.sender != owner) revert NotAssetOwner(assetId, msg.sender, owner);
+
+        bytes32 digest = signedOfferDigest(signed);
+        uint256 offerId = _signedOffers[digest];
+        if (offerId == CANCELLED) revert OfferIsCancelled(digest);
+        if (offerId != 0) return _withdraw(offerId, _offers[offerId]);
+
+        _signedOffers[digest] = CANCELLED;
+        emit SignedOfferCancelled(digest, assetId);
     }
 
     // ─── Sale ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -147,24 +169,49 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         nonReentrant
         returns (uint256 licenseId)
     {
+        return _sell(offerId, _checkOffer(offerId, termsHash, maxPrice), 0);
+    }
+
+    /// @inheritdoc ILicenses
+    function buyWith(uint256 offerId, bytes32 termsHash, uint256 maxPrice, uint256 seat, Permit calldata permit)
+        external
+        nonReentrant
+        returns (uint256 licenseId)
+    {
         OfferTerms memory terms = _checkOffer(offerId, termsHash, maxPrice);
+        _usePermit(terms, permit);
+        return _sell(offerId, terms, seat);
+    }
 
-        licenseId = ++licenseCount;
-        uint256 end = block.timestamp + terms.duration;
-        _boughtSets[msg.sender][terms.assetId] |= 1 << terms.purposes;
-        uint256 term = _terms[msg.sender][terms.assetId][terms.purposes].add(block.timestamp, end);
-        _sales[licenseId] = Sale({
-            licensee: msg.sender, offerId: offerId.toUint32(), start: block.timestamp.toUint40(), term: term.toUint24()
-        });
-        _increaseBalance(msg.sender, 1);
+    /// @inheritdoc ILicenses
+    function buySigned(
+        SignedOffer calldata signed,
+        bytes calldata signature,
+        uint256 maxPrice,
+        uint256 seat,
+        Permit calldata permit
+    ) external nonReentrant returns (uint256 licenseId) {
+        OfferTerms calldata terms = signed.terms;
+        if (block.timestamp > signed.validUntil) revert OfferExpired(signed.validUntil, block.timestamp);
+        if (terms.price > maxPrice) revert PriceAboveMaximum(terms.price, maxPrice);
+        (address owner, uint64 handovers) = ASSETS.tenureOf(terms.assetId);
+        if (signed.handovers != handovers) revert HandoversWrong(signed.handovers, handovers);
+        bytes32 digest = signedOfferDigest(signed);
+        // asked again at every purchase: an owner that is a contract may have changed its mind
+        if (!SignatureChecker.isValidSignatureNow(owner, digest, signature)) {
+            revert OfferSignatureInvalid(digest, owner);
+        }
 
-        emit Transfer(address(0), msg.sender, licenseId);
-        emit Locked(licenseId);
-        emit LicenseSold(
-            licenseId, offerId, terms.assetId, msg.sender, uint64(block.timestamp), uint64(end), terms.price
-        );
-
-        PAYMENTS.collect(terms.token, msg.sender, bytes32(licenseId), terms.price);
+        uint256 offerId = _signedOffers[digest];
+        if (offerId == CANCELLED) revert OfferIsCancelled(digest);
+        if (offerId == 0) {
+            offerId = _publish(terms, owner, handovers);
+            _signedOffers[digest] = offerId;
+        } else if (_offers[offerId].flags & WITHDRAWN != 0) {
+            revert OfferIsWithdrawn(offerId);
+        }
+        _usePermit(terms, permit);
+        return _sell(offerId, terms, seat);
     }
 
     // ─── Release, earnings, ends ──────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +253,11 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     }
 
     /// @inheritdoc ILicenses
-    function revoke(uint256 licenseId, bytes32 causeHash) external nonReentrant returns (uint256 refund) {
+    function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash)
+        external
+        nonReentrant
+        returns (uint256 refund)
+    {
         LicenseRecord memory record = license(licenseId);
         (address owner,) = ASSETS.tenureOf(record.assetId);
         if (msg.sender != owner) revert NotAssetOwner(record.assetId, msg.sender, owner);
@@ -216,7 +267,10 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         refund = record.price - _earned(record);
         _progress[licenseId].revokedAt = uint64(block.timestamp);
         _terms[record.licensee][record.assetId][record.purposes].shorten(_sales[licenseId].term, block.timestamp);
-        emit LicenseRevoked(licenseId, causeHash, refund);
+        if (_offers[_sales[licenseId].offerId].flags & EXCLUSIVE != 0) {
+            _reservations[record.assetId].release(record.purposes);
+        }
+        emit LicenseRevoked(licenseId, causeHash, evidenceHash, refund);
 
         if (refund != 0) _refund(licenseId, record, refund);
     }
@@ -251,6 +305,15 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     }
 
     /// @inheritdoc ILicenses
+    function areLicensed(LicenseQuery[] calldata queries) external view returns (bool[] memory answers) {
+        answers = new bool[](queries.length);
+        for (uint256 i; i < queries.length; ++i) {
+            LicenseQuery calldata query = queries[i];
+            answers[i] = isLicensedAt(query.licensee, query.assetId, query.purpose, query.time);
+        }
+    }
+
+    /// @inheritdoc ILicenses
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool) {
         LicenseRecord memory record = license(licenseId);
         return Purposes.covers(record.purposes, purpose) && record.start <= time && time < _stop(record);
@@ -260,7 +323,30 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn) {
         Offer storage published = _offerOf(offerId);
         (, uint64 handovers) = ASSETS.tenureOf(published.assetId);
-        return (_termsOf(published), published.withdrawn || published.handovers != handovers);
+        return (_termsOf(published), published.flags & WITHDRAWN != 0 || published.handovers != handovers);
+    }
+
+    /// @inheritdoc ILicenses
+    function freeSeat(uint256 offerId, uint256 first, uint256 count) external view returns (uint256) {
+        uint256 seats = _offerOf(offerId).seats;
+        for (uint256 seat = first; seat - first < count && seat <= seats; ++seat) {
+            if (seat != 0 && !_isOccupied(_seats[offerId][seat])) return seat;
+        }
+        return 0;
+    }
+
+    /// @inheritdoc ILicenses
+    function signedOfferDigest(SignedOffer calldata signed) public view returns (bytes32) {
+        bytes32 terms = keccak256(abi.encode(OFFER_TERMS_TYPEHASH, signed.terms));
+        return _hashTypedDataV4(
+            keccak256(abi.encode(SIGNED_OFFER_TYPEHASH, terms, signed.handovers, signed.salt, signed.validUntil))
+        );
+    }
+
+    /// @inheritdoc ILicenses
+    function signedOfferId(SignedOffer calldata signed) external view returns (uint256 offerId) {
+        offerId = _signedOffers[signedOfferDigest(signed)];
+        if (offerId == CANCELLED) return 0;
     }
 
     /// @inheritdoc ILicenses
@@ -306,7 +392,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     /// @inheritdoc IERC5192
     function locked(uint256 licenseId) public view returns (bool) {
         if (_ownerOf(licenseId) == address(0)) revert LicenseUnknown(licenseId);
-        return true;
+        return _offers[_sales[licenseId].offerId].flags & TRANSFERABLE == 0;
     }
 
     /// @notice A license's page is its asset's.
@@ -332,10 +418,23 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         return interfaceId == type(IERC5192).interfaceId || super.supportsInterface(interfaceId);
     }
 
-    /// Licensees stand in the sales, so that a sale writes one slot less; `buy` does what minting would, and nothing else here
-    /// writes owners: what moves a token is refused above, and nothing burns one.
+    /// Licensees stand in the sales, so that a sale writes one slot less; `buy` does what minting would, and nothing burns one.
     function _ownerOf(uint256 licenseId) internal view override returns (address) {
         return _sales[licenseId].licensee;
+    }
+
+    /// A license passes from one holder to another, as `transferFrom` allows: the old one's time ends, the new one's begins. What is over stays with whom
+    /// it was with.
+    function _update(address to, uint256 licenseId, address auth) internal override returns (address from) {
+        LicenseRecord memory record = license(licenseId);
+        if (!_isRunning(record)) revert LicenseNotActive(licenseId);
+        from = super._update(to, licenseId, auth);
+        if (from == to) return from;
+
+        Sale storage sale = _sales[licenseId];
+        _terms[from][record.assetId][record.purposes].shorten(sale.term, block.timestamp);
+        sale.licensee = to;
+        sale.term = _beginTerm(to, record.assetId, record.purposes, record.end);
     }
 
     // ─── Internal ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -348,6 +447,82 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         if (terms.earnedAtReleaseBps > BPS) revert TermsInvalid("earnedAtReleaseBps", terms.earnedAtReleaseBps);
         if (terms.price > type(uint128).max) revert TermsInvalid("price", terms.price);
         if (terms.token.code.length == 0) revert TermsInvalid("token", uint160(terms.token));
+        if (terms.exclusive && !Reservations.isExclusive(terms.purposes)) revert TermsInvalid("exclusive", 1);
+    }
+
+    function _publish(OfferTerms calldata terms, address owner, uint64 handovers) private returns (uint256 offerId) {
+        _checkTerms(terms);
+        offerId = ++offerCount;
+        _offers[offerId] = Offer({
+            token: terms.token,
+            assetId: terms.assetId.toUint64(),
+            purposes: terms.purposes,
+            price: uint128(terms.price),
+            duration: terms.duration,
+            uses: terms.uses,
+            earnedAtReleaseBps: terms.earnedAtReleaseBps,
+            flags: (terms.exclusive ? EXCLUSIVE : 0) | (terms.transferable ? TRANSFERABLE : 0),
+            publisher: owner,
+            handovers: handovers,
+            seats: terms.seats,
+            textHash: terms.textHash
+        });
+        emit OfferPublished(offerId, terms.assetId, terms);
+    }
+
+    function _withdraw(uint256 offerId, Offer storage published) private {
+        if (published.flags & WITHDRAWN != 0) revert OfferIsWithdrawn(offerId);
+
+        published.flags |= WITHDRAWN;
+        emit OfferWithdrawn(offerId);
+    }
+
+    /// Sells to the caller an offer's license. The terms are the offer's, checked.
+    function _sell(uint256 offerId, OfferTerms memory terms, uint256 seat) private returns (uint256 licenseId) {
+        licenseId = ++licenseCount;
+        uint256 end = block.timestamp + terms.duration;
+        _takeSeat(offerId, terms.seats, seat, licenseId);
+        _reservations[terms.assetId].reserve(terms.purposes, end, terms.exclusive);
+        uint24 term = _beginTerm(msg.sender, terms.assetId, terms.purposes, end);
+        _sales[licenseId] =
+            Sale({licensee: msg.sender, offerId: offerId.toUint32(), start: block.timestamp.toUint40(), term: term});
+        _increaseBalance(msg.sender, 1);
+
+        emit Transfer(address(0), msg.sender, licenseId);
+        if (terms.transferable) emit Unlocked(licenseId);
+        else emit Locked(licenseId);
+        emit LicenseSold(
+            licenseId, offerId, terms.assetId, msg.sender, uint64(block.timestamp), uint64(end), terms.price
+        );
+
+        PAYMENTS.collect(terms.token, msg.sender, bytes32(licenseId), terms.price);
+    }
+
+    function _takeSeat(uint256 offerId, uint256 seats, uint256 seat, uint256 licenseId) private {
+        if (seat > seats || (seat == 0 && seats != 0)) revert SeatUnknown(offerId, seat, seats);
+        if (seat == 0) return;
+        uint256 holder = _seats[offerId][seat];
+        if (_isOccupied(holder)) revert SeatTaken(offerId, seat, holder);
+        _seats[offerId][seat] = licenseId;
+    }
+
+    /// Whether a seat's last license is in force.
+    function _isOccupied(uint256 licenseId) private view returns (bool) {
+        return licenseId != 0 && _isRunning(license(licenseId));
+    }
+
+    /// From now on `holder` is licensed, until `end`.
+    function _beginTerm(address holder, uint256 assetId, uint256 purposes, uint256 end) private returns (uint24) {
+        _boughtSets[holder][assetId] |= 1 << purposes;
+        return _terms[holder][assetId][purposes].add(block.timestamp, end).toUint24();
+    }
+
+    /// Anybody may have used it before: what counts is the allowance, which `collect` sees.
+    function _usePermit(OfferTerms memory terms, Permit calldata permit) private {
+        if (permit.deadline == 0) return;
+        try IERC20Permit(terms.token)
+            .permit(msg.sender, address(PAYMENTS), terms.price, permit.deadline, permit.v, permit.r, permit.s) {}
+            catch {}
     }
 
     function _checkOffer(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
@@ -356,7 +531,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         returns (OfferTerms memory terms)
     {
         Offer storage published = _offerOf(offerId);
-        if (published.withdrawn) revert OfferIsWithdrawn(offerId);
+        if (published.flags & WITHDRAWN != 0) revert OfferIsWithdrawn(offerId);
         (address owner, uint64 handovers) = ASSETS.tenureOf(published.assetId);
         if (published.handovers != handovers) revert OfferVoid(offerId, published.publisher, owner);
 
@@ -395,7 +570,10 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
             duration: published.duration,
             uses: published.uses,
             earnedAtReleaseBps: published.earnedAtReleaseBps,
-            textHash: published.textHash
+            textHash: published.textHash,
+            seats: published.seats,
+            exclusive: published.flags & EXCLUSIVE != 0,
+            transferable: published.flags & TRANSFERABLE != 0
         });
     }
 

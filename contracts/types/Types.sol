@@ -233,6 +233,39 @@ struct OfferTerms {
     uint16 earnedAtReleaseBps;
     // hash of the license text
     bytes32 textHash;
+    // licenses of the offer that may be in force at a time, 0: any number
+    uint32 seats;
+    // no other license of the asset for any of these purposes while one is in force
+    bool exclusive;
+    // a license may be passed on
+    bool transferable;
+}
+
+/// An offer that its owner signed instead of publishing it.
+struct SignedOffer {
+    OfferTerms terms;
+    // the asset's handovers: the signature binds this owner in this tenure only
+    uint64 handovers;
+    // tells otherwise equal offers apart
+    uint256 salt;
+    // last second in which it may be bought
+    uint64 validUntil;
+}
+
+/// An ERC-2612 permit of the buyer for Payments over the price; without a deadline: none.
+struct Permit {
+    uint256 deadline;
+    uint8 v;
+    bytes32 r;
+    bytes32 s;
+}
+
+/// A question to `areLicensed`.
+struct LicenseQuery {
+    address licensee;
+    uint256 assetId;
+    uint32 purpose;
+    uint64 time;
 }
 
 struct LicenseRecord {

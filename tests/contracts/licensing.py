@@ -12,8 +12,12 @@ from eth_utils import keccak
 TRAIN, FINE_TUNE, EVALUATE, INFER, REDISTRIBUTE, COMMERCIAL = (1 << bit for bit in range(6))
 ALL_PURPOSES = 63
 DAY = 86_400
-TERMS_TYPE = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32)"
-TERMS_FIELDS = ("assetId", "token", "price", "purposes", "duration", "uses", "earnedAtReleaseBps", "textHash")
+TERMS_TYPE = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool)"
+TERMS_FIELDS = (
+    *("assetId", "token", "price", "purposes", "duration", "uses", "earnedAtReleaseBps", "textHash"),
+    *("seats", "exclusive", "transferable"),
+)
+NO_PERMIT = (0, 0, bytes(32), bytes(32))
 
 
 def name(text: str) -> bytes:
@@ -61,6 +65,9 @@ class Market:
             "uses": 0,
             "earnedAtReleaseBps": 2_500,
             "textHash": keccak(text="license text"),
+            "seats": 0,
+            "exclusive": False,
+            "transferable": False,
         }
         unknown = set(overrides) - set(values)
         if unknown:
@@ -73,14 +80,21 @@ class Market:
         self.licenses.publishOffer(self.terms(asset_id, **overrides), sender=owner)
         return int(self.licenses.offerCount())
 
-    def buy(self, offer_id: int, buyer: Any, **kwargs: Any) -> int:
+    def buy(self, offer_id: int, buyer: Any, *, seat: int | None = None, **kwargs: Any) -> int:
         """Give the buyer the price, let it buy, and return the license's id."""
         terms, _ = self.licenses.offer(offer_id)
         price = terms[TERMS_FIELDS.index("price")]
+        self.fund(buyer, price)
+        if seat is None:
+            self.licenses.buy(offer_id, terms_hash(terms), price, sender=buyer, **kwargs)
+        else:
+            self.licenses.buyWith(offer_id, terms_hash(terms), price, seat, NO_PERMIT, sender=buyer, **kwargs)
+        return int(self.licenses.licenseCount())
+
+    def fund(self, buyer: Any, price: int) -> None:
+        """Give a buyer a price, approved."""
         self.token.mint(buyer, price, sender=self.deployer)
         self.token.approve(self.payments, price, sender=buyer)
-        self.licenses.buy(offer_id, terms_hash(terms), price, sender=buyer, **kwargs)
-        return int(self.licenses.licenseCount())
 
     def escrow(self, license_id: int, token: Any = None) -> int:
         """Return what Payments holds for a license."""

@@ -20,6 +20,7 @@ from tests.contracts.reverts import reverts_with
 
 RECIPIENT_KEY = keccak(text="recipient key")
 CAUSE = keccak(text="cause")
+EVIDENCE = keccak(text="evidence")
 MAX_DURATION = 100 * 365 * DAY
 FAR = 2**40
 
@@ -285,7 +286,7 @@ class TestBuy:
         assert licenses.isLicensed(licensee, asset, TRAIN)
         with reverts_with(licenses.NothingEarned, licenseId=1):
             licenses.payOn(1, sender=owner)
-        licenses.revoke(1, CAUSE, sender=owner)
+        licenses.revoke(1, CAUSE, EVIDENCE, sender=owner)
         assert not licenses.isLicensed(licensee, asset, TRAIN)
 
     def test_is_closed_to_a_token_that_calls_back(
@@ -299,7 +300,7 @@ class TestBuy:
         digest = terms_hash(licenses.offer(offer)[0])
         for call in (
             licenses.payOn.encode_input(1),
-            licenses.revoke.encode_input(1, CAUSE),
+            licenses.revoke.encode_input(1, CAUSE, EVIDENCE),
             licenses.refundUnreleased.encode_input(1),
             licenses.buy.encode_input(offer, digest, 100),
             licenses.recordRelease.encode_input(1, owner, RECIPIENT_KEY, FAR, b""),
@@ -360,7 +361,7 @@ class TestToken:
                 with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
                     call(unknown, sender=owner)
             with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
-                licenses.revoke(unknown, CAUSE, sender=owner)
+                licenses.revoke(unknown, CAUSE, EVIDENCE, sender=owner)
 
     @pytest.mark.parametrize(
         ("interface", "answer"),
@@ -389,7 +390,7 @@ class TestRecordRelease:
 
     def test_refuses_a_revoked_license(self, licenses, make_license, release, owner):
         license_id, _, _ = make_license()
-        licenses.revoke(license_id, CAUSE, sender=owner)
+        licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
         with reverts_with(licenses.LicenseNotActive, licenseId=license_id):
             release(license_id)
 
@@ -538,29 +539,29 @@ class TestRevoke:
         """A licensee can't hand a license back either: that is the owner's to grant."""
         license_id, _, _ = make_license()
         with reverts_with(licenses.NotAssetOwner, assetId=asset, caller=licensee, owner=owner):
-            licenses.revoke(license_id, CAUSE, sender=licensee)
+            licenses.revoke(license_id, CAUSE, EVIDENCE, sender=licensee)
 
     def test_refuses_a_former_owner(self, market, licenses, make_license, asset, owner, stranger):
         """Licenses bind, and belong to, whoever owns the asset."""
         license_id, _, _ = make_license()
         market.assets.transferFrom(owner, stranger, asset, sender=owner)
         with reverts_with(licenses.NotAssetOwner, assetId=asset, caller=owner, owner=stranger):
-            licenses.revoke(license_id, CAUSE, sender=owner)
-        licenses.revoke(license_id, CAUSE, sender=stranger)
+            licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
+        licenses.revoke(license_id, CAUSE, EVIDENCE, sender=stranger)
 
     def test_refuses_a_second_time(self, licenses, make_license, owner):
         """Nothing is refunded twice."""
         license_id, _, _ = make_license()
-        licenses.revoke(license_id, CAUSE, sender=owner)
+        licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
         with reverts_with(licenses.AlreadyRevoked, licenseId=license_id):
-            licenses.revoke(license_id, CAUSE, sender=owner)
+            licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
 
     def test_refuses_from_the_end_on(self, licenses, make_license, owner, at):
         """There is nothing left to end."""
         license_id, _, end = make_license()
         at(end)
         with reverts_with(licenses.LicenseNotActive, licenseId=license_id):
-            licenses.revoke(license_id, CAUSE, sender=owner)
+            licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
 
     @pytest.mark.parametrize(("released", "refund"), [(False, 250_000 + 500_002), (True, 500_002)])
     def test_returns_what_is_not_earned(
@@ -571,10 +572,12 @@ class TestRevoke:
         if released:
             release(license_id)
         at(start + 10 * DAY)
-        receipt = licenses.revoke(license_id, CAUSE, sender=owner)
+        receipt = licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
 
         assert receipt.return_value == refund
-        assert receipt.events.filter(licenses.LicenseRevoked) == [licenses.LicenseRevoked(license_id, CAUSE, refund)]
+        assert receipt.events.filter(licenses.LicenseRevoked) == [
+            licenses.LicenseRevoked(license_id, CAUSE, EVIDENCE, refund)
+        ]
         assert market.payments.claimable(market.token, licensee) == refund
         record = licenses.license(license_id)
         assert (record.revokedAt, record.refunded, record.end) == (start + 10 * DAY, refund, end)
@@ -592,7 +595,7 @@ class TestRevoke:
         at(start + 10 * DAY)
         paid = licenses.payOn(license_id, sender=owner).return_value
         at(start + 20 * DAY)
-        refund = licenses.revoke(license_id, CAUSE, sender=owner).return_value
+        refund = licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner).return_value
         assert paid == 333_334
         assert refund == 1_000_003 - 666_668
         assert market.escrow(license_id) == 1_000_003 - paid - refund
@@ -674,7 +677,7 @@ class TestIsLicensed:
         """Whoever asks about the time before gets the answer that held then."""
         license_id, start, end = make_license()
         at(start + 100)
-        licenses.revoke(license_id, CAUSE, sender=owner)
+        licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner)
         for time, answer in ((start, True), (start + 99, True), (start + 100, False), (end - 1, False)):
             assert licenses.isLicensedAt(licensee, asset, TRAIN, time) is answer
             assert licenses.isActiveAt(license_id, TRAIN, time) is answer
@@ -684,7 +687,7 @@ class TestIsLicensed:
         """The longer of two is revoked: the shorter still holds until its own end, and then nothing does."""
         _, _, short_end = make_license(duration=10 * DAY)
         long, _, long_end = make_license(duration=90 * DAY)
-        licenses.revoke(long, CAUSE, sender=owner)
+        licenses.revoke(long, CAUSE, EVIDENCE, sender=owner)
         for time, answer in ((short_end - 1, True), (short_end, False), (long_end - 1, False)):
             assert licenses.isLicensedAt(licensee, asset, TRAIN, time) is answer
 
@@ -728,5 +731,5 @@ class TestIsLicensed:
         assert licenses.balanceOf(caller) == 1001
         assert licenses.isLicensed.estimate_gas_cost(caller, asset, TRAIN, sender=stranger) < first + 20_000
         for license_id in (1, 500, 1001):
-            assert licenses.revoke(license_id, CAUSE, sender=owner).gas_used < 200_000
+            assert licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner).gas_used < 200_000
         assert licenses.isLicensed(caller, asset, TRAIN)

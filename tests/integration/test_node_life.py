@@ -61,7 +61,9 @@ def relay() -> Iterator[Relay]:
 def running(tmp_path_factory: pytest.TempPathFactory, relay: Relay) -> Iterator[tuple[Network, Clock]]:
     """Four nodes, of which the first reports misses and carries out slashes."""
     folder = tmp_path_factory.mktemp("network")
-    with running_network(folder, OPERATORS, drandRelays=[relay.url]) as (network, clock):
+    # each transaction is a block here: reports and settlements of other epochs must not use up a window
+    longer = {"plan_changes": {"window": 24}, "delays": {"withdrawal": 90, "timelock": 120}}
+    with running_network(folder, OPERATORS, drandRelays=[relay.url], **longer) as (network, clock):
         yield network, clock
 
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.contracts.licensing import EVALUATE, INFER, TRAIN, make_market, terms_hash
+from tests.contracts.licensing import COMMERCIAL, EVALUATE, INFER, NO_PERMIT, TRAIN, make_market, terms_hash
 
 FAR = 2**40
 MAX_PRICE = 2**128 - 1
@@ -38,6 +38,9 @@ class Offer:
     bps: int
     publisher: int
     handovers: int
+    seats: int = 0
+    exclusive: bool = False
+    transferable: bool = False
 
 
 @dataclass
@@ -45,16 +48,27 @@ class License:
     """What the ghost knows of a license; persons and assets are indexes."""
 
     offer: Offer
-    buyer: int
+    #: whose it was from when on, the holder of now last
+    holders: list[tuple[int, int]]
     start: int
+    seat: int = 0
     released_at: int | None = None
     revoked_at: int | None = None
     paid_on: int = 0
     refunded: int = 0
 
     @property
+    def holder(self) -> int:
+        return self.holders[-1][0]
+
+    @property
     def end(self) -> int:
         return self.start + self.offer.duration
+
+    @property
+    def purposes_until(self) -> int:
+        """Until when its purposes are sold."""
+        return self.stop if self.offer.exclusive else self.end
 
     @property
     def stop(self) -> int:
@@ -75,8 +89,10 @@ class License:
     def is_running(self, now: int) -> bool:
         return now < self.end and self.revoked_at is None
 
-    def holds(self, time: int) -> bool:
-        return self.start <= time < self.stop
+    def holds(self, who: int, time: int) -> bool:
+        """Whether it is in force at a time, and is this person's then."""
+        held = [person for person, since in self.holders if since <= time]
+        return bool(held) and held[-1] == who and time < self.stop
 
 
 class World:
@@ -174,33 +190,84 @@ class LicenseMoney(RuleBasedStateMachine):
     @rule(
         asset=st.integers(0, 1),
         price=st.one_of(st.integers(0, 30), st.integers(0, 10**9), st.just(MAX_PRICE)),
-        purposes=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER]),
+        purposes=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER | COMMERCIAL, COMMERCIAL]),
         duration=st.integers(1, 2_000),
         bps=st.one_of(st.sampled_from([0, 1, 9_999, 10_000]), st.integers(0, 10_000)),
         seconds=st.integers(1, 50),
+        seats=st.sampled_from([0, 0, 1, 2]),
+        exclusive=st.sampled_from([False, False, True]),
+        transferable=st.booleans(),
     )
-    def publish(self, asset, price, purposes, duration, bps, seconds):
-        terms = self.world.market.terms(
-            self.world.assets[asset], price=price, purposes=purposes, duration=duration, earnedAtReleaseBps=bps
+    def publish(self, asset, price, purposes, duration, bps, seconds, seats=0, exclusive=False, transferable=False):
+        offer = Offer(
+            asset,
+            price,
+            purposes,
+            duration,
+            bps,
+            self.owners[asset],
+            self.handovers[asset],
+            seats,
+            exclusive,
+            transferable,
         )
-        owner = self.owners[asset]
-        self.do(self.world.licenses.functions.publishOffer(tuple(terms.values())), owner, seconds, succeeds=True)
-        self.offers.append(Offer(asset, price, purposes, duration, bps, owner, self.handovers[asset]))
+        call = self.world.licenses.functions.publishOffer(tuple(self.terms(offer).values()))
+        if self.do(call, offer.publisher, seconds, succeeds=not exclusive or purposes != COMMERCIAL):
+            self.offers.append(offer)
 
-    @rule(number=st.integers(0, 100), buyer=st.integers(0, 3), seconds=st.integers(1, 50))
-    def buy(self, number, buyer, seconds):
-        offer = self.offers[number % len(self.offers)]
-        terms = self.world.market.terms(
+    def terms(self, offer):
+        return self.world.market.terms(
             self.world.assets[offer.asset],
             price=offer.price,
             purposes=offer.purposes,
             duration=offer.duration,
             earnedAtReleaseBps=offer.bps,
+            seats=offer.seats,
+            exclusive=offer.exclusive,
+            transferable=offer.transferable,
         )
-        call = self.world.licenses.functions.buy(self.offers.index(offer) + 1, terms_hash(terms), offer.price)
-        if self.do(call, buyer, seconds, succeeds=offer.handovers == self.handovers[offer.asset]):
-            self.licenses.append(License(offer, buyer, self.now))
+
+    @rule(number=st.integers(0, 100), buyer=st.integers(0, 3), seat=st.integers(0, 3), seconds=st.integers(1, 50))
+    def buy(self, number, buyer, seat, seconds):
+        index = number % len(self.offers)
+        offer = self.offers[index]
+        functions = self.world.licenses.functions
+        digest = terms_hash(self.terms(offer))
+        if not offer.seats and seat < 3:
+            seat, call = 0, functions.buy(index + 1, digest, offer.price)
+        else:
+            call = functions.buyWith(index + 1, digest, offer.price, seat, NO_PERMIT)
+        if self.do(call, buyer, seconds, succeeds=lambda: self.is_for_sale(offer, seat)):
+            self.licenses.append(License(offer, [(buyer, self.now)], self.now, seat))
             self.touched = len(self.licenses), self.licenses[-1]
+
+    def is_for_sale(self, offer: Offer, seat: int) -> bool:
+        if offer.handovers != self.handovers[offer.asset]:
+            return False
+        if (seat > 0) is not (offer.seats > 0) or seat > offer.seats:
+            return False
+        if any(
+            item.offer is offer and item.seat == seat and item.is_running(self.now) for item in self.licenses if seat
+        ):
+            return False
+        return not any(
+            item.offer.asset == offer.asset
+            and item.offer.purposes & offer.purposes & ~COMMERCIAL
+            and (offer.exclusive or item.offer.exclusive)
+            and item.purposes_until > self.now
+            for item in self.licenses
+        )
+
+    @precondition(lambda self: self.licenses)
+    @rule(number=st.integers(0, 100), to=st.integers(0, 3), seconds=st.integers(1, 600))
+    def pass_on(self, number, to, seconds):
+        """A license goes to somebody, or to who has it already."""
+        license_id, item = self.pick(number)
+        people = self.world.people
+        call = self.world.licenses.functions.transferFrom(people[item.holder].address, people[to].address, license_id)
+        can = lambda: item.offer.transferable and item.is_running(self.now)  # noqa: E731
+        if self.do(call, item.holder, seconds, succeeds=can):
+            item.holders.append((to, self.now))
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), seconds=st.integers(1, 600))
@@ -209,7 +276,7 @@ class LicenseMoney(RuleBasedStateMachine):
         licenses = self.world.licenses
         key = bytes(31) + b"\1"
         digest = licenses.functions.keyRequestDigest(license_id, self.world.holder.address, key, FAR).call()
-        signature = Account.unsafe_sign_hash(digest, self.world.people[item.buyer].private_key).signature
+        signature = Account.unsafe_sign_hash(digest, self.world.people[item.holder].private_key).signature
         call = licenses.functions.recordRelease(license_id, self.world.holder.address, key, FAR, bytes(signature))
         recorded = self.do(call, self.world.holder, seconds, succeeds=lambda: item.is_running(self.now))
         if recorded and item.released_at is None:
@@ -230,13 +297,13 @@ class LicenseMoney(RuleBasedStateMachine):
     def revoke(self, number, seconds, by_owner):
         license_id, item = self.pick(number)
         owner = self.owners[item.offer.asset]
-        call = self.world.licenses.functions.revoke(license_id, bytes(32))
+        call = self.world.licenses.functions.revoke(license_id, bytes(32), bytes(32))
         caller = owner if by_owner else (owner + 1) % 4
         if self.do(call, caller, seconds, succeeds=lambda: by_owner and item.is_running(self.now)):
             refund = item.offer.price - item.earned(self.now)
             item.revoked_at = self.now
             item.refunded += refund
-            self.balances[item.buyer] += refund
+            self.balances[item.holder] += refund
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), caller=st.integers(0, 3), seconds=st.integers(1, 600))
@@ -249,7 +316,7 @@ class LicenseMoney(RuleBasedStateMachine):
 
         if self.do(self.world.licenses.functions.refundUnreleased(license_id), caller, seconds, succeeds=is_due):
             item.refunded += item.for_release
-            self.balances[item.buyer] += item.for_release
+            self.balances[item.holder] += item.for_release
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100))
@@ -304,20 +371,20 @@ class LicenseMoney(RuleBasedStateMachine):
         assert recorded == sum(item.escrow for item in self.licenses) + sum(self.balances) <= held
 
     @precondition(lambda self: self.licenses)
-    @rule(number=st.integers(0, 100), purpose=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER]))
-    def ask(self, number, purpose):
+    @rule(number=st.integers(0, 100), purpose=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER]), who=st.integers(0, 3))
+    def ask(self, number, purpose, who):
         """I-L4 for one person and asset, at the times that matter, of the past above all."""
         _, sample = self.pick(number)
-        for time_asked in {self.now, sample.start - 1, sample.start, sample.stop - 1, sample.stop}:
+        passed = [since for _, since in sample.holders]
+        for time_asked in {self.now, sample.start - 1, *passed, sample.stop - 1, sample.stop}:
             expected = any(
-                item.buyer == sample.buyer
+                item.holds(who, time_asked)
                 and item.offer.asset == sample.offer.asset
                 and item.offer.purposes & purpose == purpose
-                and item.holds(time_asked)
                 for item in self.licenses
             )
             call = self.world.licenses.functions.isLicensedAt(
-                self.world.people[sample.buyer].address, self.world.assets[sample.offer.asset], purpose, time_asked
+                self.world.people[who].address, self.world.assets[sample.offer.asset], purpose, time_asked
             )
             assert call.call() is expected
 

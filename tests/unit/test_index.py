@@ -75,11 +75,12 @@ contract Emitter {
         bytes32[] memory ids = new bytes32[](1);
         ids[0] = id;
         emit IAssets.AssetMinted(1, msg.sender, bytes32(uint256(5)), ids, "{}");
-        OfferTerms memory terms = OfferTerms(1, token, 25e18, 5, 86400, 0, 10000, bytes32(uint256(6)));
+        OfferTerms memory terms = OfferTerms(1, token, 25e18, 5, 86400, 0, 10000, bytes32(uint256(6)), 3, true, false);
         emit ILicenses.OfferPublished(1, 1, terms);
+        emit Transfer(address(0), msg.sender, 1);
         emit ILicenses.LicenseSold(1, 1, 1, msg.sender, 1000, 2000, 25e18);
         emit ILicenses.KeyReleased(1, msg.sender, bytes32(uint256(8)));
-        emit ILicenses.LicenseRevoked(1, bytes32(0), 1);
+        emit ILicenses.LicenseRevoked(1, bytes32(0), bytes32(0), 1);
         emit ILicenses.OfferWithdrawn(1);
     }
     function minted(bytes calldata metadata) external {
@@ -90,7 +91,8 @@ contract Emitter {
     function moved(address to, uint256 id) external { emit Transfer(msg.sender, to, id); }
     event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
     function offered(uint256 id, uint256 price, uint32 purposes, address token) external {
-        emit ILicenses.OfferPublished(id, 1, OfferTerms(1, token, price, purposes, 86400, 0, 0, bytes32(0)));
+        OfferTerms memory terms = OfferTerms(1, token, price, purposes, 86400, 0, 0, bytes32(0), 0, false, false);
+        emit ILicenses.OfferPublished(id, 1, terms);
     }
     function operator(address who, uint16 commission, uint256 fromBlock) external {
         if (fromBlock == 0) {
@@ -255,6 +257,11 @@ class TestEvents:
         assert (sold.start, sold.end, sold.revoked, sold.released) == (1000, 2000, True, True)
         assert index.asset(2) is None
         assert index.licenses(license_id=2) == []
+        world.raise_("Licenses", "moved", PEOPLE[4], 1)
+        index.sync()
+        assert index.licenses(licensee=world.sender.address) == []
+        (passed_on,) = index.licenses(licensee=PEOPLE[4])
+        assert passed_on.license_id == 1
 
     def test_any_event_with_its_arguments(self, world, index):
         world.raise_("Objects", "certified", IDS[0], [1])

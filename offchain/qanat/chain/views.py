@@ -318,7 +318,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class OfferTerms:
-    """Terms of an offer. ``price`` in units of ``token``, ``duration`` in seconds."""
+    """Terms of an offer. ``price`` in units of ``token``, ``duration`` in seconds; ``seats``, ``uses``: 0 for any."""
 
     asset_id: int
     token: str
@@ -328,6 +328,9 @@ class OfferTerms:
     uses: int
     earned_at_release_bps: int
     text_hash: bytes
+    seats: int = 0
+    exclusive: bool = False
+    transferable: bool = False
 
     def as_tuple(self) -> tuple[Any, ...]:
         """The values in the order of the contract's struct."""
@@ -336,7 +339,7 @@ class OfferTerms:
     @property
     def hash(self) -> bytes:
         """What a buyer names in ``buy``: keccak256(abi.encode(terms))."""
-        kinds = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32)"
+        kinds = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool)"
         return bytes(keccak(encode([kinds], [self.as_tuple()])))
 
 
@@ -862,6 +865,10 @@ class Views:
     def license(self, license_id: int, block: BlockIdentifier = "latest") -> LicenseRecord:
         """A license's record."""
         return self._struct(LicenseRecord, "Licenses", "license", license_id, block=block)
+
+    def free_seat(self, offer_id: int, first: int, count: int, block: BlockIdentifier = "latest") -> int:
+        """The first free seat among ``count`` from ``first`` on, 0 if there is none."""
+        return int(self._ask("Licenses", "freeSeat", offer_id, first, count, block=block))
 
     def is_licensed(self, licensee: str, asset_id: int, purposes: int, block: BlockIdentifier = "latest") -> bool:
         """Whether an account holds a license in force for all the purposes."""

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
+if TYPE_CHECKING:
+    from qanat.chain.views import OfferTerms, Views
+
 __all__ = ["COMMAND", "license_"]
+
+#: What `buyWith` takes for no ERC-2612 permit.
+NO_PERMIT = (0, 0, bytes(32), bytes(32))
 
 
 def license_(
-    session: Session, *, offer: int | None, max_price: str | None, revoke: int | None, cause: str, refund: int | None
+    session: Session,
+    *,
+    offer: int | None,
+    max_price: str | None,
+    seat: int | None,
+    revoke: int | None,
+    cause: str,
+    evidence: Path | None,
+    refund: int | None,
 ) -> Outcome:
     """Buy under an offer; or revoke a license of one's asset; or take back the part for a release that never came."""
     from qanat.errors import BadParameters
@@ -21,13 +38,13 @@ def license_(
     if sum(item is not None for item in (offer, revoke, refund)) != 1:
         raise BadParameters("Give one of --offer, --revoke and --refund.")
     if revoke is not None:
-        return _revoke(session, revoke, cause)
+        return _revoke(session, revoke, cause, evidence)
     if refund is not None:
         return _refund(session, refund)
-    return _buy(session, offer or 0, max_price)
+    return _buy(session, offer or 0, max_price, seat)
 
 
-def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
+def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) -> Outcome:
     from qanat.chain.views import as_json, purpose_names
     from qanat.cli.amounts import parse_amount
     from qanat.errors import BadParameters
@@ -47,13 +64,16 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
         )
     licenses, payments = chain.contract("Licenses"), chain.contract("Payments")
     call = licenses.functions.buy(offer, terms.hash, most)
+    if terms.seats or seat:
+        call = licenses.functions.buyWith(offer, terms.hash, most, _seat(views, offer, terms, seat), NO_PERMIT)
     session.check_payable(call, terms.token, terms.price)
     session.confirm(
         f"Buy a license of asset {terms.asset_id} under offer {offer}",
         [
             f"pay {session.amount(terms.price, terms.token)}, held in escrow and earned as it is used",
             f"for {terms.duration / 86_400:g} days, to {', '.join(purpose_names(terms.purposes))}"
-            + (f", {terms.uses} uses" if terms.uses else ""),
+            + (f", {terms.uses} uses" if terms.uses else "")
+            + (", nobody else meanwhile" if terms.exclusive else ""),
             f"hash of the license text: 0x{terms.text_hash.hex()}",
         ],
         transactions=2,
@@ -79,9 +99,32 @@ def _buy(session: Session, offer: int, max_price: str | None) -> Outcome:
     )
 
 
-def _revoke(session: Session, number: int, cause: str) -> Outcome:
+def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> int:
+    """The wanted seat, or the first free one."""
+    from qanat.errors import BadParameters
+
+    if wanted is not None:
+        return wanted
+    found = views.free_seat(offer, 1, terms.seats)
+    if found == 0:
+        raise BadParameters(
+            f"All {terms.seats} seats of offer {offer} are taken now: one is free again when a license ends.",
+            offer=offer,
+        )
+    return found
+
+
+def _revoke(session: Session, number: int, cause: str, evidence: Path | None) -> Outcome:
+    from qanat.errors import FileUnreadable
+
+    try:
+        evidence_hash = bytes(32) if evidence is None else hashlib.sha256(evidence.read_bytes()).digest()
+    except OSError as error:
+        message = f"The evidence {evidence} cannot be read: {error.strerror}."
+        raise FileUnreadable(message, path=str(evidence)) from error
     licenses = session.chain.contract("Licenses")
-    call = licenses.functions.revoke(number, session.chain.web3.keccak(text=cause) if cause else bytes(32))
+    cause_hash = session.chain.web3.keccak(text=cause) if cause else bytes(32)
+    call = licenses.functions.revoke(number, cause_hash, evidence_hash)
     session.sender.estimate(call)
     session.confirm(f"Revoke license {number}", ["its unearned part goes back to the licensee"])
     receipt = session.sender.send(call)
@@ -127,11 +170,21 @@ COMMAND = Command(
     example="--offer 1 --max-price 25",
     parameters=(
         click.option("--offer", type=click.IntRange(min=0), help="Number of the offer to buy under."),
+        click.option(
+            "--seat",
+            type=click.IntRange(min=1),
+            help="Seat to take, of an offer with seats.  [default: the first free]",
+        ),
         click.option("--max-price", help="Most to pay, in whole tokens.  [default: what the offer says]"),
         click.option(
             "--revoke", type=click.IntRange(min=0), metavar="LICENSE", help="As the asset's owner: end this license."
         ),
         click.option("--cause", default="", help="Why it is revoked; its hash goes on chain."),
+        click.option(
+            "--evidence",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="What the cause rests on; its SHA-256 goes on chain.",
+        ),
         click.option(
             "--refund",
             type=click.IntRange(min=0),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from qanat.chain.views import OfferTerms
 
 __all__ = ["COMMAND", "offer"]
 
@@ -26,6 +30,9 @@ def offer(
     uses: int,
     earned_at_release: float | None,
     text: Path | None,
+    seats: int,
+    exclusive: bool,
+    transferable: bool,
     withdraw: int | None,
 ) -> Outcome:
     """Publish an offer, or withdraw one."""
@@ -37,7 +44,8 @@ def offer(
         return _withdraw(session, withdraw)
     if price is None or asset is None:
         raise BadParameters("An offer needs a --price.")
-    return _publish(session, asset, price, token, purposes, days, uses, earned_at_release, text)
+    shape = {"seats": seats, "exclusive": exclusive, "transferable": transferable}
+    return _publish(session, asset, price, token, purposes, days, uses, earned_at_release, text, shape)
 
 
 def _withdraw(session: Session, number: int) -> Outcome:
@@ -61,6 +69,7 @@ def _publish(
     uses: int,
     earned_at_release: float | None,
     text: Path | None,
+    shape: dict[str, Any],
 ) -> Outcome:
     from qanat.chain.views import OfferTerms, as_json, purpose_bits, purpose_names
     from qanat.cli.amounts import parse_amount
@@ -93,6 +102,7 @@ def _publish(
         uses,
         round(earned_at_release * 100),
         text_hash,
+        **shape,
     )
     licenses = chain.contract("Licenses")
     session.sender.estimate(licenses.functions.publishOffer(terms.as_tuple()))
@@ -101,6 +111,7 @@ def _publish(
         [
             f"price {price} {symbol}, for {days:g} days, to {', '.join(purpose_names(bits))}",
             f"{earned_at_release:g} % earned at the first key release, the rest over the term",
+            *_shape_lines(terms),
             "whoever buys holds these terms until their end",
         ],
     )
@@ -118,6 +129,17 @@ def _publish(
         },
         [f"Offer {number} is published.", f"Others buy it with: qanat license --offer {number}"],
     )
+
+
+def _shape_lines(terms: OfferTerms) -> list[str]:
+    lines = []
+    if terms.seats:
+        lines.append(f"{terms.seats} seats: at most so many of these licenses are in force at a time")
+    if terms.exclusive:
+        lines.append("exclusive: nobody else gets a license for these purposes while one is in force")
+    if terms.transferable:
+        lines.append("whoever holds a license may pass it on")
+    return lines
 
 
 COMMAND = Command(
@@ -152,6 +174,15 @@ COMMAND = Command(
         click.option(
             "--text", type=click.Path(path_type=Path, dir_okay=False), help="License text; its SHA-256 goes on chain."
         ),
+        click.option(
+            "--seats",
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            show_default=True,
+            help="Licenses that may be in force at a time; 0: any number.",
+        ),
+        click.option("--exclusive", is_flag=True, help="Sell these purposes to one licensee at a time, alone."),
+        click.option("--transferable", is_flag=True, help="Let licensees pass their licenses on."),
         click.option("--withdraw", type=click.IntRange(min=0), metavar="OFFER", help="Withdraw this offer instead."),
     ),
 )

@@ -105,7 +105,9 @@ _QUERIES: dict[str, tuple[str, str]] = {
     "offers": ("SELECT * FROM sales", "state = 'on sale'"),
     "licenses": (
         """SELECT licenses.license_id AS license, licenses.offer_id AS offer, licenses.asset_id AS asset,
-            licenses.licensee AS owner, licenses.start, licenses.ends AS "end", licenses.price, offers.token,
+            (SELECT recipient FROM license_transfers WHERE license_transfers.license_id = licenses.license_id
+                ORDER BY block DESC, log_index DESC LIMIT 1) AS owner,
+            licenses.start, licenses.ends AS "end", licenses.price, offers.token,
             offers.purposes, offers.uses,
             EXISTS (SELECT 1 FROM releases WHERE releases.license_id = licenses.license_id) AS key_released,
             CASE WHEN EXISTS (SELECT 1 FROM revocations WHERE revocations.license_id = licenses.license_id)

@@ -722,8 +722,10 @@ class Index:
     def licenses(
         self, *, licensee: str | None = None, asset_id: int | None = None, license_id: int | None = None
     ) -> list[License]:
-        """Licenses, oldest first, ended and revoked ones too."""
+        """Licenses, oldest first, ended and revoked ones too, with their holders of now."""
         query = """SELECT * FROM (SELECT licenses.*,
+            (SELECT recipient FROM license_transfers WHERE license_id = licenses.license_id
+                ORDER BY block DESC, log_index DESC LIMIT 1) AS licensee,
             EXISTS (SELECT 1 FROM revocations WHERE license_id = licenses.license_id) AS revoked,
             EXISTS (SELECT 1 FROM releases WHERE license_id = licenses.license_id) AS released FROM licenses)"""
         wanted = {
@@ -830,6 +832,9 @@ def _terms(terms: dict[str, Any]) -> OfferTerms:
         terms["uses"],
         terms["earnedAtReleaseBps"],
         bytes.fromhex(terms["textHash"][2:]),
+        terms["seats"],
+        terms["exclusive"],
+        terms["transferable"],
     )
 
 

@@ -233,7 +233,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class License:
-    """A license as it was sold; ``revoked`` and ``released`` tell whether either happened."""
+    """A license as it was sold, with its holder of now; ``revoked`` and ``released`` tell whether either happened."""
 
     license_id: int
     offer_id: int

@@ -139,7 +139,7 @@ def _license(event: Arguments) -> dict[str, Any]:
         "license_id": str(event["licenseId"]),
         "offer_id": str(event["offerId"]),
         "asset_id": str(event["assetId"]),
-        "licensee": event["licensee"],
+        "buyer": event["licensee"],
         "start": event["start"],
         "ends": event["end"],
         "price": str(event["price"]),
@@ -249,9 +249,18 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
     ("Licenses", "OfferPublished"): ("offers", _offer),
     ("Licenses", "OfferWithdrawn"): ("offer_withdrawals", lambda event: {"offer_id": str(event["offerId"])}),
     ("Licenses", "LicenseSold"): ("licenses", _license),
+    ("Licenses", "Transfer"): (
+        "license_transfers",
+        lambda event: {"license_id": str(event["tokenId"]), "recipient": event["to"]},
+    ),
     ("Licenses", "LicenseRevoked"): (
         "revocations",
-        lambda event: {"license_id": str(event["licenseId"]), "refund": str(event["refund"])},
+        lambda event: {
+            "license_id": str(event["licenseId"]),
+            "cause": event["causeHash"],
+            "evidence": event["evidenceHash"],
+            "refund": str(event["refund"]),
+        },
     ),
     ("Licenses", "KeyReleased"): (
         "releases",
@@ -306,14 +315,15 @@ GENERAL: dict[tuple[str, str], str] = {
             *("LatePaid", "LateAccepted", "LateTakenBack"),
         )
     },
+    ("Licenses", "SignedOfferCancelled"): "an offer that never was: the contract refuses it",
     ("Payments", "ProtocolFeeAnnounced"): "the fee of now is asked of the contract",
     **{
         ("Licenses", name): "a booking: the license's record has the sums"
         for name in ("EarningsPaidOn", "LicenseRefunded")
     },
     **{
-        ("Licenses", name): "says of every license what the standard wants said: minted to its licensee, locked"
-        for name in ("Approval", "ApprovalForAll", "Locked", "Transfer", "Unlocked", "EIP712DomainChanged")
+        ("Licenses", name): "says of every license what the standard wants said: its offer's terms have it"
+        for name in ("Approval", "ApprovalForAll", "Locked", "Unlocked", "EIP712DomainChanged")
     },
     **{("Assets", name): "who may move an asset is asked of the contract" for name in ("Approval", "ApprovalForAll")},
     ("RandaoBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",

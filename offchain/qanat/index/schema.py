@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 4
+VERSION = 5
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -78,12 +78,13 @@ _TABLES = {
         "license_id TEXT",
         "offer_id TEXT",
         "asset_id TEXT",
-        "licensee TEXT",
+        "buyer TEXT",
         "start INTEGER",
         "ends INTEGER",
         "price TEXT",
     ),
-    "revocations": ("license_id TEXT", "refund TEXT"),
+    "license_transfers": ("license_id TEXT", "recipient TEXT"),
+    "revocations": ("license_id TEXT", "cause BLOB", "evidence BLOB", "refund TEXT"),
     "shards": ("shard INTEGER", "first_block INTEGER", "parameters TEXT", "collaterals TEXT"),
     "operators": ("operator TEXT", "responder TEXT"),
     "endpoints": ("operator TEXT", "endpoint TEXT"),
@@ -121,8 +122,10 @@ _INDEXES = (
     "offers (asset_id)",
     "offers (offer_id)",
     "offer_withdrawals (offer_id)",
-    "licenses (licensee)",
+    "licenses (license_id)",
     "licenses (asset_id)",
+    "license_transfers (license_id)",
+    "license_transfers (recipient)",
     "revocations (license_id)",
     "releases (license_id)",
 )
