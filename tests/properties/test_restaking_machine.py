@@ -9,7 +9,9 @@ After every step the model's and the chain's totals are compared, at the end eve
 - I-R7: the rewards that lie in Payments are those booked and not claimed, to the unit; each restaker's part is exact;
 - I-R8, I-R9: the reporter gets at most half of the bond's part; one slash for a shard, an epoch and an operator.
 
-The second collateral is hostile: it says that it moved and did not, returns false, reverts, keeps a fee, calls back.
+Two of the four collaterals are hostile: each says that it moved and did not, returns false, reverts, keeps a fee, or
+calls back, by what is open to anyone (a slash, too) or by what is guarded. As long as one is, pools and free balances
+of the honest two are compared after every step: no hostile token changes anything of another.
 Shards is a double that binds stake until any block and lets a miss take any amount: the real one is tested in
 tests/contracts/test_shards.py.
 """
@@ -34,20 +36,23 @@ from hypothesis.stateful import (
 from tests.properties.restaking_model import WHOLE, Model
 
 DELAY, RESOLUTION, GUARDIAN_DELAY = 6, 2, 2
-WEIGHTS = (10**18, 2 * 10**18)
+WEIGHTS = (10**18, 2 * 10**18, 3 * 10**18, 10**17)
 MIN_BOND = 1
 SHARDS = (1, 2)
-MOODY, BOND, PAYMENT = 1, 2, 3
+COLLATERALS, HOSTILE, BOND, PAYMENT = range(4), (1, 3), 4, 5
+HELD = (*COLLATERALS, BOND)
 HONEST, SILENT, RETURNS_FALSE, REVERTS, KEEPS_FEE, CALLS_BACK = range(6)
 
 PEOPLE = st.integers(0, 2)
 OPERATORS = st.integers(0, 1)
-TOKENS = st.integers(0, 1)
+TOKENS = st.sampled_from(COLLATERALS)
 SHARD = st.sampled_from(SHARDS)
 AMOUNTS = st.one_of(st.integers(0, 20), st.integers(0, 10**6), st.integers(0, 2**90))
 STAKES = st.one_of(st.integers(1, 20), st.integers(1, 10**6), st.integers(1, 2**90))
 #: Of what stands behind a shard: eighths, and units left over.
-PARTS = st.tuples(*[st.tuples(st.sampled_from([0, 1, 3, 8, 8, 8, 9]), st.sampled_from([0, 0, 1, 5]))] * 2)
+PARTS = st.tuples(
+    *[st.tuples(st.sampled_from([0, 1, 3, 8, 8, 8, 9]), st.sampled_from([0, 0, 1, 5]))] * len(COLLATERALS)
+)
 NUMBERS = st.integers(0, 100)
 MOSTLY = st.sampled_from([True, True, True, False])
 RARELY = st.sampled_from([0, 0, 0, 1])
@@ -68,8 +73,8 @@ class World:
         self.operators = [account.address for account in accounts[4:6]]
         self.audits, self.rewards, self.reporter, self.guardian = (account.address for account in accounts[6:10])
         self.web3 = accounts.provider.web3
-        names = ("recorded", "balanceOf")
-        self.selectors = {name: "0x" + keccak(text=f"{name}(address)")[:4].hex() for name in names}
+        names = ("recorded(address)", "balanceOf(address)", "pool(address,address)", "freeBalance(address,address)")
+        self.selectors = {name.split("(")[0]: "0x" + keccak(text=name)[:4].hex() for name in names}
 
         def plain(contract, address=None):
             abi = [item.model_dump(by_alias=True) for item in contract.contract_type.abi]
@@ -78,8 +83,8 @@ class World:
         def deploy(name, *arguments):
             return plain(governor.deploy(getattr(project, name), *arguments))
 
-        # alpha, the moody one, bond token, payment token
-        self.tokens = [deploy(name) for name in ("MintableToken", "MoodyToken", "MintableToken", "MintableToken")]
+        kinds = ["MoodyToken" if number in HOSTILE else "MintableToken" for number in (*HELD, PAYMENT)]
+        self.tokens = [deploy(name) for name in kinds]
         self.directory = deploy("Directory", governor, self.guardian, 100)
         at = self.directory.address
         self.restaking = deploy("Restaking", at, DELAY, RESOLUTION, GUARDIAN_DELAY)
@@ -106,7 +111,7 @@ class World:
         self.governor = governor.address
         for name, module in modules.items():
             self.do(self.directory.functions.set(name32(name), module), self.governor)
-        for token in self.tokens[:2]:
+        for token in self.tokens[: len(COLLATERALS)]:
             self.do(self.restaking.functions.listCollateral(token.address), self.governor)
         for operator in self.operators:
             self.do(operators.functions.put(operator, operator), self.governor)
@@ -140,9 +145,13 @@ class World:
     def recorded_and_held(self, token: int) -> tuple[int, int]:
         """Return what Restaking records and holds of a token, by raw calls: they are made after every step."""
         at, who = self.restaking.address, self.tokens[token].address
-        recorded = {"to": at, "data": self.selectors["recorded"] + who[2:].rjust(64, "0")}
-        held = {"to": who, "data": self.selectors["balanceOf"] + at[2:].rjust(64, "0")}
-        return int(self.rpc("eth_call", recorded, "latest"), 16), int(self.rpc("eth_call", held, "latest"), 16)
+        return self.words(at, "recorded", who)[0], self.words(who, "balanceOf", at)[0]
+
+    def words(self, at: str, name: str, *addresses: str) -> list[int]:
+        """Return what a function answers, as numbers."""
+        data = self.selectors[name] + "".join(address[2:].rjust(64, "0") for address in addresses)
+        answer = self.rpc("eth_call", {"to": at, "data": data}, "latest")[2:]
+        return [int(answer[start : start + 64], 16) for start in range(0, len(answer), 64)]
 
     @property
     def height(self) -> int:
@@ -165,12 +174,13 @@ class Restaking(RuleBasedStateMachine):
             bond_token=BOND,
             minimum=MIN_BOND,
         )
-        self.mood = HONEST
-        self.callback = None
+        self.moods = dict.fromkeys(HOSTILE, HONEST)
+        # token → what its calling back comes to in the model
+        self.callbacks = dict.fromkeys(HOSTILE)
         # shard → (bond, fee, amounts) that a miss takes
         self.terms = {}
         # token → units here; operator → epochs answered, all but some of them settled
-        self.held = dict.fromkeys(range(4), 0)
+        self.held = dict.fromkeys(HELD, 0)
         self.epochs = dict.fromkeys(range(2), 0)
 
     def teardown(self):
@@ -224,22 +234,32 @@ class Restaking(RuleBasedStateMachine):
 
     def allocated(self, what="magnitude"):
         """(operator, token, shard) of allocations that stand for something, or wait."""
-        keys = [(operator, token, shard) for operator in (0, 1) for token in (0, 1) for shard in SHARDS]
+        keys = [(operator, token, shard) for operator in (0, 1) for token in COLLATERALS for shard in SHARDS]
         return [key for key in keys if getattr(self.model.allocation(*key), what)]
+
+    def mood(self, token):
+        return self.moods.get(token, HONEST)
 
     def arrives(self, token, amount):
         """Return what of a transfer to Restaking arrives there; None if the transfer fails."""
-        if token == MOODY and self.mood in (RETURNS_FALSE, REVERTS):
+        mood = self.mood(token)
+        if mood in (RETURNS_FALSE, REVERTS):
             return None
-        if token == MOODY and self.mood == SILENT:
+        if mood == SILENT:
             return 0
-        return amount - (amount + 99) // 100 if token == MOODY and self.mood == KEEPS_FEE else amount
+        return amount - (amount + 99) // 100 if mood == KEEPS_FEE else amount
 
     def leaves(self, token, amount):
         """Return what of a transfer from Restaking leaves it; None if the transfer fails."""
-        if token == MOODY and self.mood in (RETURNS_FALSE, REVERTS):
+        mood = self.mood(token)
+        if mood in (RETURNS_FALSE, REVERTS):
             return None
-        return 0 if token == MOODY and self.mood == SILENT else amount
+        return 0 if mood == SILENT else amount
+
+    def call_back(self, token):
+        """Let the model do what a token does in the middle of its transfer."""
+        if self.mood(token) == CALLS_BACK and self.callbacks[token]:
+            self.callbacks[token]()
 
     def bring(self, token, amount, take):
         """Let tokens come in: `take` tells the model of what arrives. Returns whether all of it succeeds.
@@ -249,38 +269,60 @@ class Restaking(RuleBasedStateMachine):
         received = self.arrives(token, amount) if amount else None
         if received is None:
             return False
-        if token == MOODY and self.mood == CALLS_BACK and self.callback:
-            self.callback()
+        self.call_back(token)
         if not take(received, self.held[token]):
             return False
         self.held[token] += received
         return True
 
-    # -- the moody token
+    # -- the hostile tokens
 
-    @rule(mood=MOODS, number=NUMBERS)
-    def change_mood(self, mood, number):
+    @rule(token=st.sampled_from(HOSTILE), mood=MOODS, number=NUMBERS)
+    def change_mood(self, token, mood, number):
         """Say how the next transfers go. It calls back what is open to anyone, or what is guarded."""
+        target, callback = self.guarded(number), None
+        if mood == CALLS_BACK and number % 4:
+            target, callback = self.open_to_anyone(number) or (target, None)
+        data = target._encode_transaction_data()
+        w = self.world
+        w.do(w.tokens[token].functions.setMood(mood, w.restaking.address, data), w.governor)
+        self.moods[token], self.callbacks[token] = mood, callback
+
+    def guarded(self, number):
+        """Return a call that no transfer may lead to, of another token."""
+        view, honest = self.world.restaking.functions, self.token(0)
+        calls = (
+            view.burn(honest),
+            view.deposit(honest, 1),
+            view.withdraw(honest, 1),
+            view.depositAndDelegate(self.world.operators[0], honest, 1),
+            view.postBond(SHARDS[0], 1),
+        )
+        return calls[number % len(calls)]
+
+    def open_to_anyone(self, number):
+        """Return a call that anyone may make, of any token, and what the model makes of it; None if there is none."""
         m, w = self.model, self.world
-        target = w.restaking.functions
-        call, self.callback = target.burn(self.token(0)), None
-        if mood == CALLS_BACK and m.pending and number % 2:
+        view, found = w.restaking.functions, []
+        if m.pending:
             key = self.choose(m.pending, number)
             person, operator, token = key
-            call = target.mature(self.who(person), w.operators[operator], self.token(token))
-            self.callback = lambda: m.mature(*key, self.block)
-        elif mood == CALLS_BACK and m.withdrawals:
+            call = view.mature(self.who(person), w.operators[operator], self.token(token))
+            found.append((call, lambda: m.mature(*key, self.block)))
+        if m.withdrawals:
             item = number % len(m.withdrawals) + 1
-            call = target.completeWithdrawal(item)
-            self.callback = lambda: m.complete_withdrawal(item, self.block)
-        data = call._encode_transaction_data()
-        w.do(w.tokens[MOODY].functions.setMood(mood, w.restaking.address, data), w.governor)
-        self.mood = mood
+            found.append((view.completeWithdrawal(item), lambda: m.complete_withdrawal(item, self.block)))
+        due = [item for item in m.slashes if not item.executed]
+        if due:
+            slash = self.choose(due, number)
+            found.append((view.executeSlash(self.slash_id(slash)), lambda: self.execute_in_model(slash)))
+        return self.choose(found, number)
 
     def calm(self):
-        """Let the moody token be honest."""
-        if self.mood != HONEST:
-            self.change_mood(HONEST, 0)
+        """Let all tokens be honest."""
+        for token in HOSTILE:
+            if self.moods[token] != HONEST:
+                self.change_mood(token, HONEST, 0)
 
     # -- restakers
 
@@ -295,11 +337,9 @@ class Restaking(RuleBasedStateMachine):
 
     def is_safe(self, token):
         """A callback in a call that fails would be undone: leave that to tests of single calls."""
-        if token == MOODY and self.mood == CALLS_BACK and self.callback:
-            return self.model.recorded[token] < 2**100
-        return True
+        return self.mood(token) != CALLS_BACK or self.model.recorded[token] < 2**100
 
-    @rule(person=PEOPLE, token=st.integers(0, 2), amount=AMOUNTS)
+    @rule(person=PEOPLE, token=st.sampled_from(HELD), amount=AMOUNTS)
     def deposit(self, person, token, amount):
         m, who = self.model, self.key(person)
         if not self.is_safe(token):
@@ -329,8 +369,7 @@ class Restaking(RuleBasedStateMachine):
         if good:
             self.held[token] -= left
             # in the middle of its own withdrawal a token finds the withdrawal made
-            if token == MOODY and self.mood == CALLS_BACK and self.callback:
-                self.callback()
+            self.call_back(token)
         self.expect(good, "withdraw", self.token(token), amount, sender=who)
 
     @rule(person=PEOPLE, operator=OPERATORS, token=TOKENS, amount=st.one_of(AMOUNTS, st.just(-1)))
@@ -507,6 +546,10 @@ class Restaking(RuleBasedStateMachine):
         item = self.choose(self.model.slashes, number)
         self.expect(self.model.delay_slash(item), "delaySlash", self.slash_id(item), sender=self.world.guardian)
 
+    def execute_in_model(self, item):
+        bond_slash, fee, amounts = self.terms[item.shard]
+        return self.model.execute_slash(item, bond_slash, fee, dict(enumerate(amounts)), self.block)
+
     @precondition(lambda self: self.model.slashes)
     @rule(number=NUMBERS, patient=MOSTLY)
     def execute(self, number, patient):
@@ -515,12 +558,12 @@ class Restaking(RuleBasedStateMachine):
         item = self.choose(due if patient and due else m.slashes, number)
         if patient:
             self.wait_until(item.ready)
-        keys = [(token, shard) for token in (0, 1) for shard in SHARDS]
+        keys = [(token, shard) for token in COLLATERALS for shard in SHARDS]
         before = {(token, shard): m.slashable_of(item.operator, shard, token) for token, shard in keys}
-        pools = {token: len(m.pools[item.operator, token]) for token in (0, 1)}
-        bond_slash, fee, amounts = self.terms[item.shard]
+        pools = {token: len(m.pools[item.operator, token]) for token in COLLATERALS}
+        bond_slash, _, amounts = self.terms[item.shard]
         free = m.free[self.world.reporter, BOND]
-        good = m.execute_slash(item, bond_slash, fee, dict(enumerate(amounts)), self.block)
+        good = self.execute_in_model(item)
         if not self.expect(good, "executeSlash", self.slash_id(item), sender=self.world.reporter):
             return
         # I-R8
@@ -559,7 +602,7 @@ class Restaking(RuleBasedStateMachine):
         assert w.send(call, self.who(who)) is bool(amount)
 
     @precondition(lambda self: any(self.model.burnable.values()))
-    @rule(token=st.integers(0, 2))
+    @rule(token=st.sampled_from(HELD))
     def burn(self, token):
         m = self.model
         amount = m.burnable[token]
@@ -567,8 +610,7 @@ class Restaking(RuleBasedStateMachine):
         good = left is not None and m.burn(token)
         if good:
             self.held[token] -= left
-            if token == MOODY and self.mood == CALLS_BACK and self.callback:
-                self.callback()
+            self.call_back(token)
         self.expect(good, "burn", self.token(token), sender=self.world.reporter)
 
     # -- what usually comes one after the other
@@ -592,7 +634,7 @@ class Restaking(RuleBasedStateMachine):
         self.deposit(person, token, amount)
         self.delegate(person, operator, token, -1)
         if missed and self.allocated():
-            self.miss(operator, amount % 9 + 1, ((8, 1), (3, 0)), 1, 5)
+            self.miss(operator, amount % 9 + 1, ((8, 1), (3, 0), (1, 0), (9, 5)), 1, 5)
         if self.model.pending:
             self.mature(len(self.model.pending) - 1, patient=True)
 
@@ -615,7 +657,7 @@ class Restaking(RuleBasedStateMachine):
 
     # -- strangers and time
 
-    @rule(token=st.integers(0, 2))
+    @rule(token=st.sampled_from(HELD))
     def donate(self, token):
         """A unit sent here changes nothing."""
         self.calm()
@@ -632,17 +674,32 @@ class Restaking(RuleBasedStateMachine):
     @invariant()
     def totals(self):
         """I-R1 and I-R2 on the chain; all sums in the model that the chain equals."""
-        for number in range(3):
+        for number in HELD:
             recorded, held = self.world.recorded_and_held(number)
             assert (recorded, held) == (self.model.recorded[number], self.held[number])
             assert recorded <= held
         self.model.check()
 
+    @invariant()
+    def others(self):
+        """While a token is hostile, all that is kept of the honest ones is what the model says."""
+        if set(self.moods.values()) == {HONEST}:
+            return
+        m, w = self.model, self.world
+        at = w.restaking.address
+        for token in set(COLLATERALS) - set(HOSTILE):
+            for operator, name in enumerate(w.operators):
+                pool = m.pool(operator, token)
+                assert w.words(at, "pool", name, self.token(token)) == [pool.assets, pool.shares, pool.queued]
+            for number in range(3):
+                key = self.key(number)
+                assert w.words(at, "freeBalance", self.who(key), self.token(token)) == [m.free[key, token]]
+
     def check_everything(self):
         """All of the chain's views equal the model's."""
         m, w = self.model, self.world
         view = w.restaking.functions
-        for token in range(3):
+        for token in HELD:
             address = self.token(token)
             for key in (*w.people, 0, 1, w.reporter):
                 assert view.freeBalance(self.who(key), address).call() == m.free[key, token]
@@ -653,7 +710,7 @@ class Restaking(RuleBasedStateMachine):
                 bond = m.bonds[operator, shard]
                 assert view.bondState(name, shard).call()[:2] == [bond.amount, bond.queued]
                 assert view.bondOf(name, shard).call() == bond.amount - bond.queued
-            for token in range(2):
+            for token in COLLATERALS:
                 self.check_pool(operator, token)
         for number, item in enumerate(m.withdrawals, start=1):
             found = view.withdrawal(number).call()
