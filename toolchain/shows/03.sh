@@ -41,7 +41,7 @@ make gas
 .venv/bin/python toolchain/shows/gas_targets.py restaking operators shards
 
 echo "== Effects and Requirements"
-.venv/bin/python toolchain/shows/methods.py restaking operators shards members restaker_rewards
+.venv/bin/python toolchain/shows/methods.py restaking operators shards members restaker_rewards directory
 
 if [ -n "${FAULTS:-}" ]; then
     echo "== faults"
