@@ -8,7 +8,8 @@ interface IOperators {
     event OperatorRegistered(address indexed operator, bytes32 indexed keyHash, bytes32 sealingKey, address responder);
     /// @notice The key lies in contract code, and is the operator's current one: its first, or one that replaces it.
     event KeyPublished(address indexed operator, bytes32 indexed keyHash, bytes key);
-    event EndpointChanged(address indexed operator, string endpoint);
+    /// @notice Of an announcement: `fromBlock` is when the endpoint comes into force.
+    event EndpointChanged(address indexed operator, string endpoint, uint256 fromBlock);
     event ResponderChanged(address indexed operator, address responder);
     event CommissionChanged(address indexed operator, uint16 commissionBps, uint256 fromBlock);
 
@@ -42,8 +43,10 @@ interface IOperators {
     /// @notice Replaces the caller's key. Rosters taken from now on count the new one; those that there are keep the old one, with which their
     /// objects' certificates have to be signed. No key comes back: not the old one, nor another's.
     function rotateKey(bytes calldata key, bytes calldata possession) external;
-    /// @notice Acts at once: an operator whose node has moved must be found.
+    /// @notice Announces where the node will be, in force after Restaking's withdrawal delay; another announcement before that replaces this one and
+    /// starts anew. A node that has moved is found at once all the same: who looks for it asks at the announced endpoint first, then at the one in force.
     function setEndpoint(string calldata endpoint) external;
+    /// @notice Acts at once: a stolen hot key is replaced.
     function setResponder(address responder) external;
     /// @notice Takes effect after Restaking's withdrawal delay, so that restakers can leave before it does.
     function setCommission(uint16 commissionBps) external;
@@ -58,7 +61,10 @@ interface IOperators {
     /// @notice Whose key it is or was: the zero address for nobody's.
     function operatorOfKey(bytes32 keyHash) external view returns (address);
     function sealingKeyOf(address operator) external view returns (bytes32);
+    /// @notice The endpoint in force.
     function endpointOf(address operator) external view returns (string memory);
+    /// @notice The endpoint that is announced and not in force yet; (empty, 0) if there is none.
+    function nextEndpointOf(address operator) external view returns (string memory endpoint, uint256 fromBlock);
     function responderOf(address operator) external view returns (address);
     function commissionOf(address operator) external view returns (uint16);
     function possessionDigest(address operator, bytes calldata key) external view returns (bytes32);

@@ -15,15 +15,16 @@ import {Tags} from "../libraries/Tags.sol";
 /// @title Operators
 /// @notice Holds: operator → BLS keys (the current one in contract code), sealing key, endpoint, responder, commission.
 ///
-/// Typical flow: 1 `register` with a proof of possession; 2 `publishKey` writes the key into contract code, where shards read it; 3 endpoint and
-/// responder may change at once, a commission once the stake that it concerns could leave; 4 `rotateKey`: the next rosters count the new key.
+/// Typical flow: 1 `register` with a proof of possession; 2 `publishKey` writes the key into contract code, where shards read it; 3 a change of endpoint
+/// or commission is announced, a responder changes at once; 4 `rotateKey`: the next rosters count the new key.
 ///
 /// Invariants:
 /// - I-N1  operatorOfKey(h), once set, never changes, and operatorOfKey(keyHashOf(o)) = o: a key belongs to one operator, for ever, also after
 ///         it was replaced;
 /// - I-N2  every key that belongs to an operator passed a proof of possession that named it: it is in the subgroup and not the identity;
 /// - I-N3  commissionOf(o) ≤ MAX_COMMISSION_BPS, and it never rises before stake could leave that was undelegated when it was announced;
-/// - I-N4  keyAccountOf(o), once there, is never gone; the code of an account that it ever was never changes: rosters keep pointing at it.
+/// - I-N4  keyAccountOf(o), once there, is never gone; the code of an account that it ever was never changes: rosters keep pointing at it;
+/// - I-N5  endpointOf(o) changes only to what was announced a withdrawal delay or more before.
 contract Operators is IOperators {
     using Math for uint256;
 
@@ -34,8 +35,11 @@ contract Operators is IOperators {
         uint48 nextFromBlock;
         // account whose code holds the current key; zero before the first was published
         address keyAccount;
+        // from this block on `nextEndpoint` is in force; 0: none was ever announced
+        uint48 nextEndpointFromBlock;
         bytes32 sealingKey;
         string endpoint;
+        string nextEndpoint;
     }
 
     /// EIP-2537: a G2 point is four field elements of 64 bytes.
@@ -74,7 +78,7 @@ contract Operators is IOperators {
         record.sealingKey = sealingKey;
         record.endpoint = endpoint;
         emit OperatorRegistered(msg.sender, keyHash, sealingKey, responder);
-        emit EndpointChanged(msg.sender, endpoint);
+        emit EndpointChanged(msg.sender, endpoint, block.number);
         emit CommissionChanged(msg.sender, commissionBps, block.number);
     }
 
@@ -99,9 +103,14 @@ contract Operators is IOperators {
     function setEndpoint(string calldata endpoint) external {
         Operator storage record = _registered(msg.sender);
         _checkEndpoint(endpoint);
+        // longer than any shard's epoch and window (ShardRules): what was begun under the old one is over by then
+        uint256 fromBlock = block.number + _restaking().withdrawalDelay();
 
-        record.endpoint = endpoint;
-        emit EndpointChanged(msg.sender, endpoint);
+        // what has come into force stays so until the next does
+        if (_isNextInForce(record)) record.endpoint = record.nextEndpoint;
+        record.nextEndpoint = endpoint;
+        record.nextEndpointFromBlock = uint48(fromBlock.min(type(uint48).max));
+        emit EndpointChanged(msg.sender, endpoint, fromBlock);
     }
 
     function setResponder(address responder) external {
@@ -115,7 +124,7 @@ contract Operators is IOperators {
     function setCommission(uint16 commissionBps) external {
         Operator storage record = _registered(msg.sender);
         _checkCommission(commissionBps);
-        IRestaking restaking = IRestaking(directory.module(ModuleNames.RESTAKING));
+        IRestaking restaking = _restaking();
         // a roster binds stake for longer than the delay: who can't leave doesn't pay more
         uint256 fromBlock = restaking.bindingShards().boundUntil(msg.sender, 0, block.number)
             .max(block.number + restaking.withdrawalDelay()).min(type(uint48).max);
@@ -151,7 +160,13 @@ contract Operators is IOperators {
     }
 
     function endpointOf(address operator) external view returns (string memory) {
-        return _registered(operator).endpoint;
+        Operator storage record = _registered(operator);
+        return _isNextInForce(record) ? record.nextEndpoint : record.endpoint;
+    }
+
+    function nextEndpointOf(address operator) external view returns (string memory endpoint, uint256 fromBlock) {
+        Operator storage record = _registered(operator);
+        if (block.number < record.nextEndpointFromBlock) return (record.nextEndpoint, record.nextEndpointFromBlock);
     }
 
     function responderOf(address operator) external view returns (address) {
@@ -164,6 +179,10 @@ contract Operators is IOperators {
 
     function possessionDigest(address operator, bytes calldata key) external view returns (bytes32) {
         return _possessionDigest(operator, keccak256(key));
+    }
+
+    function _restaking() internal view returns (IRestaking) {
+        return IRestaking(directory.module(ModuleNames.RESTAKING));
     }
 
     function _registered(address operator) internal view returns (Operator storage record) {
@@ -194,6 +213,11 @@ contract Operators is IOperators {
     function _publish(Operator storage record, address operator, bytes calldata key, bytes32 keyHash) internal {
         record.keyAccount = CodeBlob.write(key);
         emit KeyPublished(operator, keyHash, key);
+    }
+
+    function _isNextInForce(Operator storage record) internal view returns (bool) {
+        uint256 fromBlock = record.nextEndpointFromBlock;
+        return fromBlock != 0 && block.number >= fromBlock;
     }
 
     function _commissionOf(Operator storage record) internal view returns (uint16) {

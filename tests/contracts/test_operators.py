@@ -146,7 +146,7 @@ class TestRegister:
             registry.OperatorRegistered(
                 operator=operator, keyHash=keccak(key), sealingKey=SEALING_KEY, responder=stranger
             ),
-            registry.EndpointChanged(operator=operator, endpoint=ENDPOINT),
+            registry.EndpointChanged(operator=operator, endpoint=ENDPOINT, fromBlock=receipt.block_number),
             registry.CommissionChanged(operator=operator, commissionBps=LIMIT_BPS, fromBlock=receipt.block_number),
         ]
         assert registry.isRegistered(operator)
@@ -304,13 +304,33 @@ class TestSetEndpoint:
         with reverts_with(registry.EndpointTooLong, length=300, limit=256):
             registry.setEndpoint("x" * 300, sender=operator)
 
-    def test_changes_at_once(self, registry, register, operator):
-        """A node moves without delay; 256 bytes are allowed, none too."""
+    def test_is_announced_and_comes_into_force(self, registry, register, operator):
+        """Both can be read until a withdrawal delay has passed; 256 bytes are allowed, none too."""
         register(operator)
+        before = ENDPOINT
         for endpoint in ("y" * 256, ""):
             receipt = registry.setEndpoint(endpoint, sender=operator)
-            assert receipt.events == [registry.EndpointChanged(operator=operator, endpoint=endpoint)]
+            until = receipt.block_number + WITHDRAWAL_DELAY
+            assert receipt.events == [registry.EndpointChanged(operator=operator, endpoint=endpoint, fromBlock=until)]
+            go_to_block(until - 1)
+            assert registry.endpointOf(operator) == before
+            assert tuple(registry.nextEndpointOf(operator)) == (endpoint, until)
+            go_to_block(until)
             assert registry.endpointOf(operator) == endpoint
+            assert tuple(registry.nextEndpointOf(operator)) == ("", 0)
+            before = endpoint
+
+    def test_an_announcement_replaces_another(self, registry, register, operator):
+        """And starts anew: what was never in force never will be."""
+        register(operator)
+        first = registry.setEndpoint("http://first", sender=operator)
+        second = registry.setEndpoint("http://second", sender=operator)
+        go_to_block(first.block_number + WITHDRAWAL_DELAY)
+        assert registry.endpointOf(operator) == ENDPOINT
+        until = second.block_number + WITHDRAWAL_DELAY
+        assert tuple(registry.nextEndpointOf(operator)) == ("http://second", until)
+        go_to_block(until)
+        assert registry.endpointOf(operator) == "http://second"
 
 
 class TestSetResponder:
@@ -372,7 +392,17 @@ class TestSetCommission:
 
 class TestViews:
     @pytest.mark.parametrize(
-        "view", ["keyOf", "keyHashOf", "keyAccountOf", "sealingKeyOf", "endpointOf", "responderOf", "commissionOf"]
+        "view",
+        [
+            "keyOf",
+            "keyHashOf",
+            "keyAccountOf",
+            "sealingKeyOf",
+            "endpointOf",
+            "nextEndpointOf",
+            "responderOf",
+            "commissionOf",
+        ],
     )
     def test_unregistered(self, registry, stranger, view):
         """Nothing is known of who isn't registered."""

@@ -86,7 +86,46 @@ contract OperatorsTest is Network {
         registry.setEndpoint(string(new bytes(257)));
         vm.prank(_one);
         registry.setEndpoint(string(new bytes(256)));
+        _pass(DELAY);
         equal(bytes(registry.endpointOf(_one)).length, 256, "length");
+    }
+
+    /// I-N5
+    function test_anEndpointComesIntoForceAWithdrawalDelayAfterItsAnnouncement() external {
+        _announce("http://moved");
+        uint256 from = height + DELAY;
+        _pass(DELAY - 1);
+        _checkEndpoints("http://node", "http://moved", from);
+        _pass(1);
+        _checkEndpoints("http://moved", "", 0);
+        // what is in force stays so until the next is
+        _announce("http://again");
+        _pass(DELAY - 1);
+        _checkEndpoints("http://moved", "http://again", height + 1);
+        _pass(1);
+        _checkEndpoints("http://again", "", 0);
+    }
+
+    function test_anAnnouncedEndpointIsReplacedByAnother() external {
+        _announce("http://never");
+        _pass(DELAY - 1);
+        _announce("http://moved");
+        _pass(1);
+        _checkEndpoints("http://node", "http://moved", height + DELAY - 1);
+        _pass(DELAY - 1);
+        _checkEndpoints("http://moved", "", 0);
+    }
+
+    function _announce(string memory endpoint) private {
+        vm.prank(_one);
+        registry.setEndpoint(endpoint);
+    }
+
+    function _checkEndpoints(string memory current, string memory next, uint256 from) private view {
+        yes(keccak256(bytes(registry.endpointOf(_one))) == keccak256(bytes(current)), "in force");
+        (string memory announced, uint256 fromBlock) = registry.nextEndpointOf(_one);
+        yes(keccak256(bytes(announced)) == keccak256(bytes(next)), "announced");
+        equal(fromBlock, from, "from");
     }
 
     // ---- keys

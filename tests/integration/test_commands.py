@@ -298,7 +298,9 @@ class TestOperators:
         )
         assert set(done["transactions"]) == {"endpoint", "commission", "bond", "responder coins"}
         assert done["bond"] == 45 * TOKEN
-        assert world.views.operator(done["operator"]).endpoint == "https://node.example"
+        record = world.views.operator(done["operator"])
+        assert record.endpoints == ("https://node.example", f"http://127.0.0.1:{7201}")
+        assert record.next_endpoint_block > world.chain.latest()
         assert world.chain.web3.eth.get_balance(done["responder"]) == TOKEN // 2
         register(world, 0, OPERATORS[0])
 

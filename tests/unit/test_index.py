@@ -97,7 +97,9 @@ contract Emitter {
     function operator(address who, uint16 commission, uint256 fromBlock) external {
         if (fromBlock == 0) {
             emit IOperators.OperatorRegistered(who, bytes32(0), bytes32(0), who);
-            emit IOperators.EndpointChanged(who, "http://node");
+            emit IOperators.EndpointChanged(who, "http://node", 0);
+        } else {
+            emit IOperators.EndpointChanged(who, "http://moved", fromBlock);
         }
         emit IOperators.CommissionChanged(who, commission, fromBlock);
     }
@@ -843,6 +845,7 @@ class TestCatalog:
             world.raise_("Operators", "operator", operator, 500, 0)
             world.sender.send(made.functions.joined(operator))
         latest = world.chain.latest()
+        world.raise_("Operators", "operator", PEOPLE[0], 700, latest + 3)  # replaced before it is in force
         world.raise_("Operators", "operator", PEOPLE[0], 900, latest + 100)  # waits
         world.sender.send(made.functions.left(PEOPLE[1]))
         world.raise_("Audits", "epoch", 5, PEOPLE[:1], PEOPLE[2])
@@ -857,7 +860,8 @@ class TestCatalog:
         assert (first["answered"], first["missed"], first["availability"]) == (2, 0, 1.0)
         assert (second["shards"], second["availability"]) == ([], None)
         assert (third["answered"], third["missed"], third["availability"], third["slashes"]) == (1, 1, 0.5, 1)
-        assert third["endpoint"] == "http://node"
+        assert (third["endpoint"], third["next_endpoint"]) == ("http://node", None)
+        assert (first["endpoint"], first["next_endpoint"]) == ("http://node", "http://moved")
         assert catalog.page(Wanted("operators", live=True)).total == 2
         assert catalog.page(Wanted("operators", shard=1)).total == 2
         best = catalog.page(Wanted("operators", sort="availability", descending=True)).rows

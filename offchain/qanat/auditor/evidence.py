@@ -23,7 +23,7 @@ class Evidence:
     def __init__(self, chain: Chain, views: Views) -> None:
         self.chain, self.views = chain, views
         self._manifests: dict[bytes, Manifest] = {}
-        self._endpoints: dict[str, str] = {}
+        self._endpoints: dict[str, tuple[str, ...]] = {}
 
     def call_of(self, transaction: bytes, contract: str, *functions: str) -> dict[str, Any]:
         """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it was none of these."""
@@ -57,7 +57,7 @@ class Evidence:
         reasons = []
         async with connections(len(operators), connect_seconds=2.0) as http:
             for operator in operators:
-                node = NodeClient(http, operator, self._endpoint(operator), self.chain.chain_id)
+                node = NodeClient(http, operator, self._endpoints_of(operator), self.chain.chain_id)
                 try:
                     manifest = Manifest.from_bytes(await node.get_manifest(object_id, _MANIFEST_LIMIT))
                 except (NodeError, FormatError) as error:
@@ -68,7 +68,7 @@ class Evidence:
                 reasons.append(f"{operator} serves a manifest with another root")
         raise AuditFailed(f"No node serves the manifest of object 0x{object_id.hex()}: {'; '.join(reasons)}")
 
-    def _endpoint(self, operator: str) -> str:
+    def _endpoints_of(self, operator: str) -> tuple[str, ...]:
         if operator not in self._endpoints:
-            self._endpoints[operator] = self.views.operator(operator).endpoint
+            self._endpoints[operator] = self.views.operator(operator).endpoints
         return self._endpoints[operator]

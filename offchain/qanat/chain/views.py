@@ -366,7 +366,9 @@ class LicenseRecord:
 class OperatorRecord:
     """A registered operator.
 
-    ``key``: its current one, 256-byte EIP-2537 G2 point, empty before one was published; ``sealing_key``: X25519.
+    ``key``: its current one, 256-byte EIP-2537 G2 point, empty before one was published; ``sealing_key``: X25519;
+    ``endpoint``: the one in force; ``next_endpoint``: the announced one, which comes into force at
+    ``next_endpoint_block``, None if there is none.
     """
 
     address: str
@@ -375,6 +377,13 @@ class OperatorRecord:
     endpoint: str
     commission_bps: int
     responder: str
+    next_endpoint: str | None = None
+    next_endpoint_block: int = 0
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where its node may be, in the order in which to ask: a node that has moved is at the announced one."""
+        return (self.next_endpoint, self.endpoint) if self.next_endpoint else (self.endpoint,)
 
 
 @dataclass(frozen=True)
@@ -658,6 +667,7 @@ class Views:
         def ask(function: str) -> Any:
             return self._ask("Operators", function, operator, block=block)
 
+        next_endpoint, next_block = ask("nextEndpointOf")
         return OperatorRecord(
             to_checksum_address(operator),
             self.key_of(operator, block),
@@ -665,6 +675,8 @@ class Views:
             str(ask("endpointOf")),
             int(ask("commissionOf")),
             to_checksum_address(ask("responderOf")),
+            str(next_endpoint) if next_block else None,
+            int(next_block),
         )
 
     def key_of(self, operator: str, block: BlockIdentifier = "latest") -> bytes:

@@ -136,7 +136,7 @@ def _operator_cells(session: Session, row: dict[str, Any]) -> list[object]:
         commission,
         f"{row['answered'] / asked:.1%} of {asked}" if asked else "never asked",
         slashed,
-        row["endpoint"] or "-",
+        " → ".join(filter(None, [row["endpoint"], row["next_endpoint"]])) or "-",
     ]
 
 

@@ -290,7 +290,7 @@ def _put_on_record(
     known = session.views.operator(me)
     if not known.key:
         sent("publish key", sender.send(operators.publishKey(keys.bls.public_key)))
-    if known.endpoint != endpoint:
+    if known.endpoints[0] != endpoint:
         sent("endpoint", sender.send(operators.setEndpoint(endpoint)))
     if known.responder != responder:
         sent("responder", sender.send(operators.setResponder(responder)))

@@ -103,7 +103,8 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
                 "answered": len(answered),
                 "missed": missed,
                 "last_answered": max(answered, default=None),
-                **({"node": _node_state(record.endpoint)} if nodes else {}),
+                "next_endpoint": record.next_endpoint,
+                **({"node": _node_state(record.endpoints)} if nodes else {}),
             }
         )
     epochs = []
@@ -133,15 +134,20 @@ def _shard(session: Session, index: Index, number: int, latest: int, *, nodes: b
     }
 
 
-def _node_state(endpoint: str) -> str:
-    """Whether a node answers now, and says that it is well."""
+def _node_state(endpoints: tuple[str, ...]) -> str:
+    """Whether a node answers now, at one of the places where it may be, and says that it is well."""
     import httpx
 
-    try:
-        answer = httpx.get(endpoint.rstrip("/") + "/health", timeout=2.0)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return "no answer"
-    return "well" if answer.status_code == 200 else f"unwell ({answer.status_code})"
+    found = "no answer"
+    for endpoint in endpoints:
+        try:
+            answer = httpx.get(endpoint.rstrip("/") + "/health", timeout=2.0)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            continue
+        if answer.status_code == 200:
+            return "well"
+        found = f"unwell ({answer.status_code})"
+    return found
 
 
 def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
@@ -159,7 +165,7 @@ def _shard_tables(session: Session, found: dict[str, Any]) -> list[Any]:
             item["answered"],
             (", ".join(map(str, item["missed"])) or "-")
             + (f", jailed until epoch {item['jailed_until_epoch']}" if item["jailed_until_epoch"] else ""),
-            item["endpoint"],
+            " → ".join(filter(None, [item["endpoint"], item["next_endpoint"]])),
             *([item["node"]] if with_nodes else []),
         ]
         for item in found["operators"]

@@ -123,8 +123,8 @@ class Certifier:
             indexes = slices_of_operator(
                 object_id, roster.tickets, entry.first_ticket, entry.tickets, manifest.n, manifest.matrices
             )
-            endpoint = self.views.operator(entry.operator).endpoint
-            targets.append(Target(entry.operator, endpoint, keys[number * 256 : (number + 1) * 256], indexes))
+            endpoints = self.views.operator(entry.operator).endpoints
+            targets.append(Target(entry.operator, endpoints, keys[number * 256 : (number + 1) * 256], indexes))
         return targets
 
     def certify(self, object_id: bytes, record: ObjectRecord, outcome: Dispersal) -> str:

@@ -50,7 +50,7 @@ class Target:
     """One operator of the roster: where its node is, its 256-byte BLS key, and the slices that are its own."""
 
     operator: str
-    endpoint: str
+    endpoint: str | tuple[str, ...]
     key: bytes
     indexes: Sequence[int] = field(repr=False)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ class Downloader:
         object_id: bytes,
         manifest: Manifest,
         holders: Sequence[str],
-        endpoints: dict[str, str],
+        endpoints: Mapping[str, str | tuple[str, ...]],
         *,
         chain_id: int,
         signer: TextSigner | None,
@@ -150,7 +150,10 @@ class Downloader:
         self.object_id = object_id
         self.manifest = manifest
         self.holders = list(holders)
-        self.reports = {operator: SourceReport(operator, endpoint) for operator, endpoint in endpoints.items()}
+        self.reports = {
+            operator: SourceReport(operator, endpoint if isinstance(endpoint, str) else " ".join(endpoint))
+            for operator, endpoint in endpoints.items()
+        }
         self._endpoints = endpoints
         self._chain_id = chain_id
         self._signer = signer

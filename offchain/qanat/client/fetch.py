@@ -310,7 +310,7 @@ def deposit_key(
     async def send(node: NodeClient) -> None:
         await node.put_key(asset_id, sealed)
 
-    asyncio.run(_with_node(chain, operator.address, operator.endpoint, signer, send, timeout_seconds))
+    asyncio.run(_with_node(chain, operator.address, operator.endpoints, signer, send, timeout_seconds))
 
 
 def request_key(
@@ -346,7 +346,7 @@ def request_key(
         sealed.append(await node.release_key(asset_id, request))
 
     try:
-        asyncio.run(_with_node(chain, holder, operator.endpoint, signer, ask, timeout_seconds))
+        asyncio.run(_with_node(chain, holder, operator.endpoints, signer, ask, timeout_seconds))
     except NodeUnreachable as error:
         raise KeyUnavailable(
             f"The key holder {holder} does not answer: {error.message}",
@@ -369,7 +369,7 @@ def request_key(
 async def _with_node(
     chain: Chain,
     operator: str,
-    endpoint: str,
+    endpoints: tuple[str, ...],
     signer: Signer,
     body: Callable[[NodeClient], Any],
     seconds: float,
@@ -378,7 +378,7 @@ async def _with_node(
     deadline = time.monotonic() + seconds
     pause = 0.5
     async with connections(1) as http:
-        node = NodeClient(http, operator, endpoint, chain.chain_id, signer)
+        node = NodeClient(http, operator, endpoints, chain.chain_id, signer)
         while True:
             try:
                 await body(node)

@@ -97,7 +97,7 @@ def gather_list(
     keys = views.roster_keys(roster, [entry.seat for entry in roster.entries])
     vacant = views.vacant_operators(roster)
     signers = [
-        _Signer(entry.operator, views.operator(entry.operator).endpoint, keys[at : at + 256], entry.tickets)
+        _Signer(entry.operator, views.operator(entry.operator).endpoints, keys[at : at + 256], entry.tickets)
         for at, entry in zip(range(0, len(keys), 256), roster.entries, strict=True)
         if entry.operator not in vacant
     ]
@@ -120,7 +120,7 @@ def gather_list(
 @dataclass(frozen=True)
 class _Signer:
     operator: str
-    endpoint: str
+    endpoints: tuple[str, ...]
     key: bytes
     tickets: int
 
@@ -165,7 +165,7 @@ class _Gathering:
                 self.failures.setdefault(signer.operator, "did not sign in time")
 
     async def _ask(self, http: httpx.AsyncClient, signer: _Signer) -> None:
-        node = NodeClient(http, signer.operator, signer.endpoint, self.chain_id)
+        node = NodeClient(http, signer.operator, signer.endpoints, self.chain_id)
         while True:
             try:
                 signature = await node.sign_list(self.object_ids, seconds=max(1.0, self.until - time.monotonic()))

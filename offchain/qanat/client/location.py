@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qanat.chain.views import ObjectRecord, ObjectStatus, Views
@@ -21,7 +22,7 @@ class Location:
 
     object_id: bytes
     record: ObjectRecord
-    endpoints: dict[str, str] = field(repr=False)
+    endpoints: Mapping[str, str | tuple[str, ...]] = field(repr=False)
     holders: tuple[str, ...] = field(repr=False)
 
     @classmethod
@@ -33,7 +34,7 @@ class Location:
         if record.status is not ObjectStatus.CERTIFIED:
             raise BadParameters(f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.")
         roster = views.roster(record.shard, record.roster)
-        endpoints = {entry.operator: views.operator(entry.operator).endpoint for entry in roster.entries}
+        endpoints = {entry.operator: views.operator(entry.operator).endpoints for entry in roster.entries}
         holders = (roster.holder_of(ticket_of_row(object_id, roster.tickets, row)).operator for row in range(record.n))
         return cls(object_id, record, endpoints, tuple(holders))
 
@@ -55,7 +56,7 @@ class Location:
         reasons: dict[str, str] = {}
         async with connections(len(self.endpoints)) as http:
 
-            async def ask(operator: str, endpoint: str) -> Manifest | None:
+            async def ask(operator: str, endpoint: str | tuple[str, ...]) -> Manifest | None:
                 node = NodeClient(http, operator, endpoint, chain_id)
                 try:
                     found = Manifest.from_bytes(await node.get_manifest(self.object_id, limit))

@@ -1,12 +1,17 @@
-"""One operator's node as seen by a client: bounded answers, errors that name the operator."""
+"""One operator's node as seen by a client: bounded answers, errors that name the operator.
+
+An operator announces a new endpoint a withdrawal delay before it comes into force. Until then its node may be at
+either: it is asked at the announced one first, and where no node answers there, at the one in force.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -49,11 +54,17 @@ class NodeClient:
 
     http: httpx.AsyncClient
     operator: str
-    endpoint: str
+    #: where it is, or may be, in the order in which to ask (:attr:`qanat.chain.views.OperatorRecord.endpoints`)
+    endpoint: str | tuple[str, ...]
     chain_id: int
     signer: TextSigner | None = None
     #: the payer's word for what is put (:func:`qanat.node.permits.make_permit`)
     permit: str = ""
+    #: as `endpoint`; the one at which a node answered last comes first
+    _order: list[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_order", [self.endpoint] if isinstance(self.endpoint, str) else [*self.endpoint])
 
     async def put_manifest(self, object_id: bytes, manifest: bytes, *, seconds: float = 60.0) -> None:
         """Send an object's manifest."""
@@ -129,12 +140,36 @@ class NodeClient:
         signed: bool = False,
         limit: int = _ANSWER_LIMIT,
     ) -> bytes:
+        until = time.monotonic() + seconds
+        places = list(self._order)
+        while True:
+            endpoint = places.pop(0)
+            left = max(0.0, until - time.monotonic())
+            try:
+                answer = await self._call_at(endpoint, method, path, body, seconds=left, signed=signed, limit=limit)
+            except (NodeUnreachable, NodeRefused) as error:
+                # what doesn't refuse as a node does is none: the proxy of an empty house, or somebody else by now
+                is_node = bool(error.data.get("error"))
+                if is_node:
+                    self._prefer(endpoint)
+                if is_node or not places or time.monotonic() >= until:
+                    raise
+            else:
+                self._prefer(endpoint)
+                return answer
+
+    def _prefer(self, endpoint: str) -> None:
+        self._order.sort(key=lambda other: other != endpoint)
+
+    async def _call_at(
+        self, endpoint: str, method: str, path: str, body: bytes, *, seconds: float, signed: bool, limit: int
+    ) -> bytes:
         headers = {"Accept-Encoding": "identity"}
         if signed and self.signer is not None:
             headers["Authorization"] = authorization(self.signer, self.chain_id, self.operator, method, path, body)
         if method == "PUT" and self.permit:
             headers[PERMIT_HEADER] = self.permit
-        url = self.endpoint.rstrip("/") + path
+        url = endpoint.rstrip("/") + path
         timeout = httpx.Timeout(seconds, connect=min(seconds, 5.0))
 
         async def exchange() -> tuple[httpx.Response, bytes]:
@@ -154,11 +189,11 @@ class NodeClient:
             response, raw = await asyncio.wait_for(exchange(), seconds)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise NodeUnreachable(
-                f"The node of {self.operator} at {self.endpoint} does not answer {method} {path}: "
+                f"The node of {self.operator} at {endpoint} does not answer {method} {path}: "
                 f"{type(error).__name__} {error}".rstrip()
                 + ".",
                 operator=self.operator,
-                endpoint=self.endpoint,
+                endpoint=endpoint,
             ) from error
         if response.is_success:
             return raw
@@ -176,7 +211,7 @@ class NodeClient:
 
     def _refused(self, what: str, **data: Any) -> NodeRefused:
         return NodeRefused(
-            f"The node of {self.operator} {what}", operator=self.operator, endpoint=self.endpoint, **data
+            f"The node of {self.operator} {what}", operator=self.operator, endpoint=self._order[0], **data
         )
 
     def _hex(self, value: Any, length: int | None = None) -> bytes:

@@ -27,8 +27,15 @@ SORTS: dict[str, tuple[str, ...]] = {
 KINDS = tuple(SORTS)
 _TEXTS = frozenset({"asset", "offer", "license", "price", "paid"})
 
+#: Of a table of announcements, those that none replaced before they came into force.
+_LASTING = """SELECT * FROM {0} AS word WHERE NOT EXISTS (SELECT 1 FROM {0} AS later
+        WHERE later.operator = word.operator AND (later.block, later.log_index) > (word.block, word.log_index)
+        AND later.block < word.from_block)"""
+
 #: Tables that the queries share, by name; ``now`` and ``here`` are put before them.
 _SHARED = {
+    "lasting_endpoints": _LASTING.format("endpoints"),
+    "lasting_commissions": _LASTING.format("commissions"),
     "members": """SELECT shard, operator FROM (SELECT shard, operator, joined,
         row_number() OVER (PARTITION BY shard, operator ORDER BY block DESC, log_index DESC) AS age FROM memberships)
         WHERE age = 1 AND joined = 1""",
@@ -57,11 +64,17 @@ _SHARED = {
 _QUERIES: dict[str, tuple[str, str]] = {
     "operators": (
         """SELECT operators.operator, operators.block AS registered,
-            (SELECT endpoint FROM endpoints WHERE endpoints.operator = operators.operator
+            (SELECT endpoint FROM lasting_endpoints AS word
+                WHERE word.operator = operators.operator AND from_block <= here.block
                 ORDER BY block DESC, log_index DESC LIMIT 1) AS endpoint,
-            (SELECT bps FROM commissions WHERE commissions.operator = operators.operator AND from_block <= here.block
+            (SELECT endpoint FROM lasting_endpoints AS word
+                WHERE word.operator = operators.operator AND from_block > here.block
+                ORDER BY block DESC, log_index DESC LIMIT 1) AS next_endpoint,
+            (SELECT bps FROM lasting_commissions AS word
+                WHERE word.operator = operators.operator AND from_block <= here.block
                 ORDER BY block DESC, log_index DESC LIMIT 1) AS commission,
-            (SELECT bps FROM commissions WHERE commissions.operator = operators.operator AND from_block > here.block
+            (SELECT bps FROM lasting_commissions AS word
+                WHERE word.operator = operators.operator AND from_block > here.block
                 ORDER BY block DESC, log_index DESC LIMIT 1) AS next_commission,
             (SELECT group_concat(shard) FROM members WHERE members.operator = operators.operator) AS shards,
             (SELECT group_concat(jails.shard) FROM jails JOIN now ON now.shard = jails.shard

@@ -180,7 +180,11 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
     ),
     ("Operators", "EndpointChanged"): (
         "endpoints",
-        lambda event: {"operator": event["operator"], "endpoint": event["endpoint"]},
+        lambda event: {
+            "operator": event["operator"],
+            "endpoint": event["endpoint"],
+            "from_block": event["fromBlock"],
+        },
     ),
     ("Operators", "CommissionChanged"): (
         "commissions",

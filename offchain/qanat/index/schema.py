@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 5
+VERSION = 6
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -87,7 +87,7 @@ _TABLES = {
     "revocations": ("license_id TEXT", "cause BLOB", "evidence BLOB", "refund TEXT"),
     "shards": ("shard INTEGER", "first_block INTEGER", "parameters TEXT", "collaterals TEXT"),
     "operators": ("operator TEXT", "responder TEXT"),
-    "endpoints": ("operator TEXT", "endpoint TEXT"),
+    "endpoints": ("operator TEXT", "endpoint TEXT", "from_block INTEGER"),
     "commissions": ("operator TEXT", "bps INTEGER", "from_block INTEGER"),
     "memberships": ("shard INTEGER", "operator TEXT", "joined INTEGER"),
     "jails": ("shard INTEGER", "operator TEXT", "until_epoch INTEGER"),

@@ -219,7 +219,7 @@ class Scrubber(threading.Thread):
         async with connections(len(roster.entries)) as http:
             clients = {
                 operator: NodeClient(
-                    http, operator, self.views.operator(operator).endpoint, self.views.chain.chain_id, self._signer
+                    http, operator, self.views.operator(operator).endpoints, self.views.chain.chain_id, self._signer
                 )
                 for operator in set(holders.values())
             }
