@@ -344,21 +344,20 @@ contract Audits is IAudits {
         }
     }
 
-    /// Whether somebody did not sign the object; if so, that the list shown is the one that counts in the epoch.
+    /// Whether somebody did not sign the object, as that counts in the epoch; the list shown must be the one that does. Nobody's, since all that was missing was
+    /// adopted, may be left out: who answers needn't know that anything ever was.
     function _isIncomplete(IObjects objects, Response calldata response, uint256 read, uint256 shown, uint256 word)
         private
         view
-        returns (bool)
+        returns (bool listed)
     {
-        bool listed = shown < response.nonSigners.length;
+        listed = shown < response.nonSigners.length && response.nonSigners[shown].length != 0;
         bool complete = !word.has(ObjectWord.INCOMPLETE);
-        if (complete && (!listed || response.nonSigners[shown].length == 0)) return false;
+        if (complete && !listed) return false;
         bytes32 objectId = response.objects[shown].objectId;
-        if (complete || !listed) revert NonSignersWrong(read, objectId);
-        if (NonSigners.hashOf(response.nonSigners[shown]) != objects.nonSignersHashOf(objectId, response.epoch)) {
-            revert NonSignersWrong(read, objectId);
-        }
-        return true;
+        if (complete) revert NonSignersWrong(read, objectId);
+        bytes32 hash = listed ? NonSigners.hashOf(response.nonSigners[shown]) : keccak256("");
+        if (hash != objects.nonSignersHashOf(objectId, response.epoch)) revert NonSignersWrong(read, objectId);
     }
 
     /// The slice at a position in an object's part of a ticket: matrix first, then row (docs/protocol.md).

@@ -689,6 +689,41 @@ class TestVoids:
             send(system, changed(response, 3, non_signers=()))
         send(system, response)
 
+    def test_an_object_whose_rows_were_all_adopted_needs_no_list(self, system, owner, wide, operators):
+        """Nobody is left on it: it may be shown empty or left out, by whoever answers; no other list fits."""
+        object_id = system.store(owner, wide, absent=[2])
+        epoch = system.objects.record(object_id).firstEpoch
+        system.adopt(object_id, 2)
+        system.seal(epoch)
+        first, second, *others = (system.response(item, epoch) for item in operators)
+        assert first.as_tuple()[6] == []
+        with reverts_with(system.audits.NonSignersWrong, read=0, objectId=object_id):
+            send(system, changed(first, 0, non_signers=(2,)))
+        values = list(first.as_tuple())
+        values[6] = [[]]
+        system.audits.respond(tuple(values), sender=system.governor)
+        for response in (second, *others):
+            send(system, response)
+
+    def test_a_list_that_counts_may_not_be_left_out(self, system, owner, wide, operators):
+        """Adopted after the first epoch was frozen: in that one the seat is absent still, in the next it isn't."""
+        object_id = system.store(owner, wide, absent=[2])
+        epoch = system.objects.record(object_id).firstEpoch
+        system.go_past_frozen(epoch)
+        system.adopt(object_id, 2)
+        system.seal(epoch)
+        signer = system.shards.rosterEntry(1, 1, 0).operator
+        response = system.response(signer, epoch)
+        values = list(response.as_tuple())
+        assert values[6] == [[2]]
+        values[6] = []
+        with reverts_with(system.audits.NonSignersWrong, read=0, objectId=object_id):
+            system.audits.respond(tuple(values), sender=system.governor)
+        send(system, response)
+        system.seal(epoch + 1)
+        for item in operators:
+            send(system, system.response(item, epoch + 1))
+
     def test_expired_rows_are_void_and_few_live_ones_suffice(self, system, aging, operators):
         """One live row among 41: most draws of four read none of it, and nothing is then opened."""
         epoch, _, small = aging

@@ -627,7 +627,7 @@ def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, t
     directory = network.chain.contract("Directory").functions
     name = b"randomness".ljust(32, b"\0")
     sender.send(directory.queueChange(name, beacon))
-    clock.mine(network.chain.deployment.parameters["delays"]["timelock"])
+    clock.mine(network.chain.call(directory.timelock()))
     sender.send(directory.applyChange(name))
 
     epoch = views.first_epoch_after(shard, network.chain.latest()) + 1
