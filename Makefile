@@ -77,7 +77,7 @@ test: ## everything that must pass
 	@$(MAKE) compile
 	@$(BIN)/python toolchain/export_abi.py --check
 	@$(MAKE) unit
-	@QANAT_CRASH_STRIDE=5 $(MAKE) chaos ARGS=--ignore=tests/chaos/test_storm.py
+	@QANAT_CRASH_STRIDE=5 $(MAKE) chaos CHAOS=tests/chaos/test_intake.py
 	@$(PYTEST) $(PARALLEL) -q tests/properties tests/contracts # together, the long ones first
 	@$(MAKE) integration
 unit: setup ## pure Python, no Ape plugin, in seconds
@@ -124,9 +124,10 @@ slither: setup ## static analysis of the contracts; fails for findings of medium
 	@toolchain/analysers/slither.sh
 coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach; fails below all of them
 	@toolchain/analysers/coverage.sh
-chaos: setup ## an intake killed at every step, full and damaged disks, twelve nodes in a storm; QANAT_CRASH_STRIDE=5: every fifth step
+CHAOS ?= tests/chaos
+chaos: compile ## an intake killed at every step, full and damaged disks, far and cold stores, twelve nodes in a storm; QANAT_STORM_SEED=n repeats one
 	@$(call need,tests/chaos/test_*.py)
-	@$(PYTEST) -q -rP -p no:ape_test tests/chaos $(ARGS)
+	@$(PYTEST) -q -rP -p no:ape_test $(CHAOS) $(ARGS)
 
 .PHONY: shows
 shows: setup ## run an issue's acceptance: N=01

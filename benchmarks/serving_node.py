@@ -23,7 +23,7 @@ def main() -> None:
     from doubles import node_doubles
 
     from qanat import kzg
-    from qanat.node.daemon import _warm_up
+    from qanat.node.daemon import warm_up
     from qanat.objects import Encoded, Manifest
 
     people = node_doubles.make_people(operators)
@@ -42,7 +42,7 @@ def main() -> None:
         requests_per_second=0.0,
         read_bytes_per_second=0.0,
     )
-    _warm_up()
+    warm_up()
     kzg.commit(bytes(32))
     served = node_doubles.serve_node(node)
     print(served.port, flush=True)

@@ -35,14 +35,27 @@ SEED = int(os.environ.get("QANAT_STORM_SEED") or secrets.randbelow(1 << 32))
 PATIENCE = 120.0
 #: Long enough for twelve answers, their repetitions after a reorganisation, and what else nodes send meanwhile.
 WINDOW = 16
+#: Blocks of an epoch: more than from its seed to its last slash, so that the next one does not open before its storm.
+EPOCH = 80
+#: Storms with damage: enough hosts stay whole for kills and cuts.
+MOST_DAMAGED = 3
 
 
-def eventually(what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Wait until something holds."""
+def eventually(
+    what: str, holds: Callable[[], bool], seconds: float = PATIENCE, *, told: Callable[[], str] = str
+) -> None:
+    """Wait until something holds; ``told`` says more where it does not."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, f"{what}\n{told()}"
         time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody of whom only an address is known."""
+
+    address: str
 
 
 @dataclass
@@ -64,6 +77,14 @@ class Storm:
     def status(self, epoch: int, host: OperatorHost) -> DutyStatus:
         """What the chain says of an operator's duty."""
         return self.network.views.duty(self.network.shard, epoch, host.address)
+
+    def told(self, epoch: int, hosts: Sequence[OperatorHost]) -> str:
+        """What those say who did not answer."""
+        silent = [host for host in hosts if self.status(epoch, host) is not DutyStatus.ANSWERED]
+        lines = [f"block {self.clock.block}"]
+        for host in silent:
+            lines += [f"node {host.folder.name}, running: {host.process.running}", host.process.tail(30)]
+        return "\n".join(lines)
 
     def store(self, path: Path) -> None:
         """Store a file for the whole storm."""
@@ -92,7 +113,7 @@ class Storm:
         down = self.pick(whole, 2)
         rest = [host for host in whole if host not in down]
         killed, cut = self.pick(rest, 2), self.pick(rest, 3)
-        if self.epochs % 3 == 1:
+        if self.epochs % 3 == 1 and len(self.damaged) < MOST_DAMAGED:
             victim = self.choose.choice([host for host in rest if host not in killed])
             self.damage(victim)
             rest.remove(victim)
@@ -100,8 +121,9 @@ class Storm:
             host.process.kill()
         for host in cut:
             self.proxies[self.network.hosts.index(host)].cut(self.fault())
-        go_to_epoch(self.network, self.clock, epoch)
         views, shard = self.network.views, self.network.shard
+        assert self.clock.block < views.seed_block(shard, epoch), "the epoch began before its storm"
+        go_to_epoch(self.network, self.clock, epoch)
         eventually(f"epoch {epoch} is sealed", lambda: views.seed(shard, epoch).is_sealed)
         for host in killed:
             self.network.start_node(host)
@@ -113,6 +135,7 @@ class Storm:
         eventually(
             f"all that were up, whole and heard answer epoch {epoch} by block {deadline}",
             lambda: all(self.status(epoch, host) is DutyStatus.ANSWERED for host in rest),
+            told=lambda: self.told(epoch, rest),
         )
         self.clock.mine_to(views.seed(shard, epoch).deadline + 1)
         for host in down:
@@ -169,10 +192,13 @@ class Storm:
 @pytest.fixture
 def storm(tmp_path: Path) -> Iterator[Storm]:
     """Twelve nodes, each with a way of its own to the chain, that report each other's misses."""
-    delays = {"withdrawal": 90, "timelock": 120}
-    with running_network(
-        tmp_path / "network", OPERATORS, plan_changes={"window": WINDOW}, delays=delays, report=True
-    ) as (network, clock):
+    # at least an epoch, its sealing, window, reporting and resolution, and the guardian's delay; and an epoch more
+    delays = {"withdrawal": EPOCH + WINDOW + 40, "timelock": 2 * EPOCH + WINDOW + 60}
+    plan = {"window": WINDOW, "epoch": EPOCH}
+    with running_network(tmp_path / "network", OPERATORS, plan_changes=plan, delays=delays, report=True) as (
+        network,
+        clock,
+    ):
         proxies = [Proxy(int(network.url.rsplit(":", 1)[1])) for _ in network.hosts]
         try:
             for host, proxy in zip(network.hosts, proxies, strict=True):
@@ -189,18 +215,20 @@ def test_exactly_those_that_did_not_answer_are_slashed(storm: Storm, tmp_path: P
     """Kills, corruptions, faults between node and chain, reorganisations; all tokens are accounted for."""
     print(f"QANAT_STORM_SEED={SEED}")
     network, clock, views, shard = storm.network, storm.clock, storm.network.views, storm.network.shard
+    # all of them within one epoch: none is drawn while another one is still sent
+    go_to_epoch(network, clock, views.first_epoch_after(shard, clock.block) + 1)
     for number in range(OBJECTS):
         path = tmp_path / f"file{number}"
         path.write_bytes(b"".join(hashlib.sha256(b"%d %d" % (number, at)).digest() for at in range(4000)))
         storm.store(path)
     bonds = {host.address: views.bond(host.address, shard) for host in network.hosts}
-    epoch = max(stored.first_epoch for stored in storm.stored)
+    (epoch,) = {stored.first_epoch for stored in storm.stored}
     started = time.monotonic()
     with clock.gathering():
         while time.monotonic() - started < SECONDS or storm.epochs < 3:
             storm.blow(epoch)
             epoch += 1
-        clock.mine(WINDOW)
+        clock.mine(network.chain.deployment.parameters["delays"]["resolution"] + 1)
         restaking = network.chain.contract("Restaking")
         eventually(
             "all slashes are carried out",
@@ -221,7 +249,9 @@ def test_exactly_those_that_did_not_answer_are_slashed(storm: Storm, tmp_path: P
     assert report.findings == []
     assert report.faults == len(storm.missed)
     roles = [network.actor(role) for role in ("owner", "licensee", "governor", "auditor", "stranger")]
-    people = [*network.restakers, *[host.actor for host in network.hosts], *roles]
+    # who reports is paid: the nodes' hot keys
+    reporters = [Account(event["args"]["reporter"]) for event in restaking.events.SlashQueued().get_logs(from_block=0)]
+    people = [*network.restakers, *[host.actor for host in network.hosts], *roles, *set(reporters)]
     assert set(Accounts(network, people).unaccounted(at_the_end=False).values()) == {0}
     print(
         f"{storm.epochs} epochs in {time.monotonic() - started:.0f} s: {len(storm.answered)} answers, "

@@ -54,13 +54,7 @@ class Proxy:
 
     def stop(self) -> None:
         """End all connections."""
-
-        def end() -> None:
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.call_later(0.05, self._loop.stop)
-
-        self._loop.call_soon_threadsafe(end)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
 
     def _run(self) -> None:
@@ -70,6 +64,11 @@ class Proxy:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        # none is left to the collector of garbage, which would end it wherever it happens to run
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(tasks))
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

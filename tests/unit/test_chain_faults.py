@@ -284,6 +284,28 @@ class TestNonces:
         assert sum_of(counter) == 1
         assert chain.latest() >= receipt["blockNumber"] + 2
 
+    def test_a_reorganisation_that_drops_what_others_wait_behind(self, local, counter):
+        """One of ours lies in a block that is replaced, the next waits: what is sent then takes the free nonce."""
+        chain = local.connect()
+        chain.rpc("anvil_mine", "0x2")
+        first = nonce(local)
+        Sender(local.connect(), key_signer(), timeout=20).send(counter.functions.add(1))
+        chain.rpc("evm_setAutomine", False)
+        try:
+            with pytest.raises(TransactionLost):
+                Sender(local.connect(), key_signer(), timeout=0.1).send(counter.functions.add(2))
+            chain.rpc("anvil_reorg", 1, [])
+            assert (sum_of(counter), nonce(local)) == (0, first)
+            with pytest.raises(TransactionLost) as caught:
+                Sender(local.connect(), key_signer(), timeout=0.1).send(counter.functions.add(4))
+            assert caught.value.data["nonce"] == first
+            chain.rpc("anvil_mine", "0x1")
+        finally:
+            chain.rpc("evm_setAutomine", True)
+        assert (sum_of(counter), nonce(local)) == (4, first + 1)
+        # Anvil forgets the second now, other clients take it: what is sent next is taken in either case
+        assert Sender(local.connect(), key_signer(), timeout=20).send(counter.functions.add(8))["status"] == 1
+
 
 RUN = """
 import json

@@ -553,12 +553,29 @@ def test_an_answered_epoch_is_settled_after_its_deadline(keeper: Keeper, views: 
     for person in PEOPLE:
         views.statuses[EPOCH, person.address] = DutyStatus.ANSWERED
     keeper.state.record_duty(Duty(SHARD, EPOCH, DutyState.ANSWERED, 111))
+    settled_in: list[int] = []
+    views.is_settled = lambda _s, _e, _o, block="latest": any(
+        at <= (views.chain.head if block == "latest" else block) for at in settled_in
+    )
+    keeper._sender.then["settle"] = lambda: settled_in.append(views.chain.head + 1)  # type: ignore[attr-defined]
     assert keep(keeper, views, 112) == []
     assert keep(keeper, views, 113) == ["settle"]
     assert keep(keeper, views, 114) == []
+    assert state_of(keeper) is DutyState.ANSWERED  # not final yet
+    settled_in.clear()  # a reorganisation
+    assert keep(keeper, views, 115) == ["settle"]
+    assert keep(keeper, views, 116) == []
+    assert keep(keeper, views, 118) == []
+    assert state_of(keeper) is DutyState.SETTLED
+    settled_in.clear()
+    assert keep(keeper, views, 119) == []
+
+
+def state_of(keeper: Keeper) -> DutyState:
+    """Return what the node remembers of the epoch."""
     found = keeper.state.duty(SHARD, EPOCH)
     assert found is not None
-    assert found.state is DutyState.SETTLED
+    return found.state
 
 
 def test_intake_is_claimed_when_there_is_more(keeper: Keeper, views: FakeViews) -> None:
@@ -579,8 +596,13 @@ def test_others_misses_are_reported_and_carried_out(keeper: Keeper, views: FakeV
     """After the deadline, within the reporting period, never the node's own; the slash when it is ready."""
     seal(views)
     views.statuses[EPOCH, THIRD] = DutyStatus.ANSWERED
-    slash = Slash(OTHER, SHARD, ROSTER, EPOCH, ME, 116, False, False)
-    views.slash = lambda _id: slash
+    executed_in: list[int] = []
+
+    def slash(_id: bytes, block: int | str = "latest") -> Slash:
+        at = views.chain.head if isinstance(block, str) else block
+        return Slash(OTHER, SHARD, ROSTER, EPOCH, ME, 116, False, any(since <= at for since in executed_in))
+
+    views.slash = slash
     assert keep(keeper, views, 111) == []
 
     def booked() -> None:
@@ -590,8 +612,14 @@ def test_others_misses_are_reported_and_carried_out(keeper: Keeper, views: FakeV
     assert keep(keeper, views, 112) == ["reportMiss"]
     assert keep(keeper, views, 115) == []
     assert keep(keeper, views, 116) == ["executeSlash"]
-    slash = replace(slash, executed=True)
+    executed_in.append(117)
     assert keep(keeper, views, 117) == []
+    executed_in.clear()  # a reorganisation
+    assert keep(keeper, views, 118) == ["executeSlash"]
+    executed_in.append(119)
+    assert keep(keeper, views, 121) == []
+    executed_in.clear()  # deeper than what is final: not followed
+    assert keep(keeper, views, 122) == []
     assert views.statuses.get((EPOCH, ME)) is None  # its own miss is for others to report
 
 

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.responses import Response
 
-from qanat.errors import BadParameters, FileUnreadable, NodeRefused
+from qanat.errors import BadParameters, ChainUnreachable, FileUnreadable, NodeRefused
 from qanat.node.budget import Room
+from qanat.node.daemon import Patience
 from qanat.node.server import Server, settings
 from tests.unit.node_doubles import Served
 
@@ -149,7 +150,7 @@ def test_bodies_wait_for_room() -> None:
         assert max(held) == 80
         assert room.taken == 0
         await body(1000, 0)  # larger than all room: alone
-        long = asyncio.ensure_future(body(90, 1.0))
+        long = asyncio.ensure_future(body(90, 3.0))
         await asyncio.sleep(0.01)
         with pytest.raises(NodeRefused) as caught:
             await body(20, 0)
@@ -165,6 +166,29 @@ def test_bodies_wait_for_room() -> None:
         await body(100, 0)
 
     asyncio.run(run())
+
+
+def test_a_node_that_starts_asks_a_chain_that_fails_again() -> None:
+    """At whichever question it fails, until the time is over; what is wrong with the node itself ends it at once."""
+    gone = ChainUnreachable("gone")
+    answers: list[Exception | str] = [gone, gone, "there", gone]
+    asked: list[int] = []
+
+    def question() -> str:
+        asked.append(len(asked))
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert Patience(5.0, pause=0.01).do(question) == "there"
+    assert len(asked) == 3
+    with pytest.raises(ChainUnreachable):
+        Patience(-1.0, pause=0.01).do(question)
+    answers = [BadParameters("wrong key"), "never asked"]
+    with pytest.raises(BadParameters):
+        Patience(5.0, pause=0.01).do(question)
+    assert answers == ["never asked"]
 
 
 def test_half_open_connections_leave_room_for_others() -> None:

@@ -48,6 +48,8 @@ MOST_TIP = 50 * 10**9
 LOOK_AGAIN = 3.0
 #: Blocks for which every node can say what an account's nonce was.
 STATE_KEPT = 64
+#: Nonces that are remembered behind the newest block's: what a reorganisation drops is among them.
+REMEMBERED = 64
 #: Times that a call is signed anew since others' transactions took its nonce.
 MOST_TAKEN = 5
 
@@ -72,15 +74,8 @@ class _Verdict(Enum):
     CONTESTED = "another transaction waits with its nonce"
 
 
-@dataclass
-class _Sent:
-    """The last transaction that this process sent for an account."""
-
-    nonce: int
-    hash: bytes
-
-
-_last: dict[tuple[int, str], _Sent] = {}
+#: account → nonce → hash of what this process sent last with it: what no block has, and the last ones that some have
+_sent: dict[tuple[int, str], dict[int, bytes]] = {}
 
 
 @dataclass
@@ -306,10 +301,10 @@ class Sender:
             if verdict is _Verdict.CONTESTED or (verdict is _Verdict.USED and self._holder(flight) is False):
                 # another process uses the same account: its transaction took the nonce
                 _close(entry)
-                _last.pop(self._key, None)
+                _sent.pop(self._key, None)
                 time.sleep(0.05 * 2**attempt)
                 continue
-            _last[self._key] = _Sent(flight.nonce, flight.hashes[-1])
+            self._note(flight)
             if self.on_sent is not None:
                 self.on_sent(what, "0x" + flight.hashes[-1].hex())
             return flight
@@ -451,14 +446,24 @@ class Sender:
         return True
 
     def _next_nonce(self) -> int:
-        pending = int(self.chain.web3.eth.get_transaction_count(to_checksum_address(self.address), "pending"))
-        last = _last.get(self._key)
-        if last is not None and last.nonce >= pending:
-            # an endpoint that lags behind does not count our last one yet; a chain that was restarted never will
-            if self._is_known(last.hash):
-                return last.nonce + 1
-            _last.pop(self._key, None)
-        return pending
+        count = self.chain.web3.eth.get_transaction_count
+        used = int(count(to_checksum_address(self.address), "latest"))
+        pending = max(used, int(count(to_checksum_address(self.address), "pending")))
+        sent = {nonce: name for nonce, name in _sent.get(self._key, {}).items() if nonce >= used - REMEMBERED}
+        _sent[self._key] = sent
+        # What the endpoint does not know, no block will take: the chain was put back, or a reorganisation dropped it.
+        # What we sent after it waits until its nonce is used; some endpoints count that as pending, others don't.
+        for nonce in range(used, pending):
+            if nonce in sent and not self._is_known(sent[nonce]):
+                return nonce
+        # an endpoint that lags behind does not count ours yet
+        nonce = pending
+        while nonce in sent and self._is_known(sent[nonce]):
+            nonce += 1
+        return nonce
+
+    def _note(self, flight: _Flight) -> None:
+        _sent.setdefault(self._key, {})[flight.nonce] = flight.hashes[-1]
 
     # ---- fees and funds
 
@@ -635,7 +640,7 @@ class Sender:
                 # the account can't pay so much, or the endpoint wants another fee: what was sent stands
                 flight.fees = before
                 return
-            _last[self._key] = _Sent(flight.nonce, flight.hashes[-1])
+            self._note(flight)
         if verdict is _Verdict.USED:
             if self._holder(flight) is False:
                 _close(flight.entry)

@@ -14,12 +14,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from eth_utils.crypto import keccak
@@ -50,8 +50,9 @@ from qanat.store.settings import open_store
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Node", "run"]
+__all__ = ["Node", "Patience", "run", "warm_up"]
 
+T = TypeVar("T")
 _STARTUP_SECONDS = 60.0
 _GRACE_SECONDS = 8
 log = structlog.get_logger("qanat.node")
@@ -90,9 +91,12 @@ class Node:
         self.config = config
         self.socket = _listen(config.host, config.port)
         try:
-            chain = _connect(config)
+            patiently = Patience(_STARTUP_SECONDS)
+            chain = patiently.do(lambda: _connect(config))
             views = Views(chain)
-            _check_operator(config, views, keys, sealing_key.public)
+            patiently.do(lambda: _check_operator(config, views, keys, sealing_key.public))
+            follower = patiently.do(lambda: Follower(views, config.shard, config.poll_seconds))
+            patiently.do(follower.refresh)
             self.state = NodeState(config.data / "state")
             try:
                 self.store = open_store(config.store, config.data / "slices")
@@ -103,8 +107,6 @@ class Node:
             self.socket.close()
             raise
         metrics = Metrics()
-        follower = Follower(views, config.shard, config.poll_seconds)
-        follower.refresh()
         intake = Intake(config, views, self.store, self.state, keys, metrics)
         sender = Sender(chain, responder, timeout=120.0, fee_ceiling=config.max_fee)
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
@@ -141,7 +143,7 @@ class Node:
         if self.config.scrub_bytes_per_second:
             self.scrubber.start()
         self.adopter.start()
-        threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
         host, port = self.socket.getsockname()[:2]
         log.info("serving", operator=self.config.operator, host=host, port=port)
         with _calm_signals():
@@ -184,19 +186,29 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+class Patience:
+    """Asks the chain again until it answers, for so many seconds from now in all: it may fail at any question."""
+
+    def __init__(self, seconds: float, *, pause: float = 2.0) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._pause = pause
+
+    def do(self, question: Callable[[], T]) -> T:
+        """Return what a question gives; raises what it raises, :class:`ChainUnreachable` only when the time is over."""
+        while True:
+            try:
+                return question()
+            except ChainUnreachable as error:
+                if time.monotonic() > self._deadline:
+                    raise
+                log.warning("waiting for the chain", error=error.message)
+                time.sleep(self._pause)
+
+
 def _connect(config: NodeConfig) -> Chain:
-    deadline = time.monotonic() + _STARTUP_SECONDS
-    while True:
-        try:
-            chain = Chain.connect(config.rpc, deployment=config.deployment)
-            chain.check_deployed()
-        except ChainUnreachable as error:
-            if time.monotonic() > deadline:
-                raise
-            log.warning("waiting for the chain", error=error.message)
-            time.sleep(2.0)
-        else:
-            return chain
+    chain = Chain.connect(config.rpc, deployment=config.deployment)
+    chain.check_deployed()
+    return chain
 
 
 def _check_operator(config: NodeConfig, views: Views, keys: SigningKeys, sealing_key: bytes) -> None:
@@ -221,7 +233,7 @@ def _check_operator(config: NodeConfig, views: Views, keys: SigningKeys, sealing
         raise WrongKeyFile(f"{config.sealing_key} is not the sealing key under which {config.operator} is registered.")
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Load set-up and compiled kernels before the first object or challenge needs them."""
     from qanat import kzg
 

@@ -19,7 +19,7 @@ from qanat.chain.signer import Signer
 from qanat.chain.views import DutyStatus, ObjectStatus, Views
 from qanat.errors import ChainError, TransactionReverted
 from qanat.node.config import NodeConfig
-from qanat.node.follower import EpochView, Follower
+from qanat.node.follower import EpochView, Follower, Heads
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
@@ -61,7 +61,8 @@ class Keeper(threading.Thread):
         #: end epoch of objects that the final block shows as certified, as it stood in block `_heard`
         self._ends: dict[bytes, int] = {}
         self._heard = 0
-        self._seen = ""
+        #: block at which all was done that can be, and when
+        self._seen, self._looked = "", 0.0
         self._failures = 0
 
     def stop(self) -> None:
@@ -88,38 +89,42 @@ class Keeper(threading.Thread):
     def round(self) -> None:
         """Do once what is due."""
         heads = self.follower.heads
-        if heads.latest == 0 or (heads.hash == self._seen and not self._report_at):
+        now = time.monotonic()
+        is_due = any(self._looked < at <= now for at in self._report_at.values())
+        if heads.latest == 0 or (heads.hash == self._seen and not is_due):
             return
-        self._seen = ""
+        self._seen, self._looked = "", now
         self.key_holder.settle_releases(heads.finalized)
         if self.config.settle:
-            self._settle(heads.latest, heads.safe)
+            self._settle(heads)
         if self.config.report:
-            self._report(heads.latest)
+            self._report(heads.latest, heads.finalized)
         self.delete_what_is_over(heads.finalized)
         self._seen = heads.hash
 
     # ---- money
 
-    def _settle(self, latest: int, safe: int) -> None:
+    def _settle(self, heads: Heads) -> None:
+        """Settle what was answered. Until that is final a reorganisation may drop it, whoever sent it."""
         rewards = self.views.chain.contract("Rewards")
         for duty in self.state.duties(self.config.shard, last=64):
             if self._ended.is_set():
                 return
-            if duty.state is not DutyState.ANSWERED or min(latest, safe) <= duty.deadline:
+            if duty.state is not DutyState.ANSWERED or min(heads.latest, heads.safe) <= duty.deadline:
                 continue
             if self.views.duty(duty.shard, duty.epoch, self.config.operator) is not DutyStatus.ANSWERED:
                 continue  # a reorganisation: the duty loop sees to it
-            if not self.views.is_settled(duty.shard, duty.epoch, self.config.operator):
+            which = (duty.shard, duty.epoch, self.config.operator)
+            if not self.views.is_settled(*which):
                 try:
-                    self._sender.send(rewards.functions.settle(duty.shard, duty.epoch, self.config.operator))
+                    self._sender.send(rewards.functions.settle(*which))
                     self.metrics.count("qanat_epochs_settled_total")
                 except TransactionReverted as error:
                     if error.error_name not in ("AlreadySettled", "NothingToSettle"):
                         log.warning("cannot settle", epoch=duty.epoch, error=error.message)
-                        continue
-            self.state.record_duty(moved(duty, DutyState.SETTLED))
-            log.info("settled", epoch=duty.epoch)
+            elif self.views.is_settled(*which, heads.finalized):
+                self.state.record_duty(moved(duty, DutyState.SETTLED))
+                log.info("settled", epoch=duty.epoch)
         self._claim_intake()
 
     def _claim_intake(self) -> None:
@@ -143,18 +148,19 @@ class Keeper(threading.Thread):
 
     # ---- others' misses
 
-    def _report(self, latest: int) -> None:
+    def _report(self, latest: int, finalized: int) -> None:
         for view in self.follower.epochs():
             if view.deadline == 0 or latest <= view.deadline:
                 continue
-            missed = [name for name in self._population(view.epoch) if self._looks_missed(view, name, latest)]
+            everybody = self._population(view.epoch)
+            missed = [name for name in everybody if self._looks_missed(view, name, latest, finalized)]
             if self._ended.is_set():
                 return
             for call, operators in reports(self.views, self.config.shard, view.epoch, missed):
                 self._report_some(view.epoch, call, operators)
-        self._execute_known(latest)
+        self._execute_known(latest, finalized)
 
-    def _looks_missed(self, view: EpochView, operator: str, latest: int) -> bool:
+    def _looks_missed(self, view: EpochView, operator: str, latest: int, finalized: int) -> bool:
         """Whether an operator's miss is to be reported now; where it was, its slash is carried out."""
         if operator == self.config.operator or (view.epoch, operator) in self._closed or self._ended.is_set():
             return False
@@ -164,7 +170,7 @@ class Keeper(threading.Thread):
         if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
             return self._is_to_be_reported(view.epoch, operator)
         if status is DutyStatus.MISSED:
-            self._execute(view.epoch, operator, latest)
+            self._execute(view.epoch, operator, latest, finalized)
         return False
 
     def _population(self, epoch: int) -> list[str]:
@@ -194,31 +200,31 @@ class Keeper(threading.Thread):
             self.metrics.count("qanat_misses_reported_total")
             log.warning("miss reported", epoch=epoch, operator=operator)
 
-    def _execute_known(self, latest: int) -> None:
+    def _execute_known(self, latest: int, finalized: int) -> None:
         """Slashes become due after their epoch has left the follower's range."""
         for epoch, operator in list(self._report_at):
             if latest > self.follower.first_block + (epoch + 1) * self.follower.parameters.epoch_length and (
                 self.views.duty(self.config.shard, epoch, operator) is DutyStatus.MISSED
             ):
-                self._execute(epoch, operator, latest)
+                self._execute(epoch, operator, latest, finalized)
 
-    def _execute(self, epoch: int, operator: str, latest: int) -> None:
+    def _execute(self, epoch: int, operator: str, latest: int, finalized: int) -> None:
         restaking = self.views.chain.contract("Restaking")
         slash_id = self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator))
         slash = self.views.slash(bytes(slash_id))
-        if slash.executed:
+        if slash.executed and self.views.slash(bytes(slash_id), finalized).executed:
             self._report_at.pop((epoch, operator), None)
             self._closed.add((epoch, operator))
             return
-        if latest < slash.ready_block:
-            self._report_at.setdefault((epoch, operator), 0.0)
+        # until that is final a reorganisation may drop it, whoever sent it
+        self._report_at.setdefault((epoch, operator), 0.0)
+        if slash.executed or latest < slash.ready_block:
             return
         try:
             self._sender.send(restaking.functions.executeSlash(slash_id))
         except TransactionReverted as error:
             log.info("slash not executed", epoch=epoch, operator=operator, error=error.message)
             return
-        self._report_at.pop((epoch, operator), None)
         self.metrics.count("qanat_slashes_executed_total")
         log.warning("slash executed", epoch=epoch, operator=operator)
 
