@@ -71,7 +71,8 @@ def running(
     ]
     folder = tmp_path_factory.mktemp("network")
     # as docs/node.md says, the window is longer than q reads of cold slices; blocks pass fast here
-    with running_network(folder, OPERATORS, plan_changes={"window": 12}) as (network, clock):
+    longer = {"plan_changes": {"window": 24}, "delays": {"withdrawal": 90, "timelock": 120}}
+    with running_network(folder, OPERATORS, **longer) as (network, clock):
         for host, store in zip(network.hosts, stores, strict=False):
             host.process.stop()
             configure(host, store=store)
@@ -170,7 +171,7 @@ def test_a_full_disk_costs_a_signature_and_nothing_else(running: tuple[Network, 
     limit_files(full, (full.slices / "data.mdb").stat().st_size)
     stored = store(network, clock, tmp_path / "file", grace_seconds=2.0)
     assert set(stored.absent) == {full.address}
-    assert "507" in str(stored.absent[full.address])
+    assert "Free some space" in str(stored.absent[full.address])
     assert full.is_healthy()
     assert fetch(network, clock, before, tmp_path / "back") == (tmp_path / "before").read_bytes()
     assert network.views.object(stored.object_id).unsigned_tickets == 1
