@@ -78,4 +78,9 @@ interface IMembers {
     function shardsOf(address operator) external view returns (uint32[] memory);
     /// @notice Every Audits that a roster names as slasher, in the order in which they came.
     function slashers() external view returns (address[] memory);
+    /// @notice The latest of what IShards.boundIn says of the shards in which the operator is or was.
+    function boundUntil(address operator, uint256 sinceBlock, uint256 untilBlock)
+        external
+        view
+        returns (uint256 blockNumber);
 }

@@ -21,14 +21,15 @@ interface IRestakerRewards {
     error CallerNotRestaking(address caller);
     error NothingToClaim(address restaker, address operator, address collateral, address token);
 
-    /// @notice Restaking, before a restaker's shares change: brings it up to date. `shares` of `generation` are what it had, `next` is the generation
-    /// that its shares will be of.
+    /// @notice Restaking, when a restaker's shares change: it stays owed what it was. `shares` of `generation` are what it had, `nextShares` of `next`
+    /// what it has from now on, which is what Restaking says of it when it claims.
     function noteShares(
         address restaker,
         address operator,
         address collateral,
         uint256 shares,
         uint256 generation,
+        uint256 nextShares,
         uint256 next
     ) external;
 

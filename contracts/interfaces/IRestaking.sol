@@ -24,13 +24,16 @@ interface IRestaking is IStakeSource {
     event CollateralListed(address indexed token);
     event Deposited(address indexed restaker, address indexed collateral, uint256 amount);
     event Withdrawn(address indexed restaker, address indexed collateral, uint256 amount);
+    /// @notice `shares`: those that this and what waited before became at once; none if it waits.
     event Delegated(
         address indexed restaker,
         address indexed operator,
         address indexed collateral,
         uint256 amount,
-        uint256 maturesAtBlock
+        uint256 maturesAtBlock,
+        uint256 shares
     );
+    /// @notice What had waited became shares.
     event Matured(
         address indexed restaker, address indexed operator, address indexed collateral, uint256 amount, uint256 shares
     );

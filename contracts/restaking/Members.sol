@@ -106,6 +106,7 @@ contract Members is IMembers {
     }
 
     uint256 public constant MAX_SHARDS_PER_OPERATOR = 8;
+    uint256 private constant SHARD_BITS = 32;
     /// Rosters of a term D lie at least D/7 apart.
     uint256 private constant SNAPSHOTS_PER_TERM = 7;
     /// 5 %: one part in twenty.
@@ -119,8 +120,12 @@ contract Members is IMembers {
     IShards public immutable shards;
 
     mapping(uint32 shard => Shard) private _shards;
-    mapping(address operator => uint32[] shards) private _shardsOf;
-    address[] private _slashers;
+    /// Up to eight numbers of 32 bits in a word, the first lowest: a shard's is never zero.
+    mapping(address operator => uint256 shards) private _shardsOf;
+    /// The first and how many there are in one slot: most networks have no other.
+    address private _firstSlasher;
+    uint64 private _slasherCount;
+    mapping(uint256 index => address) private _moreSlashers;
 
     constructor(IDirectory directory_, IShards shards_) {
         directory = directory_;
@@ -210,12 +215,10 @@ contract Members is IMembers {
     }
 
     function noteChange(address operator) external {
-        uint32[] storage joined = _shardsOf[operator];
-        uint256 n = joined.length;
-        for (uint256 i = 0; i < n; ++i) {
-            Shard storage s = _shards[joined[i]];
+        for (uint256 joined = _shardsOf[operator]; joined != 0; joined >>= SHARD_BITS) {
+            Shard storage s = _shards[uint32(joined)];
             uint256 place = s.members[operator].place;
-            if (place == 0) continue;
+            if (place == 0 || s.marked.isMarked(place - 1)) continue;
             if (msg.sender != s.terms.restaking && msg.sender != directory.module(ModuleNames.OPERATORS)) continue;
             s.marked.mark(place - 1);
         }
@@ -297,12 +300,29 @@ contract Members is IMembers {
         }
     }
 
-    function slashers() external view returns (address[] memory) {
-        return _slashers;
+    function slashers() external view returns (address[] memory found) {
+        found = new address[](_slasherCount);
+        for (uint256 i = 0; i < found.length; ++i) {
+            found[i] = _slasherAt(i);
+        }
     }
 
-    function shardsOf(address operator) external view returns (uint32[] memory) {
-        return _shardsOf[operator];
+    function boundUntil(address operator, uint256 sinceBlock, uint256 untilBlock)
+        external
+        view
+        returns (uint256 blockNumber)
+    {
+        for (uint256 joined = _shardsOf[operator]; joined != 0; joined >>= SHARD_BITS) {
+            blockNumber = blockNumber.max(shards.boundIn(uint32(joined), operator, sinceBlock, untilBlock));
+        }
+    }
+
+    function shardsOf(address operator) external view returns (uint32[] memory found) {
+        uint256 joined = _shardsOf[operator];
+        found = new uint32[](_countShards(joined));
+        for (uint256 i = 0; i < found.length; ++i) {
+            found[i] = _shardAt(joined, i);
+        }
     }
 
     // ---- seats, within
@@ -336,21 +356,28 @@ contract Members is IMembers {
 
     /// Adds the shard to those that `shardsOf` names; one that the operator left and that binds nothing makes room.
     function _noteShard(uint32 shard, address operator) internal {
-        uint32[] storage joined = _shardsOf[operator];
-        uint256 room = MAX_SHARDS_PER_OPERATOR;
-        for (uint256 i = 0; i < joined.length; ++i) {
-            if (joined[i] == shard) return;
+        uint256 joined = _shardsOf[operator];
+        uint256 n = _countShards(joined);
+        uint256 room = n;
+        for (uint256 i = 0; i < n; ++i) {
+            if (_shardAt(joined, i) == shard) return;
         }
-        if (joined.length < MAX_SHARDS_PER_OPERATOR) {
-            joined.push(shard);
-            return;
-        }
-        for (uint256 i = 0; i < joined.length; ++i) {
-            bool left = _shards[joined[i]].members[operator].place == 0;
-            if (left && shards.boundIn(joined[i], operator, 0, block.number) == 0) room = i;
+        for (uint256 i = 0; n == MAX_SHARDS_PER_OPERATOR && i < n; ++i) {
+            bool left = _shards[_shardAt(joined, i)].members[operator].place == 0;
+            if (left && shards.boundIn(_shardAt(joined, i), operator, 0, block.number) == 0) room = i;
         }
         if (room == MAX_SHARDS_PER_OPERATOR) revert TooManyShards(operator, MAX_SHARDS_PER_OPERATOR);
-        joined[room] = shard;
+
+        uint256 shift = room * SHARD_BITS;
+        _shardsOf[operator] = (joined & ~(uint256(type(uint32).max) << shift)) | (uint256(shard) << shift);
+    }
+
+    function _shardAt(uint256 joined, uint256 index) internal pure returns (uint32) {
+        return uint32(joined >> (index * SHARD_BITS));
+    }
+
+    function _countShards(uint256 joined) internal pure returns (uint256 n) {
+        while (_shardAt(joined, n) != 0) ++n;
     }
 
     // ---- counting, within
@@ -372,10 +399,17 @@ contract Members is IMembers {
     }
 
     function _noteSlasher(address slasher) internal {
-        for (uint256 i = 0; i < _slashers.length; ++i) {
-            if (_slashers[i] == slasher) return;
+        uint256 n = _slasherCount;
+        for (uint256 i = 0; i < n; ++i) {
+            if (_slasherAt(i) == slasher) return;
         }
-        _slashers.push(slasher);
+        if (n == 0) _firstSlasher = slasher;
+        else _moreSlashers[n] = slasher;
+        _slasherCount = uint64(n + 1);
+    }
+
+    function _slasherAt(uint256 index) internal view returns (address) {
+        return index == 0 ? _firstSlasher : _moreSlashers[index];
     }
 
     /// Counts seats anew, and keeps the sum of the keys of those that have tickets.

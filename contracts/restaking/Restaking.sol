@@ -51,6 +51,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         uint32 pendingSlashes;
         // until this block a roster bound it when that was last asked
         uint48 boundUntil;
+        // those of the shards pinned; zero before it first let something stand behind one of them
+        IMembers members;
     }
 
     struct Position {
@@ -109,7 +111,6 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     /// Shards whose rosters bind the stake here; zero until there is something to bind.
     IShards private _pinnedShards;
-    IMembers private _pinnedMembers;
     /// Who keeps the books of what the shares here earn; zero until there is a share.
     IRestakerRewards private _pinnedRewards;
     mapping(address token => Token) private _tokens;
@@ -224,9 +225,10 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         // a slash reported before may be for an epoch before the delegation
         _checkNoSlashPending(operator);
         // what was earned before belongs to those who were there
-        if (!_isSettled(operator)) revert EpochsUnsettled(operator);
+        if (!_isSettled(operator, _states[operator])) revert EpochsUnsettled(operator);
 
-        _mature(restaker, operator, collateral, amount);
+        uint256 shares = _mature(restaker, operator, collateral, amount);
+        emit Matured(restaker, operator, collateral, amount, shares);
     }
 
     function undelegate(address operator, address collateral, uint256 shares) external returns (uint256 id) {
@@ -252,7 +254,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (position.shares < shares) revert SharesTooLow(position.shares, shares);
         StakePools.Pool storage pool_ = _poolOf(operator, collateral, position.generation);
 
-        _noteShares(msg.sender, operator, collateral, position, position.generation);
+        _noteShares(msg.sender, operator, collateral, position, position.shares - shares, position.generation);
         position.shares -= uint128(shares);
         pool_.queued += uint128(shares);
         id = ++_withdrawalCount;
@@ -563,7 +565,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             _slashStake(id, operator, shard, collaterals[c], amounts[c]);
         }
 
-        _pinnedMembers.recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
+        _membersOf(_states[operator]).recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
     }
 
     function slashId(uint32 shard, uint64 epoch, address operator) public view returns (bytes32) {
@@ -653,26 +655,32 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         OperatorState storage state = _stateOf(operator);
         Pending storage pending = _pending[restaker][operator][collateral];
         uint256 waiting = pending.amount + amount;
+        uint256 shares;
         bool waits = state.pendingSlashes != 0 || _isBound(operator, state);
         uint256 maturesAtBlock = block.number + (waits ? withdrawalDelay : 0);
-        emit Delegated(restaker, operator, collateral, amount, maturesAtBlock);
 
-        if (waits || !_isSettled(operator)) {
+        if (waits || !_isSettled(operator, state)) {
             pending.amount = uint128(waiting);
             pending.maturesAtBlock = uint64(maturesAtBlock);
         } else {
             delete _pending[restaker][operator][collateral];
-            _mature(restaker, operator, collateral, waiting);
+            shares = _mature(restaker, operator, collateral, waiting);
         }
+        emit Delegated(restaker, operator, collateral, amount, maturesAtBlock, shares);
     }
 
-    function _mature(address restaker, address operator, address collateral, uint256 amount) internal {
+    function _mature(address restaker, address operator, address collateral, uint256 amount)
+        internal
+        returns (uint256 shares)
+    {
         StakePools.Pool storage pool_ = _pools[operator][collateral];
         Position storage position = _positions[restaker][operator][collateral];
         uint24 generation = pool_.generation;
+        bool isNew = position.generation != generation;
 
-        _noteShares(restaker, operator, collateral, position, generation);
-        if (position.generation != generation) {
+        shares = pool_.add(amount);
+        _noteShares(restaker, operator, collateral, position, isNew ? shares : position.shares + shares, generation);
+        if (isNew) {
             if (position.shares != 0) {
                 StakePools.Pool storage old = _ended[operator][collateral][position.generation];
                 _free[restaker][collateral] += old.remove(position.shares);
@@ -680,10 +688,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             }
             position.generation = generation;
         }
-        uint256 shares = pool_.add(amount);
         if (position.shares == 0) position.sinceBlock = uint64(block.number);
         position.shares += uint128(shares);
-        emit Matured(restaker, operator, collateral, amount, shares);
         _noteChange(operator);
     }
 
@@ -707,21 +713,21 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         return _pools[operator][collateral].current(_allocations[operator][collateral][shard]);
     }
 
-    /// Before a restaker's shares change: brings its rewards up to date. `next` is the generation that its shares will be of.
+    /// Before a position changes: it will have `nextShares` of generation `next`.
     function _noteShares(
         address restaker,
         address operator,
         address collateral,
         Position storage position,
+        uint256 nextShares,
         uint256 next
     ) internal {
-        _rewards().noteShares(restaker, operator, collateral, position.shares, position.generation, next);
+        _rewards().noteShares(restaker, operator, collateral, position.shares, position.generation, nextShares, next);
     }
 
     /// Whether all that the operator has earned so far is booked.
-    function _isSettled(address operator) internal returns (bool) {
-        IMembers pinned = _pinnedMembers;
-        return _rewards().isSettled(operator, address(pinned) != address(0) ? pinned : _shards().members());
+    function _isSettled(address operator, OperatorState storage state) internal returns (bool) {
+        return _rewards().isSettled(operator, _membersOf(state));
     }
 
     function _rewards() internal returns (IRestakerRewards rewards) {
@@ -788,10 +794,16 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     function _pin(uint32 shard) internal {
         if (address(_pinnedShards) == address(0)) {
             _pinnedShards = IShards(directory.module(ModuleNames.SHARDS));
-            _pinnedMembers = _pinnedShards.members();
             emit ShardsPinned(address(_pinnedShards));
         }
         if (shard == 0 || shard > _pinnedShards.count()) revert ShardUnknown(shard);
+        OperatorState storage state = _states[msg.sender];
+        if (address(state.members) == address(0)) state.members = _pinnedShards.members();
+    }
+
+    function _membersOf(OperatorState storage state) internal view returns (IMembers members) {
+        members = state.members;
+        if (address(members) == address(0)) members = _shards().members();
     }
 
     /// What is known of a registered operator. Who is registered is asked once.
@@ -806,14 +818,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     /// What stands behind an operator's shards may have changed.
     function _noteChange(address operator) internal {
-        IMembers pinned = _pinnedMembers;
-        if (address(pinned) != address(0)) pinned.noteChange(operator);
+        IMembers members = _states[operator].members;
+        if (address(members) != address(0)) members.noteChange(operator);
     }
 
     /// Whether a roster binds the operator. What was found stands until its block has come, though the roster may release the operator before.
     function _isBound(address operator, OperatorState storage state) internal returns (bool) {
+        // without anything behind a shard it is in no roster of them
+        IMembers members = state.members;
+        if (address(members) == address(0)) return false;
         if (block.number < state.boundUntil) return true;
-        uint256 boundUntil = _shards().boundUntil(operator, 0, block.number);
+        uint256 boundUntil = members.boundUntil(operator, 0, block.number);
         if (boundUntil <= block.number) return false;
         state.boundUntil = uint48(boundUntil);
         return true;

@@ -347,10 +347,7 @@ contract Shards is IShards {
         view
         returns (uint256 blockNumber)
     {
-        uint32[] memory shards = members.shardsOf(operator);
-        for (uint256 i = 0; i < shards.length; ++i) {
-            blockNumber = blockNumber.max(_boundIn(_shards[shards[i]], operator, sinceBlock, untilBlock));
-        }
+        return members.boundUntil(operator, sinceBlock, untilBlock);
     }
 
     function boundIn(uint32 shard, address operator, uint256 sinceBlock, uint256 untilBlock)
@@ -393,6 +390,7 @@ contract Shards is IShards {
         view
         returns (uint256 blockNumber)
     {
+        if (s.rosterCount == 0) return 0;
         uint256 closing = _closing(s);
         uint64 nextActiveFrom = 0;
         for (uint32 roster = s.rosterCount; roster != 0; --roster) {

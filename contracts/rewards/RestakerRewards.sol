@@ -15,9 +15,9 @@ import {RewardBooks} from "../libraries/RewardBooks.sol";
 import {CollateralWeight} from "../types/Types.sol";
 
 /// @title RestakerRewards
-/// @notice Holds: per (operator, collateral) what its shares have earned, per restaker up to where it is counted. Holds no token.
+/// @notice Holds: per (operator, collateral) what its shares have earned, per restaker what of that isn't its own. Holds no token.
 ///
-/// Typical flow: 1 Restaking notes each change of shares before it makes it; 2 Rewards moves what was earned into the inbox and books it; 3 each
+/// Typical flow: 1 Restaking notes each change of shares in the transaction that makes it; 2 Rewards moves what was earned into the inbox and books it; 3 each
 /// restaker claims.
 ///
 /// Invariants:
@@ -61,10 +61,11 @@ contract RestakerRewards is IRestakerRewards {
         address collateral,
         uint256 shares,
         uint256 generation,
+        uint256 nextShares,
         uint256 next
     ) external {
         if (msg.sender != address(restaking)) revert CallerNotRestaking(msg.sender);
-        _books[operator][collateral].checkpoint(restaker, shares, generation, next);
+        _books[operator][collateral].changeShares(restaker, shares, generation, nextShares, next);
     }
 
     function isSettled(address operator, IMembers members) external returns (bool) {

@@ -72,7 +72,7 @@ class TestNoteShares:
     def test_only_restaking(self, rewards, alpha, operator, restaker, stranger):
         """Who could note shares could make itself earn."""
         with reverts_with(rewards.CallerNotRestaking, caller=stranger):
-            rewards.noteShares(restaker, operator, alpha, 1, 0, 0, sender=stranger)
+            rewards.noteShares(restaker, operator, alpha, 1, 0, 1, 0, sender=stranger)
 
     def test_the_first_share_pins_the_books(self, staking, rewards, restaking, operator, restaker, project):
         """Shares and their books stay together, whatever the directory names later."""

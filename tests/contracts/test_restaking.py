@@ -307,11 +307,10 @@ class TestDelegate:
         receipt = staking.delegate(restaker, operator, 50)
         block = receipt.block_number
         assert receipt.events == [
-            restaking.Delegated(
-                restaker=restaker, operator=operator, collateral=alpha, amount=50, maturesAtBlock=block
-            ),
             restaking.RestakerRewardsPinned(rewards=staking.restaker_rewards),
-            restaking.Matured(restaker=restaker, operator=operator, collateral=alpha, amount=50, shares=50),
+            restaking.Delegated(
+                restaker=restaker, operator=operator, collateral=alpha, amount=50, maturesAtBlock=block, shares=50
+            ),
         ]
         assert tuple(restaking.pool(operator, alpha)) == (50, 50, 0)
         assert tuple(restaking.positionOf(restaker, operator, alpha)) == (50, 0, block)
@@ -581,7 +580,7 @@ class TestRedelegate:
             restaking.completeWithdrawal(1, sender=stranger)
         go_to_block(ready - 1)
         receipt = restaking.completeWithdrawal(1, sender=stranger)
-        assert [event.event_name for event in receipt.events] == ["WithdrawalCompleted", "Delegated", "Matured"]
+        assert [event.event_name for event in receipt.events] == ["WithdrawalCompleted", "Delegated"]
         assert restaking.sharesOf(restaker, operators[1], alpha) == 30
         assert restaking.sharesOf(restaker, operators[0], alpha) == 20
         assert restaking.freeBalance(restaker, alpha) == 0

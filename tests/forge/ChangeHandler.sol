@@ -13,7 +13,7 @@ import {Test} from "./Test.sol";
 
 /// @notice Stands under every name that nothing here is about; for RestakerRewards too, with all settled.
 contract Quiet {
-    function noteShares(address, address, address, uint256, uint256, uint256) external {}
+    function noteShares(address, address, address, uint256, uint256, uint256, uint256) external {}
 
     function isSettled(address, address) external pure returns (bool) {
         return true;

@@ -59,6 +59,57 @@ contract CrowdTest is Network {
         equal(_shards.rosterIndexOf(1, 1, _double.crowd(999)), 999, "the last one's seat");
     }
 
+    /// Forge prints these with -vv.
+    event log_named_uint(string what, uint256 gas);
+
+    /// A roster's place is looked up in an operator's own history, its tickets at a seat's own bytes: ten, a hundred and a thousand cost the same.
+    function test_aLookupCostsTheSameInACrowdOfAnySize() external {
+        _firstRoster();
+        uint256[3] memory crowds = [uint256(10), 100, CROWD];
+        uint256[3][3] memory gas;
+        uint256 before = CROWD;
+        for (uint32 i = 0; i < 3; ++i) {
+            uint32 shard = i == 2 ? 1 : i + 2;
+            if (shard != 1) {
+                ShardParameters memory terms = _terms();
+                (terms.ticketPrice, terms.stakeSlashPerTicket, terms.maxOperators) = (1e18, 1, uint16(CROWD));
+                _shards.create(terms, _weights());
+                _double.join(_members, shard, crowds[i]);
+                _members.snapshot(shard);
+            }
+            address last = _double.crowd((shard == 1 ? 0 : before) + crowds[i] - 1);
+            if (shard != 1) before += crowds[i];
+            gas[i] = _lookUp(shard, last, crowds[i] - 1);
+            emit log_named_uint("rosterIndexOf", gas[i][0]);
+            emit log_named_uint("rosterEntry", gas[i][1]);
+            emit log_named_uint("placesIn", gas[i][2]);
+        }
+        for (uint256 k = 0; k < 3; ++k) {
+            atMost(gas[2][k], gas[0][k] + 200, "a thousand beside ten");
+            atMost(gas[0][k], gas[2][k] + 200, "ten beside a thousand");
+        }
+    }
+
+    /// Gas of each lookup, with all storage of Shards cold and a roster's account warm.
+    function _lookUp(uint32 shard, address operator, uint256 seat) private returns (uint256[3] memory gas) {
+        uint64 epoch = _shards.rosterHead(shard, 1).activeFromEpoch;
+        vm.cool(address(_shards));
+        uint256 left = gasleft();
+        uint256 found = _shards.rosterIndexOf(shard, 1, operator);
+        gas[0] = left - gasleft();
+        equal(found, seat, "seat");
+        vm.cool(address(_shards));
+        left = gasleft();
+        RosterEntry memory entry = _shards.rosterEntry(shard, 1, seat);
+        gas[1] = left - gasleft();
+        equal(entry.operator, operator, "operator");
+        vm.cool(address(_shards));
+        left = gasleft();
+        uint256 places = _shards.placesIn(shard, epoch, operator).length;
+        gas[2] = left - gasleft();
+        equal(places, 1, "places");
+    }
+
     /// What is asked of a snapshot: 60,000 and 1,500 for each operator, 12,000 for each whose weight changed.
     function test_aSnapshotOfAThousandCostsLittleForEach() external {
         _firstRoster();

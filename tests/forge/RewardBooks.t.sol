@@ -73,10 +73,27 @@ contract RewardBooksTest is Test {
         _book.book(TOKEN, 0, 100, 10);
         _book.book(TOKEN, 1, 70, 7);
         // from generation 0 to 1, in which it has shares from now on
-        _book.checkpoint(_person(0), 10, 0, 1);
+        _book.changeShares(_person(0), 10, 0, 5, 1);
         equal(_book.claimable(_person(0), TOKEN, 5, 1), 100, "of the old generation");
         _book.book(TOKEN, 1, 60, 12);
         equal(_book.take(_person(0), TOKEN, 5, 1), 125, "and of the new one");
+    }
+
+    /// shares · perShare passes 2²⁵⁶, and what is owed stays exact.
+    function test_countsPastAWord() external {
+        _set(0, 1);
+        // 2¹⁰⁰ units on one share: 2¹⁸⁹ a share, times 2¹²⁰ shares
+        equal(_book.book(TOKEN, 0, 1 << 100, 1), 1 << 100, "booked");
+        _set(0, 1 << 120);
+        equal(_book.claimable(_person(0), TOKEN, 1 << 120, 0), 1 << 100, "claimable");
+        _set(1, 1 << 120);
+        _book.book(TOKEN, 0, 1 << 101, 1 << 121);
+        equal(_book.claimable(_person(1), TOKEN, 1 << 120, 0), 1 << 100, "of who came later");
+        equal(_book.take(_person(0), TOKEN, 1 << 120, 0), 1 << 101, "taken");
+        _set(0, 0);
+        _book.book(TOKEN, 0, 1 << 100, 1 << 120);
+        equal(_book.claimable(_person(0), TOKEN, 0, 0), 0, "of who left");
+        equal(_book.claimable(_person(1), TOKEN, 1 << 120, 0), 1 << 101, "of who stayed");
     }
 
     function _check(uint256 booked, uint256 bookings) private view {
@@ -92,7 +109,7 @@ contract RewardBooksTest is Test {
     }
 
     function _set(uint256 who, uint256 shares) private {
-        _book.checkpoint(_person(who), _shares[who], 0, 0);
+        _book.changeShares(_person(who), _shares[who], 0, shares, 0);
         _shares[who] = shares;
     }
 

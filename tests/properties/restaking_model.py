@@ -157,6 +157,8 @@ class Model:
         self.burnable: dict[Any, int] = defaultdict(int)
         self.recorded: dict[Any, int] = defaultdict(int)
         self.vacancies = 0
+        # operators that ever let something stand behind a shard: of others a slash could take nothing
+        self.behind: set[Any] = set()
         # block until which a roster bound an operator when that was last asked
         self._found: dict[Any, int] = defaultdict(int)
         # (operator, token, generation, reward token) → units per share; without the generation → units left over
@@ -268,6 +270,8 @@ class Model:
 
     def _is_bound(self, operator: Any, block: int) -> bool:
         """Tell whether a roster binds the operator; what was found once stands until its block."""
+        if operator not in self.behind:
+            return False
         if block < self._found[operator]:
             return True
         if block < self.bound[operator]:
@@ -341,6 +345,7 @@ class Model:
         whole = pool.whole if pool.allocated else WHOLE
         if not 0 < magnitude <= whole - pool.allocated:
             return False
+        self.behind.add(operator)
         pool.whole = whole
         pool.allocated += magnitude
         if pool.assets == 0:
@@ -382,6 +387,7 @@ class Model:
         """Take bond."""
         if not self.receive(self.bond_token, received, held):
             return False
+        self.behind.add(operator)
         self.bonds[operator, shard].amount += received
         return True
 
