@@ -553,8 +553,11 @@ def test_damage_is_found_and_a_miss_is_reported_and_slashed(network: Network, cl
     others = [host for host in network.hosts if host is not damaged]
     eventually("the others answer", lambda: answers(network, epoch, *others))
     bond = network.views.bond(damaged.address, network.shard)
-    clock.mine_to(network.views.seed(network.shard, epoch).deadline + 2)
-    eventually("it is reported", lambda: network.views.duty(network.shard, epoch, damaged.address) is DutyStatus.MISSED)
+    # everybody settles then, and a block for each transaction would use up the time for reports
+    with clock.gathering():
+        clock.mine_to(network.views.seed(network.shard, epoch).deadline + 2)
+        views, shard = network.views, network.shard
+        eventually("it is reported", lambda: views.duty(shard, epoch, damaged.address) is DutyStatus.MISSED)
     clock.mine(8)
     eventually("it is slashed", lambda: network.views.bond(damaged.address, network.shard) < bond)
     assert network.views.pending_slashes(damaged.address) == 0

@@ -95,10 +95,11 @@ class Keeper(threading.Thread):
             return
         self._seen, self._looked = "", now
         self.key_holder.settle_releases(heads.finalized)
-        if self.config.settle:
-            self._settle(heads)
+        # a miss can be reported for some blocks only, what was earned can be settled at any time
         if self.config.report:
             self._report(heads.latest, heads.finalized)
+        if self.config.settle:
+            self._settle(heads)
         self.delete_what_is_over(heads.finalized)
         self._seen = heads.hash
 
