@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ListedObject, Listing, ObjectRecord, OpenRequest, Tally} from "../types/Types.sol";
+import {ObjectRecord, OpenRequest, Tally} from "../types/Types.sol";
 
 /// @title Objects: opened and paid, certified, listed for draws
 /// @notice Typical flow: 1 `open` pays the whole term and the intake fee; 2 operators verify, store, sign off chain; 3 anyone brings the
@@ -39,6 +39,9 @@ interface IObjects {
     /// @notice The object is neither drawn nor paid from `endEpoch` on. When the last epoch before it is closed, operators may delete it.
     event ObjectTerminated(bytes32 indexed objectId, uint64 endEpoch);
 
+    /// @notice Only the module named may ask for this.
+    error CallerNotModule(address caller, bytes32 expected);
+
     error ObjectUnknown(bytes32 objectId);
     error ObjectNotOpen(bytes32 objectId, uint8 status);
     error ObjectNotCertified(bytes32 objectId, uint8 status);
@@ -66,7 +69,6 @@ interface IObjects {
     error NonSignersUnordered(uint256 position);
     error NonSignerUnknown(uint256 seat);
     error NonSignerKeyWrong(uint256 index, bytes32 got, bytes32 expected);
-    error ExcludedKeysLengthWrong(uint256 length, uint256 expected);
     error SignersVacant(uint256 tickets);
     error QuorumNotReached(uint256 signedTickets, uint256 needed);
     /// @param subject the object, or the digest of the list
@@ -79,7 +81,6 @@ interface IObjects {
     error SeatSigned(bytes32 objectId, uint16 seat);
     error PlaceVacant(uint256 seat);
     error NothingUnsigned(bytes32 objectId);
-    error ListingOutOfRange(uint256 index, uint256 count);
     error EpochNotFrozen(uint64 epoch, uint64 latest);
 
     /// @notice Opens an object: the caller becomes its owner and pays rowFee·n·M·epochs + intake fee (approve Payments first).
@@ -97,22 +98,11 @@ interface IObjects {
         view
         returns (uint256 storageFee, uint256 intakeFee, address token);
     /// @notice Brings the certificate. Anyone.
-    /// @param nonSigners roster indexes of those that did not sign, ascending
-    /// @param excludedKeys their 256-byte keys in the same order
-    function certify(
-        bytes32 objectId,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) external;
+    /// @param nonSigners roster indexes of those that did not sign, ascending; their keys are the roster's
+    function certify(bytes32 objectId, bytes calldata signature, uint16[] calldata nonSigners) external;
     /// @notice Brings one certificate for objects of one shard and roster with the same non-signers: the signature is over `certificateListDigest`.
     /// Each is certified as by `certify`. Anyone.
-    function certifyMany(
-        bytes32[] calldata objectIds,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) external;
+    function certifyMany(bytes32[] calldata objectIds, bytes calldata signature, uint16[] calldata nonSigners) external;
     /// @notice An operator that was left out of the certificate takes over its rows: with its own signature over the same digest, until the second
     /// epoch of the object is frozen. It is paid and challenged from the next epoch that is not frozen. Anyone may bring it.
     /// @param seat the operator's in the roster, @param key its 256-byte key there, @param nonSigners the list as it stands
@@ -171,24 +161,19 @@ interface IObjects {
         returns (uint256 start, uint256 until);
     /// @notice Hash of the list of non-signers as it counts in an epoch.
     function nonSignersHashOf(bytes32 objectId, uint64 epoch) external view returns (bytes32);
-    function listing(uint32 shard, uint32 roster, uint256 bucket, uint256 index) external view returns (Listing memory);
-    /// @notice `listing` with what a check of a position drawn in `epoch` needs besides; final when the epoch is frozen.
-    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index, uint64 epoch)
-        external
-        view
-        returns (ListedObject memory);
     /// @notice Bucket of the objects under a roster that end at `endEpoch`.
     function bucketOf(uint32 shard, uint32 roster, uint64 endEpoch) external view returns (uint256);
     /// @notice Rows of each ticket that opened, still certifiable objects hold reserved.
     function reservedRows(uint32 shard, uint32 roster) external view returns (uint256);
-    function listingCount(uint32 shard, uint32 roster, uint256 bucket) external view returns (uint256);
     /// @notice Brings the roster's accumulator (operatorOrZero = 0) or what an operator did not sign forward to `epoch`, which must be frozen, at most
     /// `maxSteps` epochs: later reads of those epochs cost one slot. Changes no value. Anyone.
     function roll(uint32 shard, uint32 roster, address operatorOrZero, uint64 epoch, uint256 maxSteps) external;
     /// @notice Cumulative intake fee per ticket of the roster, and the part that the operator did not sign. What a division by the signed tickets
-    /// leaves fills the repair fund.
+    /// leaves is kept until Rewards takes it.
     function intakePerTicket(uint32 shard, uint32 roster, address operator)
         external
         view
         returns (uint256 all, uint256 excluded);
+    /// @notice Rewards alone: takes what divisions of the roster's intake fees by the signed tickets left so far; it fills the repair fund.
+    function takeIntakeRest(uint32 shard, uint32 roster) external returns (uint256 amount);
 }

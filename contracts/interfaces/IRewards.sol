@@ -35,8 +35,6 @@ interface IRewards {
         external;
     /// @notice Objects, when an object is extended: takes the payment from the payer into the shard's account.
     function collectExtension(bytes32 objectId, uint32 shard, address payer, uint256 storageFee) external;
-    /// @notice Objects, at certification: what a division of the intake fees by the signed tickets leaves fills the repair fund.
-    function bookIntakeRemainder(uint32 shard, uint256 amount) external;
     /// @notice Objects: returns to the owner what was paid for rows that nobody signed, and for epochs after an early end.
     function bookReturn(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 unearnedFee)
         external;
@@ -47,7 +45,7 @@ interface IRewards {
     /// The operator's commission is rounded down; the rest goes to its restakers, and what can't be shared among them to the operator. Anyone, once
     /// per roster (rosters of different Audits contracts may be settled one after the other).
     function settle(uint32 shard, uint64 epoch, address operator) external returns (uint256 amount);
-    /// @notice Pays the operator its intake fees under a roster. Anyone.
+    /// @notice Pays the operator its intake fees under a roster, and the repair fund what their divisions left so far. Anyone.
     function claimIntake(uint32 shard, uint32 roster, address operator) external returns (uint256 amount);
     /// @notice Returns an object's fees for an epoch that one of its signers did not prove (deadline over, no answer, or no duty because its place
     /// is vacant). Anyone, once.

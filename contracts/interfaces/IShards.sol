@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CollateralWeight, RosterEntry, RosterHead, RosterPlace, ShardParameters} from "../types/Types.sol";
+import {
+    CollateralWeight,
+    RosterAbsence,
+    RosterEntry,
+    RosterHead,
+    RosterPlace,
+    ShardParameters
+} from "../types/Types.sol";
 import {IMembers} from "./IMembers.sol";
 
 /// @title Shards and their rosters
@@ -90,6 +97,11 @@ interface IShards {
         returns (RosterPlace[] memory);
     /// @notice 256-byte EIP-2537 G2 sum of the roster's keys.
     function aggregateKeyOf(uint32 shard, uint32 roster) external view returns (bytes memory);
+    /// @notice What a certificate asks, in one call. `seats`: of those that did not sign, each once.
+    function absenceIn(uint32 shard, uint32 roster, uint16[] calldata seats)
+        external
+        view
+        returns (RosterAbsence memory);
     /// @notice What one miss of the operator takes: of its bond, the slash per ticket for each of the roster's tickets; of its stake the same in
     /// weight, spread over what Restaking has behind the shard now as the roster's source values it (amounts rounded down, in the order of
     /// collateralsOf; zeros where the source counted stake that is not Restaking's).

@@ -13,7 +13,7 @@ pragma solidity 0.8.37;
 /// - I-ACC1  for every epoch e: amounts(e) = Σ of the contributions whose range [from, until) holds e, and neither is negative
 /// - I-ACC2  amounts(e) for e ≤ cursor never change
 library Accumulator {
-    /// One slot.
+    /// One slot, the rows in its lower bits; read and written as a whole.
     struct Entry {
         int64 rows;
         int192 fee;
@@ -22,6 +22,9 @@ library Accumulator {
     struct State {
         uint64 cursor;
         bool started;
+        // two sums of the owner's own, over no epochs: in a slot that every contribution reads anyway
+        uint128 sum;
+        uint48 rest;
         mapping(uint256 epoch => Entry) entries;
     }
 
@@ -84,7 +87,7 @@ library Accumulator {
             (int64 rowsChange, int192 feeChange) = _read(entry);
             if (rows != 0 || fee != 0) {
                 (rows, fee) = _accumulate(rows, fee, rowsChange, feeChange, cursor);
-                (entry.rows, entry.fee) = (rows, fee);
+                _write(entry, rows, fee);
             } else if (rowsChange != 0 || feeChange != 0) {
                 // Amounts that begin at zero are their difference: the entry holds them already.
                 (rows, fee) = _accumulate(rows, fee, rowsChange, feeChange, cursor);
@@ -119,13 +122,23 @@ library Accumulator {
         return (rows, fee);
     }
 
-    function _read(Entry storage entry) private view returns (int64, int192) {
-        return (entry.rows, entry.fee);
+    function _read(Entry storage entry) private view returns (int64 rows, int192 fee) {
+        assembly ("memory-safe") {
+            let word := sload(entry.slot)
+            rows := signextend(7, word)
+            fee := sar(64, word)
+        }
+    }
+
+    function _write(Entry storage entry, int64 rows, int192 fee) private {
+        assembly ("memory-safe") {
+            sstore(entry.slot, or(shl(64, fee), and(rows, 0xffffffffffffffff)))
+        }
     }
 
     function _shift(Entry storage entry, int64 rows, int192 fee) private {
         (int64 rowsBefore, int192 feeBefore) = _read(entry);
-        (entry.rows, entry.fee) = (rowsBefore + rows, feeBefore + fee);
+        _write(entry, rowsBefore + rows, feeBefore + fee);
     }
 
     function _checked(State storage state, uint256 fromEpoch, uint256 untilEpoch, uint256 rows, uint256 fee)

@@ -44,12 +44,25 @@ library CodeBlob {
 
     /// @notice Reads `length` bytes from `start` on.
     function read(address pointer, uint256 start, uint256 length) internal view returns (bytes memory data) {
+        _checkBounds(pointer, start, length);
+        data = new bytes(length);
+        _copy(pointer, start, length, data, 0);
+    }
+
+    /// @notice Reads `length` bytes from `start` on into `data`, which has room for them from `at` on: the caller has seen to that.
+    function readInto(address pointer, uint256 start, uint256 length, bytes memory data, uint256 at) internal view {
+        _checkBounds(pointer, start, length);
+        _copy(pointer, start, length, data, at);
+    }
+
+    function _checkBounds(address pointer, uint256 start, uint256 length) private view {
         uint256 size = sizeOf(pointer);
         if (start > size || length > size - start) revert BlobOutOfBounds(start, length, size);
+    }
 
-        data = new bytes(length);
+    function _copy(address pointer, uint256 start, uint256 length, bytes memory data, uint256 at) private view {
         assembly ("memory-safe") {
-            extcodecopy(pointer, add(data, 32), add(start, 1), length)
+            extcodecopy(pointer, add(add(data, 32), at), add(start, 1), length)
         }
     }
 }

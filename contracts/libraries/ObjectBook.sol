@@ -32,7 +32,7 @@ library ObjectBook {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
-    /// One slot: what of a roster and its shard never changes, copied at the first opening so that nothing later asks for it.
+    /// One slot, from the lowest bits up: what of a roster and its shard never changes, copied at the first opening so that nothing later asks for it.
     struct Frame {
         uint48 firstBlock;
         uint32 epochLength;
@@ -46,7 +46,7 @@ library ObjectBook {
         uint16 largest;
     }
 
-    /// One slot.
+    /// One slot, from the lowest bits up; read and written as a whole.
     struct Head {
         // the first opening's epoch to be frozen next; `rows` were opened under it, `rowsBefore` under the one before
         uint40 epoch;
@@ -69,17 +69,15 @@ library ObjectBook {
     struct State {
         Frame frame;
         Head head;
-        // rows and fee of one ticket
+        // rows and fee of one ticket; its `sum` is the intake fees so far, per ticket, its `rest` what could not be divided of them
         Accumulator.State tally;
-        // the part of it that an operator did not sign
+        // the part of it, `sum` included, that an operator did not sign
         mapping(address operator => Accumulator.State) excluded;
-        mapping(uint256 bucket => bytes32[] objectIds) lists;
         // first epoch → rows of each ticket in the bucket, of all objects that may be drawn from then on
         mapping(uint256 bucket => Checkpoints.Trace208) rows;
         mapping(bytes32 objectId => mapping(uint256 bucket => Left)) left;
-        // intake fees so far, per ticket, and the part that an operator did not sign
-        uint256 intake;
-        mapping(address operator => uint256) intakeExcluded;
+        // hashes of lists of non-signers, by the number that objects keep of them
+        mapping(uint256 number => bytes32 hash) absences;
         // who judges the roster's certificates: the one in force at its first opening
         address certificateVerifier;
         // the shard's prices
@@ -121,69 +119,139 @@ library ObjectBook {
         return uint64(epoch == 0 ? 1 : epoch);
     }
 
+    /// @notice The frame, in one read.
+    function frameOf(State storage book) internal view returns (Frame memory frame) {
+        uint256 word;
+        Frame storage stored = book.frame;
+        assembly ("memory-safe") {
+            word := sload(stored.slot)
+        }
+        frame.firstBlock = uint48(word);
+        frame.epochLength = uint32(word >> 48);
+        frame.finality = uint32(word >> 80);
+        frame.bucketEpochs = uint32(word >> 112);
+        frame.activeFromEpoch = uint32(word >> 144);
+        frame.endEpoch = uint32(word >> 176);
+        frame.tickets = uint16(word >> 208);
+        frame.largest = uint16(word >> 224);
+    }
+
+    /// @notice The head, in one read.
+    function headOf(State storage book) internal view returns (Head memory head) {
+        uint256 word;
+        Head storage stored = book.head;
+        assembly ("memory-safe") {
+            word := sload(stored.slot)
+        }
+        head.epoch = uint40(word);
+        head.rows = uint56(word >> 40);
+        head.rowsBefore = uint56(word >> 96);
+        head.filled = uint8(word >> 152);
+        head.objectsEnd = uint32(word >> 160);
+        head.rowsLimit = uint64(word >> 192);
+    }
+
+    /// @notice Writes the head, in one write.
+    function setHead(State storage book, Head memory head) internal {
+        uint256 word = uint256(head.rowsLimit) << 192 | uint256(head.objectsEnd) << 160 | uint256(head.filled) << 152
+            | uint256(head.rowsBefore) << 96 | uint256(head.rows) << 40 | head.epoch;
+        Head storage stored = book.head;
+        assembly ("memory-safe") {
+            sstore(stored.slot, word)
+        }
+    }
+
     // ─── Reservations ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @notice Rows of each ticket that objects opened before may still claim when `nextEpoch` is the next to be frozen.
-    function reserved(State storage book, uint64 nextEpoch) internal view returns (uint256) {
-        Head memory head = book.head;
+    function reserved(Head memory head, uint64 nextEpoch) internal pure returns (uint256) {
         if (head.epoch == nextEpoch) return uint256(head.rows) + head.rowsBefore;
         return uint256(head.epoch) + 1 == nextEpoch ? head.rows : 0;
     }
 
     /// @notice Reserves rows for an object opened while `nextEpoch` is the next to be frozen.
-    function reserve(State storage book, uint64 nextEpoch, uint256 rows) internal {
-        Head memory head = book.head;
+    function reserve(Head memory head, uint64 nextEpoch, uint256 rows) internal pure {
         if (head.epoch != nextEpoch) {
             head.rowsBefore = uint256(head.epoch) + 1 == nextEpoch ? head.rows : 0;
             head.rows = 0;
             head.epoch = uint256(nextEpoch).toUint40();
         }
         head.rows = (head.rows + rows).toUint56();
-        book.head = head;
     }
 
     /// @notice Ends the reservation of an object opened while `openedUnder` was the next to be frozen.
-    function release(State storage book, uint64 openedUnder, uint256 rows) internal {
-        Head memory head = book.head;
+    function release(Head memory head, uint64 openedUnder, uint256 rows) internal pure {
         // No more than was reserved: never negative.
         if (openedUnder == head.epoch) {
-            book.head.rows = (head.rows - rows).toUint56();
+            head.rows = (head.rows - rows).toUint56();
         } else if (uint256(openedUnder) + 1 == head.epoch) {
-            book.head.rowsBefore = (head.rowsBefore - rows).toUint56();
+            head.rowsBefore = (head.rowsBefore - rows).toUint56();
+        }
+    }
+
+    // ─── Who did not sign ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice The number of a list of non-signers, kept once however many objects it is of: the lower bits of its hash, or the next number that is free.
+    /// Whoever makes others' numbers collide brings a certificate for each, and makes them read one more slot.
+    function absenceOf(State storage book, bytes32 hash) internal returns (uint24 number) {
+        number = uint24(uint256(hash));
+        bytes32 found = book.absences[number];
+        while (found != hash) {
+            if (found == 0) {
+                book.absences[number] = hash;
+                return number;
+            }
+            // Behind the last number comes the first.
+            unchecked {
+                ++number;
+            }
+            found = book.absences[number];
         }
     }
 
     // ─── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @notice The bucket of objects that end at `endEpoch`, which lies after the roster's first active epoch.
-    function bucketOf(State storage book, uint64 endEpoch) internal view returns (uint256) {
-        Frame memory frame = book.frame;
+    function bucketOf(Frame memory frame, uint64 endEpoch) internal pure returns (uint256) {
         return (endEpoch - 1 - frame.activeFromEpoch) / frame.bucketEpochs;
     }
 
-    /// @notice Lists an object and returns in which bucket, and where its rows begin in each ticket's part of it.
-    function list(State storage book, bytes32 objectId, uint64 firstEpoch, uint64 endEpoch, uint256 rowsPerTicket)
+    /// @notice Where the rows of an object that is listed next begin in each ticket's part of a bucket.
+    function nextStart(State storage book, uint256 bucket) internal view returns (uint256) {
+        return book.rows[bucket].latest();
+    }
+
+    /// @notice Counts the rows of objects that were listed, from `begin` on, into a bucket for draws from `firstEpoch` on; `head` is the caller's to write.
+    function count(State storage book, Head memory head, uint256 bucket, uint64 firstEpoch, uint256 begin, uint256 rows)
+        internal
+    {
+        book.rows[bucket].push(uint256(firstEpoch).toUint48(), (begin + rows).toUint208());
+        // BUCKETS bits: bucketOf is below BUCKETS for every end epoch of the roster.
+        head.filled |= uint8(1 << bucket);
+    }
+
+    /// @notice Lists one object and returns in which bucket, and where its rows begin in each ticket's part of it.
+    function list(State storage book, uint64 firstEpoch, uint64 endEpoch, uint256 rowsPerTicket)
         internal
         returns (uint256 bucket, uint256 begin)
     {
-        bucket = bucketOf(book, endEpoch);
-        begin = book.rows[bucket].latest();
-        book.rows[bucket].push(uint256(firstEpoch).toUint48(), (begin + rowsPerTicket).toUint208());
-        book.lists[bucket].push(objectId);
-        // BUCKETS bits: bucketOf is below BUCKETS for every end epoch of the roster.
-        uint8 filled = book.head.filled;
-        if ((filled >> bucket) & 1 == 0) book.head.filled = filled | uint8(1 << bucket);
+        Head memory head = headOf(book);
+        bucket = bucketOf(frameOf(book), endEpoch);
+        begin = nextStart(book, bucket);
+        count(book, head, bucket, firstEpoch, begin, rowsPerTicket);
+        setHead(book, head);
     }
 
     /// @notice Says that an object's part of the bucket of `endEpoch` is void from `untilEpoch` on: it is listed anew in a later one.
     function leave(State storage book, bytes32 objectId, uint64 endEpoch, uint48 begin, uint64 untilEpoch) internal {
-        book.left[objectId][bucketOf(book, endEpoch)] = Left({start: begin, until: uint256(untilEpoch).toUint32()});
+        book.left[objectId][bucketOf(frameOf(book), endEpoch)] =
+            Left({start: begin, until: uint256(untilEpoch).toUint32()});
     }
 
     /// @notice Rows of each ticket that stand in each bucket as of an epoch's frozen state; 0 for buckets that left.
     function listedRows(State storage book, uint64 epoch) internal view returns (uint64[] memory rowsPerTicket) {
         rowsPerTicket = new uint64[](BUCKETS);
-        Frame memory frame = book.frame;
+        Frame memory frame = frameOf(book);
         uint256 filled = book.head.filled;
         uint256 leavesAt = frame.activeFromEpoch;
         for (uint256 bucket; bucket < BUCKETS; ++bucket) {

@@ -12,7 +12,14 @@ import {IStakeSource} from "../interfaces/IStakeSource.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {RosterBlob} from "../libraries/RosterBlob.sol";
-import {CollateralWeight, RosterEntry, RosterHead, RosterPlace, ShardParameters} from "../types/Types.sol";
+import {
+    CollateralWeight,
+    RosterAbsence,
+    RosterEntry,
+    RosterHead,
+    RosterPlace,
+    ShardParameters
+} from "../types/Types.sol";
 import {Members} from "./Members.sol";
 import {ShardRules} from "./ShardRules.sol";
 
@@ -38,9 +45,11 @@ contract Shards is IShards {
     /// One slot: what else there is to say of a roster stands in its blob, or follows from the snapshot's block.
     struct Roster {
         address blob;
-        uint48 snapshotBlock;
+        uint40 snapshotBlock;
         // greatest end epoch of an object certified under it
-        uint48 objectsEnd;
+        uint32 objectsEnd;
+        // of places that fell vacant; a roster has at most 1,024
+        uint16 vacantTickets;
     }
 
     struct Seat {
@@ -60,7 +69,6 @@ contract Shards is IShards {
         // roster → seat plus one, from that roster on
         mapping(address operator => Checkpoints.Trace208) seatsOf;
         mapping(uint32 roster => Roster) rosters;
-        mapping(uint32 roster => uint256 tickets) vacantTickets;
         // block → block, at which the operator's place fell vacant
         mapping(address operator => Checkpoints.Trace208) vacancies;
     }
@@ -116,7 +124,7 @@ contract Shards is IShards {
         Shard storage s = _shard(shard);
         roster = ++s.rosterCount;
         Roster storage r = s.rosters[roster];
-        (r.blob, r.snapshotBlock) = (blob, uint48(block.number));
+        (r.blob, r.snapshotBlock) = (blob, uint40(block.number));
         RosterBlob.Head memory head = RosterBlob.head(blob);
         emit RosterTaken(
             shard, roster, uint16(head.tickets), uint16(head.operators), _activeFrom(s, r), head.keySum, head.slasher
@@ -150,7 +158,7 @@ contract Shards is IShards {
             // a roster that has ended certifies nothing more, an older one was covered before
             if (_endOf(s, r) < epoch || r.snapshotBlock <= before) break;
             (,, uint256 tickets) = _seatIn(s, r, roster, operator);
-            if (tickets != 0) s.vacantTickets[roster] += tickets;
+            if (tickets != 0) r.vacantTickets += uint16(tickets);
         }
     }
 
@@ -162,7 +170,8 @@ contract Shards is IShards {
         }
         Roster storage r = _roster(_shard(shard), shard, roster);
 
-        if (endEpoch > r.objectsEnd) r.objectsEnd = uint48(endEpoch);
+        // Objects keeps its epochs in as many bits.
+        if (endEpoch > r.objectsEnd) r.objectsEnd = uint32(endEpoch);
     }
 
     // ---- shards
@@ -312,6 +321,39 @@ contract Shards is IShards {
         return CodeBlob.read(RosterBlob.head(_roster(_shard(shard), shard, roster).blob).keySum, 0, KEY_BYTES);
     }
 
+    function absenceIn(uint32 shard, uint32 roster, uint16[] calldata seats)
+        external
+        view
+        returns (RosterAbsence memory absence)
+    {
+        Shard storage s = _shards[shard];
+        Roster storage r = s.rosters[roster];
+        address blob = r.blob;
+        // Who asks about a roster that there is reads no other slot for it; otherwise this says what is unknown.
+        if (blob == address(0)) blob = _roster(_shard(shard), shard, roster).blob;
+        absence.aggregateKey = CodeBlob.read(RosterBlob.head(blob).keySum, 0, KEY_BYTES);
+        uint256 vacant = r.vacantTickets;
+        uint256 n = seats.length;
+        if (n != 0) {
+            absence.keys = new bytes(KEY_BYTES * n);
+            absence.operators = new address[](n);
+            absence.tickets = new uint256[](n);
+        }
+        uint256 seatCount = n == 0 ? 0 : RosterBlob.seats(blob);
+        for (uint256 i = 0; i < n; ++i) {
+            uint256 seat = seats[i];
+            if (seat >= seatCount) revert SeatOutOfRange(seat, seatCount);
+            (, uint256 tickets) = RosterBlob.ticketsAt(blob, seat);
+            if (tickets == 0) continue;
+            address operator = address(s.seats[seat].operators.upperLookup(roster));
+            (absence.tickets[i], absence.operators[i]) = (tickets, operator);
+            address key = address(s.seats[seat].keys.upperLookup(roster));
+            CodeBlob.readInto(key, 0, KEY_BYTES, absence.keys, KEY_BYTES * i);
+            if (vacant != 0 && _vacatedAt(s, r, operator) != 0) vacant -= tickets;
+        }
+        absence.vacantElsewhere = vacant;
+    }
+
     function slashTerms(uint32 shard, uint32 roster, address operator)
         external
         view
@@ -337,9 +379,7 @@ contract Shards is IShards {
     }
 
     function vacantTicketsOf(uint32 shard, uint32 roster) external view returns (uint256 tickets) {
-        Shard storage s = _shard(shard);
-        _roster(s, shard, roster);
-        return s.vacantTickets[roster];
+        return _roster(_shard(shard), shard, roster).vacantTickets;
     }
 
     function boundUntil(address operator, uint256 sinceBlock, uint256 untilBlock)

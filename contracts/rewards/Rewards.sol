@@ -101,11 +101,6 @@ contract Rewards is IRewards {
     }
 
     /// @inheritdoc IRewards
-    function bookIntakeRemainder(uint32 shard, uint256 amount) external onlyObjects {
-        _pay(shard, address(0), 0, amount);
-    }
-
-    /// @inheritdoc IRewards
     function bookReturn(bytes32 objectId, uint32 shard, address payer, uint256 unsignedFee, uint256 unearnedFee)
         external
         onlyObjects
@@ -204,11 +199,12 @@ contract Rewards is IRewards {
         (uint256 all, uint256 excluded) = _objects().intakePerTicket(shard, roster, operator);
         uint256 earned = _ticketsOf(_shards(), shard, roster, operator) * (all - excluded);
         amount = earned - _intakeClaimed[shard][roster][operator];
-        if (amount == 0) revert NothingToClaim(operator);
+        uint256 rest = _objects().takeIntakeRest(shard, roster);
+        if (amount == 0 && rest == 0) revert NothingToClaim(operator);
 
         _intakeClaimed[shard][roster][operator] = earned;
         emit IntakeClaimed(shard, roster, operator, amount);
-        _pay(shard, operator, amount, 0);
+        _pay(shard, operator, amount, rest);
     }
 
     // ─── Returning ────────────────────────────────────────────────────────────────────────────────────────────────

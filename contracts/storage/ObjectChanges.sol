@@ -6,16 +6,18 @@ import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IObjects} from "../interfaces/IObjects.sol";
 import {Accumulator} from "../libraries/Accumulator.sol";
+import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
 import {ObjectBook} from "../libraries/ObjectBook.sol";
 import {ObjectStatus} from "../types/Types.sol";
 import {ObjectRules} from "./ObjectRules.sol";
+import {ObjectReads} from "./ObjectReads.sol";
 import {ObjectStore} from "./ObjectStore.sol";
 
 /// @title ObjectChanges
 /// @notice What ends or changes an object: failure, adoption, extension, termination. Code that Objects, which has no room for it, made and runs on its own
 /// state; called directly it knows no object.
-contract ObjectChanges is ObjectStore {
+contract ObjectChanges is ObjectReads {
     using Accumulator for Accumulator.State;
     using ObjectBook for ObjectBook.State;
     using SafeCast for uint256;
@@ -34,23 +36,26 @@ contract ObjectChanges is ObjectStore {
         uint256 fee;
     }
 
-    constructor(IDirectory directory, ObjectRules rules_) ObjectStore(directory, rules_) {}
+    constructor(IDirectory directory) ObjectStore(directory, new ObjectRules(directory)) {}
 
     /// @notice See `IObjects.fail`.
     function fail(bytes32 objectId) external {
         Stored memory object = _openObject(objectId);
         ObjectBook.State storage book = _books[object.shard][object.roster];
-        ObjectBook.Frame memory frame = book.frame;
+        ObjectBook.Frame memory frame = book.frameOf();
         uint256 deadline = uint256(object.openedBlock) + frame.epochLength;
         if (block.number <= deadline) revert IObjects.CertificationStillPossible(block.number, deadline);
 
         _objects[objectId].status = ObjectStatus.Failed;
         (uint256 rows,) = _ofTicket(object, frame.tickets);
-        book.release(ObjectBook.firstEpochAfter(frame, object.openedBlock), rows);
+        ObjectBook.Head memory head = book.headOf();
+        ObjectBook.release(head, ObjectBook.firstEpochAfter(frame, object.openedBlock), rows);
+        book.setHead(head);
         emit IObjects.ObjectFailed(objectId);
 
         uint256 storageFee = uint256(object.rowFee) * object.n * object.matrices * object.epochs;
-        _rewards().bookFailed(objectId, object.shard, object.owner, storageFee, object.intakeFee);
+        address owner = _objects[objectId].owner;
+        _rewards().bookFailed(objectId, object.shard, owner, storageFee, object.intakeFee);
     }
 
     // ─── Adoption ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,20 +91,21 @@ contract ObjectChanges is ObjectStore {
     ) private {
         Stored memory object = change.object;
         Stored storage stored = _objects[change.objectId];
-        Absence storage absence = _absences[change.objectId];
+        ObjectBook.State storage book = _books[object.shard][object.roster];
         if (change.nextEpoch != object.firstEpoch && object.marks & ADOPTED_LATER == 0) {
             stored.marks = object.marks | ADOPTED_LATER;
-            absence.firstHash = absence.hash;
+            stored.firstAbsence = object.absence;
         }
-        absence.hash = NonSigners.hashWithout(nonSigners, seat);
+        stored.absence = book.absenceOf(NonSigners.hashWithout(nonSigners, seat));
         stored.unsignedTickets = uint16(object.unsignedTickets - tickets);
-        Accumulator.State storage excluded = _books[object.shard][object.roster].excluded[operator];
+        Accumulator.State storage excluded = book.excluded[operator];
         excluded.remove(change.nextEpoch, change.end, change.rows, change.fee);
     }
 
     function _signersOf(Change memory change) private view returns (ObjectRules.Signers memory signers) {
         Stored memory object = change.object;
-        signers = _signers(object.shard, object.roster);
+        uint256 tickets = _books[object.shard][object.roster].frame.tickets;
+        signers = _signers(object.shard, object.roster, tickets);
         signers.digest = _digest(change.objectId, object);
         signers.subject = change.objectId;
     }
@@ -171,11 +177,12 @@ contract ObjectChanges is ObjectStore {
     function _relist(Change memory change, uint64 newEnd) private returns (uint64) {
         Stored memory object = change.object;
         ObjectBook.State storage book = _books[object.shard][object.roster];
-        if (book.bucketOf(change.end) == book.bucketOf(newEnd)) return 0;
+        ObjectBook.Frame memory frame = book.frameOf();
+        if (ObjectBook.bucketOf(frame, change.end) == ObjectBook.bucketOf(frame, newEnd)) return 0;
 
         book.leave(change.objectId, change.end, object.listStart, change.nextEpoch);
         Stored storage stored = _objects[change.objectId];
-        (uint256 bucket, uint256 listStart) = book.list(change.objectId, change.nextEpoch, newEnd, change.rows);
+        (uint256 bucket, uint256 listStart) = book.list(change.nextEpoch, newEnd, change.rows);
         // As they stand: the end of adoption, just before, may have set one.
         uint8 marks = _marksOf(bucket, stored.marks | MOVED);
         (stored.listStart, stored.marks) = (listStart.toUint48(), marks);
@@ -229,12 +236,12 @@ contract ObjectChanges is ObjectStore {
 
     /// A certified object as it stands, and the first epoch that what happens now counts from.
     function _change(bytes32 objectId) private view returns (Change memory change) {
-        Stored memory object = _objects[objectId];
+        Stored memory object = _load(objectId);
         if (object.status == ObjectStatus.None) revert IObjects.ObjectUnknown(objectId);
         if (object.status != ObjectStatus.Certified) {
             revert IObjects.ObjectNotCertified(objectId, uint8(object.status));
         }
-        ObjectBook.Frame memory frame = _books[object.shard][object.roster].frame;
+        ObjectBook.Frame memory frame = _books[object.shard][object.roster].frameOf();
         (change.objectId, change.object) = (objectId, object);
         change.nextEpoch = ObjectBook.firstEpochAfter(frame, block.number);
         change.end = uint64(object.firstEpoch) + object.term;
@@ -243,8 +250,20 @@ contract ObjectChanges is ObjectStore {
     }
 
     function _checkAbsence(Change memory change, uint16[] calldata nonSigners) private view {
-        bytes32 expected = change.object.marks & INCOMPLETE == 0 ? EMPTY_HASH : _absences[change.objectId].hash;
+        Stored memory object = change.object;
+        mapping(uint256 number => bytes32) storage absences = _books[object.shard][object.roster].absences;
+        bytes32 expected = object.marks & INCOMPLETE == 0 ? EMPTY_HASH : absences[object.absence];
         if (NonSigners.hashOf(nonSigners) != expected) revert IObjects.NonSignersWrong(change.objectId);
+    }
+
+    // ─── Intake fees ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice See `IObjects.takeIntakeRest`.
+    function takeIntakeRest(uint32 shard, uint32 roster) external returns (uint256 amount) {
+        if (msg.sender != address(_rewards())) revert IObjects.CallerNotModule(msg.sender, ModuleNames.REWARDS);
+        Accumulator.State storage tally = _books[shard][roster].tally;
+        amount = tally.rest;
+        if (amount != 0) tally.rest = 0;
     }
 
     // ─── Accumulators ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import {IShards} from "../interfaces/IShards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {ObjectBook} from "../libraries/ObjectBook.sol";
 import {SliceTree} from "../libraries/SliceTree.sol";
-import {OpenRequest, RosterEntry} from "../types/Types.sol";
+import {OpenRequest, RosterAbsence, RosterEntry} from "../types/Types.sol";
 
 /// @title ObjectRules
 /// @notice What an opening, a certificate and an adoption must satisfy. Holds nothing; a contract of its own, made by Objects, which has no room
@@ -55,7 +55,9 @@ contract ObjectRules {
     uint256 private constant PAYLOAD_BYTES = 31;
     uint256 private constant ELEMENT_BYTES = 32;
 
-    uint256 private constant KEY_BYTES = 256;
+    /// What Objects keeps of sizes and fees.
+    uint256 private constant MAX_SIZE = type(uint48).max;
+    uint256 private constant MAX_FEE = type(uint80).max;
 
     bytes32 private constant DOMAIN_TYPE =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
@@ -97,10 +99,10 @@ contract ObjectRules {
     {
         IPricing pricing = IPricing(DIRECTORY.module(ModuleNames.PRICING));
         rowFee = pricing.rowFee(pricePerByteEpochWad, request.width);
-        if (rowFee > type(uint96).max) revert IObjects.FeeTooLarge(rowFee, type(uint96).max);
+        if (rowFee > MAX_FEE) revert IObjects.FeeTooLarge(rowFee, MAX_FEE);
         uint256 storedBytes = ELEMENT_BYTES * request.width * request.n * request.matrices;
         intakeFee = pricing.intakeFee(intakePricePerByteWad, storedBytes);
-        if (intakeFee > type(uint96).max) revert IObjects.FeeTooLarge(intakeFee, type(uint96).max);
+        if (intakeFee > MAX_FEE) revert IObjects.FeeTooLarge(intakeFee, MAX_FEE);
     }
 
     /// @notice Refuses an opening that its owner did not sign, or no longer stands by. The caller is Objects, whose domain it is.
@@ -135,6 +137,7 @@ contract ObjectRules {
         if (k + (tickets / 3) * rowsEach > n) revert IObjects.ThresholdUnreachable(k, n, tickets);
 
         uint256 capacity = k * request.width * request.matrices * PAYLOAD_BYTES;
+        if (capacity > MAX_SIZE) capacity = MAX_SIZE;
         if (capacity == 0 || request.size > capacity) revert IObjects.SizeInvalid(request.size, capacity);
         return rowsEach * request.matrices;
     }
@@ -182,22 +185,31 @@ contract ObjectRules {
 
     // ─── Signatures ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// @notice Refuses a certificate that too few signed. The non-signers are the roster's, in order, with their own keys, and few enough. All vacant
-    /// places are among them: who left has no duty and nothing to lose. Returns who did not sign and how many tickets they have.
-    function checkCertificate(
-        Signers calldata signers,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) external view returns (uint256 unsignedTickets, address[] memory absent) {
-        (unsignedTickets, absent) = _checkAbsent(signers, nonSigners, excludedKeys);
+    /// @notice Refuses a certificate that too few signed. The non-signers are the roster's, in order, and few enough; their keys are read from the
+    /// roster and taken out of the sum. All vacant places are among them: who left has no duty and nothing to lose. Returns who did not sign and how
+    /// many tickets they have.
+    function checkCertificate(Signers calldata signers, bytes calldata signature, uint16[] calldata nonSigners)
+        external
+        view
+        returns (uint256 unsignedTickets, address[] memory absent)
+    {
+        for (uint256 i = 1; i < nonSigners.length; ++i) {
+            if (nonSigners[i] <= nonSigners[i - 1]) revert IObjects.NonSignersUnordered(i);
+        }
+        RosterAbsence memory absence = signers.shards.absenceIn(signers.shard, signers.roster, nonSigners);
+        for (uint256 i; i < nonSigners.length; ++i) {
+            uint256 tickets = absence.tickets[i];
+            if (tickets == 0) revert IObjects.NonSignerUnknown(nonSigners[i]);
+            unsignedTickets += tickets;
+        }
+        if (absence.vacantElsewhere != 0) revert IObjects.SignersVacant(absence.vacantElsewhere);
         uint256 signedTickets = signers.tickets - unsignedTickets;
         if (signedTickets < signers.needed) revert IObjects.QuorumNotReached(signedTickets, signers.needed);
 
-        bytes memory aggregateKey = signers.shards.aggregateKeyOf(signers.shard, signers.roster);
-        if (!signers.verifier.verifyCertificate(signers.digest, aggregateKey, excludedKeys, signature)) {
+        if (!signers.verifier.verifyCertificate(signers.digest, absence.aggregateKey, absence.keys, signature)) {
             revert IObjects.SignatureInvalid(signers.subject);
         }
+        return (unsignedTickets, absence.operators);
     }
 
     /// @notice Refuses an adoption that the seat's operator did not sign, or whose place is vacant. Returns operator and tickets.
@@ -228,29 +240,5 @@ contract ObjectRules {
         for (uint256 i; i < seats.length; ++i) {
             operators[i] = shards.rosterEntry(shard, roster, seats[i]).operator;
         }
-    }
-
-    function _checkAbsent(Signers calldata signers, uint16[] calldata nonSigners, bytes calldata excludedKeys)
-        private
-        view
-        returns (uint256 unsignedTickets, address[] memory absent)
-    {
-        if (excludedKeys.length != nonSigners.length * KEY_BYTES) {
-            revert IObjects.ExcludedKeysLengthWrong(excludedKeys.length, nonSigners.length * KEY_BYTES);
-        }
-        absent = new address[](nonSigners.length);
-        (IShards shards, uint32 shard, uint32 roster) = (signers.shards, signers.shard, signers.roster);
-        uint256 vacant = shards.vacantTicketsOf(shard, roster);
-        for (uint256 i; i < nonSigners.length; ++i) {
-            if (i != 0 && nonSigners[i] <= nonSigners[i - 1]) revert IObjects.NonSignersUnordered(i);
-            RosterEntry memory entry = shards.rosterEntry(shard, roster, nonSigners[i]);
-            bytes32 keyHash = keccak256(excludedKeys[i * KEY_BYTES:(i + 1) * KEY_BYTES]);
-            if (entry.tickets == 0) revert IObjects.NonSignerUnknown(nonSigners[i]);
-            if (keyHash != entry.keyHash) revert IObjects.NonSignerKeyWrong(nonSigners[i], keyHash, entry.keyHash);
-            unsignedTickets += entry.tickets;
-            absent[i] = entry.operator;
-            if (vacant != 0 && shards.vacatedAt(shard, roster, entry.operator) != 0) vacant -= entry.tickets;
-        }
-        if (vacant != 0) revert IObjects.SignersVacant(vacant);
     }
 }

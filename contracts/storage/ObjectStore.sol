@@ -23,8 +23,8 @@ abstract contract ObjectStore {
     using ObjectBook for ObjectBook.State;
     using SafeCast for uint256;
 
-    /// Four slots, of which a draw reads the first and the third, and certification writes the first, and the second if somebody did not sign.
-    /// What a draw reads of the first is decoded by `ObjectWord`: its order is fixed.
+    /// Four slots, each from the lowest bits up. A draw reads the first and the third; certification reads all but the second and writes the
+    /// first, and the second if somebody did not sign. What a draw reads of the first is decoded by `ObjectWord`: its order is fixed.
     struct Stored {
         uint16 n;
         uint16 k;
@@ -43,23 +43,22 @@ abstract contract ObjectStore {
         address owner;
         // the term signed for
         uint32 epochs;
+        // if somebody did not sign: how many tickets, and the number of the list, as it stands, and as it counts in the first epoch if somebody adopted
+        // its rows after that was frozen
+        uint16 unsignedTickets;
+        uint24 absence;
+        uint24 firstAbsence;
+        // ── slot 2
+        bytes32 manifestRoot;
+        // ── slot 3; ObjectRules bounds size and fees by these widths
+        uint48 size;
+        uint80 rowFee;
+        uint80 intakeFee;
         uint40 openedBlock;
         uint8 widthLog2;
-        uint16 unsignedTickets;
-        // ── slots 2, 3
-        bytes32 manifestRoot;
-        uint64 size;
-        uint96 rowFee;
-        uint96 intakeFee;
     }
 
-    /// Who has not signed: as it stands, and as it counts in the first epoch, if somebody adopted its rows after that was frozen.
-    struct Absence {
-        bytes32 hash;
-        bytes32 firstHash;
-    }
-
-    /// Somebody did not sign: there is an `Absence`.
+    /// Somebody did not sign: there is a list.
     uint8 internal constant INCOMPLETE = ObjectWord.INCOMPLETE;
     /// The first epoch has a list of non-signers of its own.
     uint8 internal constant ADOPTED_LATER = 2;
@@ -79,7 +78,6 @@ abstract contract ObjectStore {
     IShards internal _pinnedShards;
 
     mapping(bytes32 objectId => Stored) internal _objects;
-    mapping(bytes32 objectId => Absence) internal _absences;
     mapping(address owner => uint256) internal _nonces;
     mapping(uint32 shard => mapping(uint32 roster => ObjectBook.State)) internal _books;
 
@@ -87,10 +85,16 @@ abstract contract ObjectStore {
         (DIRECTORY, rules) = (directory, rules_);
     }
 
-    function _checkRoom(ObjectBook.State storage book, uint64 nextEpoch, uint256 rows) internal view {
+    /// Returns the book's head, as it is.
+    function _checkRoom(ObjectBook.State storage book, uint64 nextEpoch, uint256 rows)
+        internal
+        view
+        returns (ObjectBook.Head memory head)
+    {
         (uint256 live,) = book.tally.valueAt(nextEpoch);
-        uint256 total = live + book.reserved(nextEpoch) + rows;
-        uint256 limit = book.head.rowsLimit;
+        head = book.headOf();
+        uint256 total = live + ObjectBook.reserved(head, nextEpoch) + rows;
+        uint256 limit = head.rowsLimit;
         if (total > limit) revert IObjects.RowsPerTicketExceeded(total, limit);
     }
 
@@ -113,12 +117,96 @@ abstract contract ObjectStore {
         fee = rows * object.rowFee;
     }
 
-    function _signers(uint32 shard, uint32 roster) internal view returns (ObjectRules.Signers memory signers) {
-        ObjectBook.State storage book = _books[shard][roster];
+    // ─── Slots: the compiler would read and write one for each member ─────────────────────────────────────────────
+
+    /// An object, in four reads.
+    function _load(bytes32 objectId) internal view returns (Stored memory object) {
+        object = _loadSigned(objectId);
+        Stored storage stored = _objects[objectId];
+        uint256 word;
+        assembly ("memory-safe") {
+            word := sload(add(stored.slot, 1))
+        }
+        object.owner = address(uint160(word));
+        object.epochs = uint32(word >> 160);
+        object.unsignedTickets = uint16(word >> 192);
+        object.absence = uint24(word >> 208);
+        object.firstAbsence = uint24(word >> 232);
+    }
+
+    /// What a certificate asks of an object that is open, in three reads: all but its owner. Its term is still the one signed for.
+    function _loadSigned(bytes32 objectId) internal view returns (Stored memory object) {
+        Stored storage stored = _objects[objectId];
+        uint256 word;
+        uint256 money;
+        bytes32 root;
+        assembly ("memory-safe") {
+            word := sload(stored.slot)
+            root := sload(add(stored.slot, 2))
+            money := sload(add(stored.slot, 3))
+        }
+        object.n = uint16(word);
+        object.k = uint16(word >> 16);
+        object.matrices = uint32(word >> 32);
+        object.term = object.epochs = uint32(word >> 64);
+        object.firstEpoch = uint32(word >> 96);
+        object.status = ObjectStatus(uint8(word >> 128));
+        object.marks = uint8(word >> 136);
+        object.roster = uint32(word >> 144);
+        object.shard = uint32(word >> 176);
+        object.listStart = uint48(word >> 208);
+        object.manifestRoot = root;
+        object.size = uint48(money);
+        object.rowFee = uint80(money >> 48);
+        object.intakeFee = uint80(money >> 128);
+        object.openedBlock = uint40(money >> 208);
+        object.widthLog2 = uint8(money >> 248);
+    }
+
+    /// Writes the first slot.
+    function _saveFirst(bytes32 objectId, Stored memory object) internal {
+        uint256 word = uint256(object.listStart) << 208 | uint256(object.shard) << 176 | uint256(object.roster) << 144
+            | uint256(object.marks) << 136 | uint256(object.status) << 128 | uint256(object.firstEpoch) << 96
+            | uint256(object.term) << 64;
+        word |= uint256(object.matrices) << 32 | uint256(object.k) << 16 | object.n;
+        Stored storage stored = _objects[objectId];
+        assembly ("memory-safe") {
+            sstore(stored.slot, word)
+        }
+    }
+
+    /// Writes an object that nobody signed yet.
+    function _saveNew(bytes32 objectId, Stored memory object) internal {
+        _saveFirst(objectId, object);
+        Stored storage stored = _objects[objectId];
+        uint256 owned = uint256(object.epochs) << 160 | uint160(object.owner);
+        uint256 money = uint256(object.widthLog2) << 248 | uint256(object.openedBlock) << 208
+            | uint256(object.intakeFee) << 128 | uint256(object.rowFee) << 48 | object.size;
+        bytes32 root = object.manifestRoot;
+        assembly ("memory-safe") {
+            sstore(add(stored.slot, 1), owned)
+            sstore(add(stored.slot, 2), root)
+            sstore(add(stored.slot, 3), money)
+        }
+    }
+
+    function _signers(uint32 shard, uint32 roster, uint256 tickets)
+        internal
+        view
+        returns (ObjectRules.Signers memory signers)
+    {
         signers.shards = _shards();
-        signers.verifier = ICertificateVerifier(book.certificateVerifier);
+        signers.verifier = ICertificateVerifier(_books[shard][roster].certificateVerifier);
         (signers.shard, signers.roster) = (shard, roster);
-        signers.tickets = book.frame.tickets;
+        signers.tickets = tickets;
+    }
+
+    function _listDigest(uint32 shard, uint32 roster, bytes32[] memory digests) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                Tags.CERTIFICATE_LIST, block.chainid, address(this), shard, roster, keccak256(abi.encodePacked(digests))
+            )
+        );
     }
 
     function _digest(bytes32 objectId, Stored memory object) internal view returns (bytes32) {
@@ -138,6 +226,18 @@ abstract contract ObjectStore {
         );
     }
 
+    function _nonSignersHash(bytes32 objectId, uint64 epoch) internal view returns (bytes32) {
+        Stored storage object = _objects[objectId];
+        uint8 marks = object.marks;
+        if (marks & INCOMPLETE == 0) return EMPTY_HASH;
+        bool isFirst = marks & ADOPTED_LATER != 0 && epoch == object.firstEpoch;
+        return _books[object.shard][object.roster].absences[isFirst ? object.firstAbsence : object.absence];
+    }
+
+    function _endOf(uint64 firstEpoch, uint64 term) internal pure returns (uint64) {
+        return firstEpoch == 0 ? 0 : firstEpoch + term;
+    }
+
     function _shards() internal view returns (IShards) {
         IShards pinned = _pinnedShards;
         return address(pinned) != address(0) ? pinned : IShards(DIRECTORY.module(ModuleNames.SHARDS));
@@ -147,8 +247,9 @@ abstract contract ObjectStore {
         return IRewards(DIRECTORY.module(ModuleNames.REWARDS));
     }
 
+    /// One that waits for its certificate; without its owner.
     function _openObject(bytes32 objectId) internal view returns (Stored memory object) {
-        object = _objects[objectId];
+        object = _loadSigned(objectId);
         if (object.status == ObjectStatus.None) revert IObjects.ObjectUnknown(objectId);
         if (object.status != ObjectStatus.Open) revert IObjects.ObjectNotOpen(objectId, uint8(object.status));
     }

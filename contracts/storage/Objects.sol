@@ -11,15 +11,7 @@ import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {NonSigners} from "../libraries/NonSigners.sol";
 import {ObjectBook} from "../libraries/ObjectBook.sol";
 import {Tags} from "../libraries/Tags.sol";
-import {
-    ListedObject,
-    Listing,
-    ObjectRecord,
-    ObjectStatus,
-    OpenRequest,
-    ShardParameters,
-    Tally
-} from "../types/Types.sol";
+import {ObjectRecord, ObjectStatus, OpenRequest, ShardParameters, Tally} from "../types/Types.sol";
 import {ObjectChanges} from "./ObjectChanges.sol";
 import {ObjectRules} from "./ObjectRules.sol";
 import {ObjectStore} from "./ObjectStore.sol";
@@ -51,17 +43,34 @@ contract Objects is ObjectStore, IObjects {
     struct Batch {
         ObjectRules.Signers signers;
         ObjectBook.Frame frame;
+        // of each, in order
+        Stored[] objects;
         uint256 unsignedTickets;
         address[] absent;
+        // the number of their list
+        uint24 absence;
         uint64 firstEpoch;
         uint64 latestEnd;
-        uint256 intakeRemainder;
+        uint256 intakeRest;
+    }
+
+    /// Objects of a list that follow each other and end together: booked as one.
+    struct Run {
+        uint64 endEpoch;
+        uint256 bucket;
+        // where their rows begin in each ticket's part of the bucket
+        uint256 begin;
+        // of each ticket
+        uint256 rows;
+        uint256 fee;
+        uint256 intake;
     }
 
     ObjectChanges public immutable changes;
 
-    constructor(IDirectory directory) ObjectStore(directory, new ObjectRules(directory)) {
-        changes = new ObjectChanges(directory, rules);
+    /// @param changes_ made for the same Directory. Not made here: what creates a contract may have 49,152 bytes (EIP-3860), and all of this has more.
+    constructor(IDirectory directory, ObjectChanges changes_) ObjectStore(directory, new ObjectRules(directory)) {
+        changes = changes_;
     }
 
     // ─── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,7 +99,7 @@ contract Objects is ObjectStore, IObjects {
         if (active == 0 || request.roster != active) revert RosterNotActive(request.roster, active);
 
         ObjectBook.State storage book = _books[request.shard][active];
-        ObjectBook.Frame memory frame = book.frame;
+        ObjectBook.Frame memory frame = book.frameOf();
         if (frame.bucketEpochs == 0) frame = _start(shards, book, request.shard, active);
         ObjectRules.Opening memory opening =
             rules.checkOpening(request, frame, book.pricePerByteEpochWad, book.intakePricePerByteWad);
@@ -99,7 +108,7 @@ contract Objects is ObjectStore, IObjects {
             abi.encode(Tags.OBJECT_ID, block.chainid, address(this), owner, _nonces[owner]++, opening.manifestRoot)
         );
         _reserve(book, opening);
-        _store(_objects[objectId], owner, request, opening);
+        _store(objectId, owner, request, opening);
         emit ObjectOpened(
             objectId,
             owner,
@@ -121,18 +130,15 @@ contract Objects is ObjectStore, IObjects {
         return book.start(shards.rosterHead(shard, roster), shards.parametersOf(shard), shards.firstBlockOf(shard));
     }
 
-    function _store(
-        Stored storage object,
-        address owner,
-        OpenRequest calldata request,
-        ObjectRules.Opening memory opening
-    ) private {
+    function _store(bytes32 objectId, address owner, OpenRequest calldata request, ObjectRules.Opening memory opening)
+        private
+    {
         // ObjectRules has bounded what is narrowed here.
+        Stored memory object;
         object.n = uint16(request.n);
         object.k = uint16(request.k);
         object.matrices = request.matrices;
-        object.epochs = request.epochs;
-        object.term = request.epochs;
+        object.epochs = object.term = request.epochs;
         object.widthLog2 = _log2(request.width);
         object.status = ObjectStatus.Open;
         object.openedBlock = block.number.toUint40();
@@ -140,80 +146,65 @@ contract Objects is ObjectStore, IObjects {
         object.owner = owner;
         object.shard = request.shard;
         object.manifestRoot = opening.manifestRoot;
-        object.size = request.size;
-        object.rowFee = uint96(opening.rowFee);
-        object.intakeFee = uint96(opening.intakeFee);
+        object.size = uint48(request.size);
+        object.rowFee = uint80(opening.rowFee);
+        object.intakeFee = uint80(opening.intakeFee);
+        _saveNew(objectId, object);
     }
 
     /// Keeps room for the object until it is certified or can no longer be.
     function _reserve(ObjectBook.State storage book, ObjectRules.Opening memory opening) private {
-        _checkRoom(book, opening.nextEpoch, opening.rowsPerTicket);
+        ObjectBook.Head memory head = _checkRoom(book, opening.nextEpoch, opening.rowsPerTicket);
         // The accumulator takes no more in one contribution; refused now, not when the object is paid and signed.
         if (opening.rowsPerTicket > Accumulator.MAX_ROWS) {
             revert RowsPerTicketExceeded(opening.rowsPerTicket, Accumulator.MAX_ROWS);
         }
-        book.reserve(opening.nextEpoch, opening.rowsPerTicket);
+        ObjectBook.reserve(head, opening.nextEpoch, opening.rowsPerTicket);
+        book.setHead(head);
     }
 
     // ─── Certification ────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IObjects
-    function certify(
-        bytes32 objectId,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) external {
+    function certify(bytes32 objectId, bytes calldata signature, uint16[] calldata nonSigners) external {
         bytes32[] memory objectIds = new bytes32[](1);
         objectIds[0] = objectId;
-        _certify(objectIds, true, signature, nonSigners, excludedKeys);
+        _certify(objectIds, true, signature, nonSigners);
     }
 
     /// @inheritdoc IObjects
-    function certifyMany(
-        bytes32[] calldata objectIds,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) external {
+    function certifyMany(bytes32[] calldata objectIds, bytes calldata signature, uint16[] calldata nonSigners)
+        external
+    {
         if (objectIds.length == 0) revert CertificateListEmpty();
-        _certify(objectIds, false, signature, nonSigners, excludedKeys);
+        _certify(objectIds, false, signature, nonSigners);
     }
 
-    function _certify(
-        bytes32[] memory objectIds,
-        bool alone,
-        bytes calldata signature,
-        uint16[] calldata nonSigners,
-        bytes calldata excludedKeys
-    ) private {
+    function _certify(bytes32[] memory objectIds, bool alone, bytes calldata signature, uint16[] calldata nonSigners)
+        private
+    {
         Batch memory batch = _batch(objectIds, alone);
-        (batch.unsignedTickets, batch.absent) =
-            rules.checkCertificate(batch.signers, signature, nonSigners, excludedKeys);
-
-        bytes32 nonSignersHash = NonSigners.hashOf(nonSigners);
-        for (uint256 i; i < objectIds.length; ++i) {
-            bytes32 objectId = objectIds[i];
-            // Again: a list may name an object twice.
-            uint64 endEpoch = _book(batch, objectId, _openObject(objectId), nonSignersHash);
-            emit ObjectCertified(objectId, batch.firstEpoch, endEpoch, nonSigners);
-        }
+        (batch.unsignedTickets, batch.absent) = rules.checkCertificate(batch.signers, signature, nonSigners);
 
         (uint32 shard, uint32 roster) = (batch.signers.shard, batch.signers.roster);
-        _tellEnd(_books[shard][roster], shard, roster, batch.latestEnd);
-        if (batch.intakeRemainder != 0) _rewards().bookIntakeRemainder(shard, batch.intakeRemainder);
+        ObjectBook.State storage book = _books[shard][roster];
+        if (nonSigners.length != 0) batch.absence = book.absenceOf(NonSigners.hashOf(nonSigners));
+        _bookAll(batch, objectIds, nonSigners);
+        _tellEnd(book, shard, roster, batch.latestEnd);
     }
 
     /// Checks all that the signers have no part in, and says what they must have signed.
     function _batch(bytes32[] memory objectIds, bool alone) private view returns (Batch memory batch) {
         bytes32[] memory digests = new bytes32[](objectIds.length);
+        batch.objects = new Stored[](objectIds.length);
         ObjectRules.Signers memory signers;
         for (uint256 i; i < objectIds.length; ++i) {
             bytes32 objectId = objectIds[i];
             Stored memory object = _openObject(objectId);
+            batch.objects[i] = object;
             if (i == 0) {
-                signers = _signers(object.shard, object.roster);
-                batch.frame = _books[object.shard][object.roster].frame;
+                batch.frame = _books[object.shard][object.roster].frameOf();
+                signers = _signers(object.shard, object.roster, batch.frame.tickets);
             } else if (object.shard != signers.shard || object.roster != signers.roster) {
                 revert CertificateListMixed(objectId);
             }
@@ -229,49 +220,96 @@ contract Objects is ObjectStore, IObjects {
         batch.firstEpoch = ObjectBook.firstEpochAfter(batch.frame, block.number);
     }
 
-    /// Certifies and lists the object, and adds what it holds and earns to the roster's book. Returns its end.
-    function _book(Batch memory batch, bytes32 objectId, Stored memory object, bytes32 nonSignersHash)
-        private
-        returns (uint64 endEpoch)
-    {
-        ObjectBook.State storage book = _books[object.shard][object.roster];
-        uint64 firstEpoch = batch.firstEpoch;
-        endEpoch = firstEpoch + object.term;
-        if (endEpoch > batch.latestEnd) batch.latestEnd = endEpoch;
-        (uint256 rows, uint256 fee) = _ofTicket(object, batch.frame.tickets);
-        book.release(ObjectBook.firstEpochAfter(batch.frame, object.openedBlock), rows);
-        (uint256 bucket, uint256 listStart) = book.list(objectId, firstEpoch, endEpoch, rows);
-        book.tally.add(firstEpoch, endEpoch, rows, fee);
+    /// Certifies and lists the objects, and adds what they hold and earn to the roster's book: once for all that end together.
+    function _bookAll(Batch memory batch, bytes32[] memory objectIds, uint16[] calldata nonSigners) private {
+        ObjectBook.State storage book = _books[batch.signers.shard][batch.signers.roster];
+        ObjectBook.Head memory head = book.headOf();
+        Run memory run;
+        for (uint256 i; i < objectIds.length; ++i) {
+            run = _bookOne(book, batch, head, run, objectIds[i], batch.objects[i]);
+            emit ObjectCertified(objectIds[i], batch.firstEpoch, run.endEpoch, nonSigners);
+        }
+        _bookRun(book, batch, head, run);
+        if (batch.intakeRest != 0) book.tally.rest += batch.intakeRest.toUint48();
+        book.setHead(head);
+    }
 
-        _recordCertified(batch, objectId, bucket, listStart, nonSignersHash);
+    /// Adds an object to the run, or books that and begins another one. Returns the run that the object is in.
+    function _bookOne(
+        ObjectBook.State storage book,
+        Batch memory batch,
+        ObjectBook.Head memory head,
+        Run memory run,
+        bytes32 objectId,
+        Stored memory object
+    ) private returns (Run memory) {
+        // Again: a list may name an object twice.
+        ObjectStatus status = _objects[objectId].status;
+        if (status != ObjectStatus.Open) revert ObjectNotOpen(objectId, uint8(status));
+        (uint256 rows, uint256 fee) = _ofTicket(object, batch.frame.tickets);
+        ObjectBook.release(head, ObjectBook.firstEpochAfter(batch.frame, object.openedBlock), rows);
+
+        uint64 endEpoch = batch.firstEpoch + object.term;
+        // The accumulator takes no more in one contribution: where it takes the rows it takes their fee.
+        if (endEpoch != run.endEpoch || run.rows + rows > Accumulator.MAX_ROWS) {
+            _bookRun(book, batch, head, run);
+            run = _newRun(book, batch, endEpoch);
+        }
+        _recordCertified(batch, objectId, object, run);
+        run.rows += rows;
+        run.fee += fee;
+        _addIntake(batch, run, object.intakeFee);
+        return run;
+    }
+
+    /// An object's intake fee, in equal parts to the tickets that signed; what that leaves is kept.
+    function _addIntake(Batch memory batch, Run memory run, uint256 intakeFee) private pure {
         uint256 signedTickets = batch.frame.tickets - batch.unsignedTickets;
-        uint256 intakeEach = object.intakeFee / signedTickets;
-        batch.intakeRemainder += object.intakeFee - intakeEach * signedTickets;
-        book.intake += intakeEach;
+        uint256 each = intakeFee / signedTickets;
+        run.intake += each;
+        batch.intakeRest += intakeFee - each * signedTickets;
+    }
+
+    function _newRun(ObjectBook.State storage book, Batch memory batch, uint64 endEpoch)
+        private
+        view
+        returns (Run memory run)
+    {
+        if (endEpoch > batch.latestEnd) batch.latestEnd = endEpoch;
+        run.endEpoch = endEpoch;
+        run.bucket = ObjectBook.bucketOf(batch.frame, endEpoch);
+        run.begin = book.nextStart(run.bucket);
+    }
+
+    function _bookRun(ObjectBook.State storage book, Batch memory batch, ObjectBook.Head memory head, Run memory run)
+        private
+    {
+        if (run.endEpoch == 0) return;
+        uint64 firstEpoch = batch.firstEpoch;
+        book.count(head, run.bucket, firstEpoch, run.begin, run.rows);
+        _addRun(book.tally, firstEpoch, run);
         for (uint256 i; i < batch.absent.length; ++i) {
-            address operator = batch.absent[i];
-            Accumulator.State storage excluded = book.excluded[operator];
+            Accumulator.State storage excluded = book.excluded[batch.absent[i]];
             if (!excluded.started) excluded.start(firstEpoch - 1);
-            excluded.add(firstEpoch, endEpoch, rows, fee);
-            book.intakeExcluded[operator] += intakeEach;
+            _addRun(excluded, firstEpoch, run);
         }
     }
 
-    function _recordCertified(
-        Batch memory batch,
-        bytes32 objectId,
-        uint256 bucket,
-        uint256 listStart,
-        bytes32 nonSignersHash
-    ) private {
-        Stored storage stored = _objects[objectId];
-        stored.status = ObjectStatus.Certified;
-        stored.firstEpoch = uint256(batch.firstEpoch).toUint32();
-        stored.marks = _marksOf(bucket, batch.unsignedTickets == 0 ? 0 : INCOMPLETE);
-        stored.listStart = listStart.toUint48();
+    function _addRun(Accumulator.State storage accumulator, uint64 firstEpoch, Run memory run) private {
+        accumulator.add(firstEpoch, run.endEpoch, run.rows, run.fee);
+        if (run.intake != 0) accumulator.sum += run.intake.toUint128();
+    }
+
+    function _recordCertified(Batch memory batch, bytes32 objectId, Stored memory object, Run memory run) private {
+        object.status = ObjectStatus.Certified;
+        object.firstEpoch = uint256(batch.firstEpoch).toUint32();
+        object.marks = _marksOf(run.bucket, batch.unsignedTickets == 0 ? 0 : INCOMPLETE);
+        object.listStart = (run.begin + run.rows).toUint48();
+        _saveFirst(objectId, object);
         if (batch.unsignedTickets != 0) {
+            Stored storage stored = _objects[objectId];
             stored.unsignedTickets = uint16(batch.unsignedTickets);
-            _absences[objectId].hash = nonSignersHash;
+            stored.absence = batch.absence;
         }
     }
 
@@ -303,21 +341,36 @@ contract Objects is ObjectStore, IObjects {
     }
 
     /// @inheritdoc IObjects
+    function takeIntakeRest(uint32, uint32) external returns (uint256 amount) {
+        _delegate();
+    }
+
+    /// @inheritdoc IObjects
     function roll(uint32, uint32, address, uint64, uint256) external {
         _delegate();
     }
 
-    /// Runs the call as it came in ObjectChanges' code, on this contract's state.
+    /// Runs the call as it came in ObjectChanges' code, on this contract's state, and answers what that answers.
     function _delegate() private {
         address code = address(changes);
         assembly ("memory-safe") {
             let memory_ := mload(0x40)
             calldatacopy(memory_, 0, calldatasize())
-            if iszero(delegatecall(gas(), code, memory_, calldatasize(), 0, 0)) {
-                returndatacopy(memory_, 0, returndatasize())
-                revert(memory_, returndatasize())
-            }
+            let done := delegatecall(gas(), code, memory_, calldatasize(), 0, 0)
+            returndatacopy(memory_, 0, returndatasize())
+            if iszero(done) { revert(memory_, returndatasize()) }
+            return(memory_, returndatasize())
         }
+    }
+
+    /// The same for what only reads: a caller that means it so makes a static call, and the compiler has seen that ObjectReads' views write nothing.
+    function _read() private view {
+        function() delegating = _delegate;
+        function() view reading;
+        assembly ("memory-safe") {
+            reading := delegating
+        }
+        reading();
     }
 
     // ─── Helpers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,77 +383,43 @@ contract Objects is ObjectStore, IObjects {
         return twoThirds > recoverable ? twoThirds : recoverable;
     }
 
-    function _listDigest(uint32 shard, uint32 roster, bytes32[] memory digests) private view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                Tags.CERTIFICATE_LIST, block.chainid, address(this), shard, roster, keccak256(abi.encodePacked(digests))
-            )
-        );
-    }
-
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    // Those that no contract asks at every certificate, answer or payment are in ObjectReads.
+
     /// @inheritdoc IObjects
-    function quote(OpenRequest calldata request)
-        external
-        view
-        returns (uint256 storageFee, uint256 intakeFee, address token)
-    {
-        ShardParameters memory parameters = _shards().parametersOf(request.shard);
-        uint256 rowFee;
-        (rowFee, intakeFee) = rules.fees(request, parameters.pricePerByteEpochWad, parameters.intakePricePerByteWad);
-        return (rowFee * request.n * request.matrices * request.epochs, intakeFee, parameters.paymentToken);
+    function quote(OpenRequest calldata) external view returns (uint256 storageFee, uint256 intakeFee, address token) {
+        _read();
     }
 
     /// @inheritdoc IObjects
-    function certificateDigest(bytes32 objectId) external view returns (bytes32) {
-        Stored memory object = _objects[objectId];
-        if (object.status == ObjectStatus.None) revert ObjectUnknown(objectId);
-        return _digest(objectId, object);
+    function certificateDigest(bytes32) external view returns (bytes32 digest) {
+        _read();
     }
 
     /// @inheritdoc IObjects
-    function certificateListDigest(bytes32[] calldata objectIds) external view returns (bytes32) {
-        if (objectIds.length == 0) revert CertificateListEmpty();
-        bytes32[] memory digests = new bytes32[](objectIds.length);
-        Stored storage first = _objects[objectIds[0]];
-        for (uint256 i; i < objectIds.length; ++i) {
-            Stored memory object = _objects[objectIds[i]];
-            if (object.status == ObjectStatus.None) revert ObjectUnknown(objectIds[i]);
-            if (object.shard != first.shard || object.roster != first.roster) {
-                revert CertificateListMixed(objectIds[i]);
-            }
-            digests[i] = _digest(objectIds[i], object);
-        }
-        return _listDigest(first.shard, first.roster, digests);
+    function certificateListDigest(bytes32[] calldata) external view returns (bytes32 digest) {
+        _read();
     }
 
     /// @inheritdoc IObjects
-    function record(bytes32 objectId) external view returns (ObjectRecord memory result) {
-        Stored memory object = _objects[objectId];
-        if (object.status == ObjectStatus.None) return result;
-        result.owner = object.owner;
-        result.status = object.status;
-        result.shard = object.shard;
-        result.roster = object.roster;
-        result.width = uint32(1) << object.widthLog2;
-        result.k = object.k;
-        result.n = object.n;
-        result.matrices = object.matrices;
-        result.size = object.size;
-        result.epochs = object.epochs;
-        result.openedBlock = object.openedBlock;
-        result.firstEpoch = object.firstEpoch;
-        result.endEpoch = _endOf(object.firstEpoch, object.term);
-        result.manifestRoot = object.manifestRoot;
-        // no object ends later than any epoch: as it stands
-        result.nonSignersHash = nonSignersHashOf(objectId, type(uint64).max);
-        result.firstNonSignersHash = nonSignersHashOf(objectId, object.firstEpoch);
-        result.unsignedTickets = object.unsignedTickets;
-        result.unsignedReturned = object.marks & UNSIGNED_RETURNED != 0;
-        result.terminated = object.marks & TERMINATED != 0;
-        result.rowFee = object.rowFee;
-        result.intakeFee = object.intakeFee;
+    function record(bytes32) external view returns (ObjectRecord memory result) {
+        _read();
+    }
+
+    /// @inheritdoc IObjects
+    function certificationDeadlineOf(bytes32) external view returns (uint256 blockNumber) {
+        _read();
+    }
+
+    /// @inheritdoc IObjects
+    function bucketOf(uint32, uint32, uint64) external view returns (uint256 bucket) {
+        _read();
+    }
+
+    /// @inheritdoc IObjects
+    function reservedRows(uint32, uint32) external view returns (uint256 rows) {
+        _read();
     }
 
     /// @inheritdoc IObjects
@@ -412,12 +431,6 @@ contract Objects is ObjectStore, IObjects {
     function endEpochOf(bytes32 objectId) external view returns (uint64) {
         Stored storage object = _objects[objectId];
         return _endOf(object.firstEpoch, object.term);
-    }
-
-    /// @inheritdoc IObjects
-    function certificationDeadlineOf(bytes32 objectId) external view returns (uint256) {
-        Stored storage object = _objects[objectId];
-        return uint256(object.openedBlock) + _books[object.shard][object.roster].frame.epochLength;
     }
 
     /// @inheritdoc IObjects
@@ -479,69 +492,13 @@ contract Objects is ObjectStore, IObjects {
     }
 
     /// @inheritdoc IObjects
-    function nonSignersHashOf(bytes32 objectId, uint64 epoch) public view returns (bytes32) {
-        Stored storage object = _objects[objectId];
-        uint8 marks = object.marks;
-        if (marks & INCOMPLETE == 0) return EMPTY_HASH;
-        Absence storage absence = _absences[objectId];
-        return marks & ADOPTED_LATER != 0 && epoch == object.firstEpoch ? absence.firstHash : absence.hash;
+    function nonSignersHashOf(bytes32 objectId, uint64 epoch) external view returns (bytes32) {
+        return _nonSignersHash(objectId, epoch);
     }
 
     /// @inheritdoc IObjects
     function listedRows(uint32 shard, uint32 roster, uint64 epoch) external view returns (uint64[] memory) {
         return _books[shard][roster].listedRows(epoch);
-    }
-
-    /// @inheritdoc IObjects
-    function listing(uint32 shard, uint32 roster, uint256 bucket, uint256 index)
-        external
-        view
-        returns (Listing memory)
-    {
-        ListedObject memory object = listed(shard, roster, bucket, index, 0);
-        return Listing({objectId: object.objectId, start: object.start, end: object.end});
-    }
-
-    /// @inheritdoc IObjects
-    function listed(uint32 shard, uint32 roster, uint256 bucket, uint256 index, uint64 epoch)
-        public
-        view
-        returns (ListedObject memory result)
-    {
-        ObjectBook.State storage book = _books[shard][roster];
-        bytes32[] storage list = book.lists[bucket];
-        if (index >= list.length) revert ListingOutOfRange(index, list.length);
-        bytes32 objectId = list[index];
-        Stored storage object = _objects[objectId];
-        result.objectId = objectId;
-        result.n = object.n;
-        result.matrices = object.matrices;
-        uint64 firstEpoch = object.firstEpoch;
-        result.endEpoch = firstEpoch + object.term;
-        result.start = object.listStart;
-        uint8 marks = object.marks;
-        if (marks & MOVED != 0) {
-            ObjectBook.Left memory left = book.left[objectId][bucket];
-            if (left.until != 0) (result.start, result.endEpoch) = (left.start, left.until);
-        }
-        result.end = result.start + uint64(object.n / book.frame.tickets) * object.matrices;
-        result.manifestRoot = object.manifestRoot;
-        result.nonSignersHash = nonSignersHashOf(objectId, epoch);
-    }
-
-    /// @inheritdoc IObjects
-    function listingCount(uint32 shard, uint32 roster, uint256 bucket) external view returns (uint256) {
-        return _books[shard][roster].lists[bucket].length;
-    }
-
-    /// @inheritdoc IObjects
-    function bucketOf(uint32 shard, uint32 roster, uint64 endEpoch) external view returns (uint256) {
-        return _books[shard][roster].bucketOf(endEpoch);
-    }
-
-    /// @inheritdoc IObjects
-    function reservedRows(uint32 shard, uint32 roster) external view returns (uint256) {
-        return _books[shard][roster].reserved(_shards().firstEpochAfter(shard, block.number));
     }
 
     /// @inheritdoc IObjects
@@ -551,16 +508,12 @@ contract Objects is ObjectStore, IObjects {
         returns (uint256 all, uint256 excluded)
     {
         ObjectBook.State storage book = _books[shard][roster];
-        return (book.intake, book.intakeExcluded[operator]);
+        return (book.tally.sum, book.excluded[operator].sum);
     }
 
     function _tally(Accumulator.State storage accumulator, uint64 epoch) private view returns (Tally memory) {
         (uint256 rows, uint256 fee) = accumulator.valueAt(epoch);
         return Tally(rows.toUint64(), uint192(fee));
-    }
-
-    function _endOf(uint64 firstEpoch, uint64 term) private pure returns (uint64) {
-        return firstEpoch == 0 ? 0 : firstEpoch + term;
     }
 
     function _log2(uint256 width) private pure returns (uint8 result) {

@@ -73,6 +73,18 @@ struct RosterEntry {
     bytes32 keyHash;
 }
 
+/// What a certificate asks of a roster about those that did not sign it.
+struct RosterAbsence {
+    // the 256-byte sum of all keys of the roster
+    bytes aggregateKey;
+    // of each seat asked about: its 256-byte key (one after the other), operator and tickets; zeros for an empty one
+    bytes keys;
+    address[] operators;
+    uint256[] tickets;
+    // of places that fell vacant and are none of these seats
+    uint256 vacantElsewhere;
+}
+
 /// An operator's place in one of the rosters that are live in an epoch.
 struct RosterPlace {
     uint32 roster;
@@ -164,28 +176,6 @@ struct ObjectRecord {
 struct Tally {
     uint64 rows;
     uint192 fee;
-}
-
-/// One listed object, found by a draw.
-struct Listing {
-    bytes32 objectId;
-    // its rows are the positions start … end - 1 of each ticket's part of the bucket
-    uint64 start;
-    uint64 end;
-}
-
-/// A listed object with all that checking a drawn position needs, as it counts in one epoch.
-struct ListedObject {
-    bytes32 objectId;
-    // its rows are the positions start … end - 1 of each ticket's part of the bucket
-    uint64 start;
-    uint64 end;
-    // first epoch in which it is void here: it has ended, or stands in a later bucket
-    uint64 endEpoch;
-    uint32 n;
-    uint32 matrices;
-    bytes32 manifestRoot;
-    bytes32 nonSignersHash;
 }
 
 /// An object that a draw named, with its parameters' hash (zero if none of its rows is opened).

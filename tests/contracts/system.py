@@ -402,16 +402,15 @@ class System:
         found = self.shards.rosterEntries(self.shard, roster, 0, 2**16)
         return [by_address[entry.operator] for entry in found if entry.tickets]
 
-    def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int], bytes]:
-        """Return (signature, non-signers, their keys): what all but the roster indexes `absent` sign."""
+    def certificate(self, object_id: bytes, absent: Sequence[int] = ()) -> tuple[bytes, list[int]]:
+        """Return (signature, non-signers): what all but the roster indexes `absent` sign."""
         digest = bytes(self.objects.certificateDigest(object_id))
         return self._signed(self.objects.record(object_id).roster, digest, absent)
 
-    def _signed(self, roster: int, digest: bytes, absent: Sequence[int]) -> tuple[bytes, list[int], bytes]:
+    def _signed(self, roster: int, digest: bytes, absent: Sequence[int]) -> tuple[bytes, list[int]]:
         members = self.members_of(roster)
         signatures = [cp.sign(item.secret, digest) for i, item in enumerate(members) if i not in absent]
-        keys = b"".join(members[i].key for i in absent)
-        return cp.g1(cp.sum_of(signatures, G1Point.identity())), list(absent), keys
+        return cp.g1(cp.sum_of(signatures, G1Point.identity())), list(absent)
 
     def certify(self, object_id: bytes, absent: Sequence[int] = (), sender: Any = None) -> Any:
         """Certify an object with the signatures of all but `absent`."""
@@ -450,10 +449,8 @@ class System:
         self.absent.update({object_id: list(absent) for object_id in object_ids})
         return receipt
 
-    def list_certificate(
-        self, object_ids: Sequence[bytes], absent: Sequence[int] = ()
-    ) -> tuple[bytes, list[int], bytes]:
-        """Return (signature, non-signers, their keys) over a list."""
+    def list_certificate(self, object_ids: Sequence[bytes], absent: Sequence[int] = ()) -> tuple[bytes, list[int]]:
+        """Return (signature, non-signers) over a list."""
         digest = bytes(self.objects.certificateListDigest(list(object_ids)))
         return self._signed(self.objects.record(object_ids[0]).roster, digest, absent)
 
@@ -534,24 +531,25 @@ class System:
         return draws.Snapshot(tuple(places))
 
     def listings(self, roster: int, bucket: int, epoch: int) -> list[draws.ListedObject]:
-        """Return a bucket's list as it counts in an epoch."""
-        found = []
-        for index in range(self.objects.listingCount(self.shard, roster, bucket)):
-            item = self.objects.listed(self.shard, roster, bucket, index, epoch)
-            found.append(
-                draws.ListedObject(
-                    index=index,
-                    object_id=bytes(item.objectId),
-                    start=item.start,
-                    end=item.end,
-                    end_epoch=item.endEpoch,
-                    n=item.n,
-                    matrices=item.matrices,
-                    manifest_root=bytes(item.manifestRoot),
-                    non_signers_hash=bytes(item.nonSignersHash),
-                )
-            )
-        return found
+        """Return a bucket's list as it counts in an epoch: of objects opened here, those that it has there."""
+        tickets, found = self.head(roster).tickets, []
+        for object_id in self.data:
+            record = self.objects.record(object_id)
+            if (record.shard, record.roster, record.firstEpoch != 0) != (self.shard, roster, True):
+                continue
+            word = int.from_bytes(self.objects.wordsOf([object_id])[0], "big")
+            start, end_epoch = word >> 208, record.endEpoch
+            left = self.objects.leftOf(self.shard, roster, bucket, object_id)
+            if left.until:
+                start, end_epoch = left.start, left.until
+            elif word >> 141 & 7 != bucket:
+                continue
+            absent = self.objects.nonSignersHashOf(object_id, epoch)
+            rows = record.n // tickets * record.matrices
+            place = (start, start + rows, end_epoch, record.n, record.matrices)
+            found.append((object_id, *place, bytes(record.manifestRoot), bytes(absent)))
+        found.sort(key=lambda item: item[1])
+        return [draws.ListedObject(index, *item) for index, item in enumerate(found)]
 
     def draw(self, operator: Any, epoch: int) -> draws.Draw:
         """Return an operator's draw in a sealed epoch, computed off chain."""
@@ -640,8 +638,10 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
     directory = governor.deploy(project.Directory, governor, guardian, TIMELOCK)
     restaking = governor.deploy(project.Restaking, directory, WITHDRAWAL_DELAY, RESOLUTION_DELAY, GUARDIAN_DELAY)
     contracts = {"directory": directory, "restaking": restaking, "stakeSource": restaking}
+    changes = governor.deploy(project.ObjectChanges, directory)
     for name, kind in MODULES.items():
-        contracts[name] = governor.deploy(getattr(project, kind), directory)
+        more = (changes,) if name == "objects" else ()
+        contracts[name] = governor.deploy(getattr(project, kind), directory, *more)
     for name, kind in STATELESS.items():
         contracts[name] = governor.deploy(getattr(project, kind))
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])

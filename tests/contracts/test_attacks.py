@@ -71,7 +71,7 @@ class TestBoundStake:
         object_id = system.open(owner, data, epochs=1)
         forged = system.certificate(stored)[0]
         with reverts_with(system.objects.SignatureInvalid, subject=object_id):
-            system.objects.certify(object_id, forged, [], b"", sender=deployer)
+            system.objects.certify(object_id, forged, [], sender=deployer)
         system.certify(object_id)
 
     @pytest.mark.parametrize("name", ["shards", "objects"])

@@ -288,10 +288,10 @@ class TestRespond:
         response, reads = system.response(operator, epoch), system.reads(operator, epoch)
         listed = reads[0].listed
         other = 1 - listed.index
-        edges = system.objects.listing(1, 1, reads[0].spot.bucket, other)
+        edges = system.listings(1, reads[0].spot.bucket, epoch)[other]
         offset = reads[0].spot.offset
         with reverts_with(system.audits.ListingWrong, read=0, position=offset, start=edges.start, end=edges.end):
-            send(system, changed(response, 0, object_id=bytes(edges.objectId)))
+            send(system, changed(response, 0, object_id=edges.object_id))
 
     def test_refuses_an_object_that_is_not_listed_there(self, system, owner, operator, wide):
         """One that is unknown, one that is open, one that ends in another bucket, and none."""

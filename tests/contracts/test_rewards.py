@@ -89,7 +89,6 @@ ID, ONE, WHO = (lambda _: bytes(32)), (lambda _: 1), (lambda stranger: stranger)
 BOOKING = {
     "collectOpening": (ID, ONE, WHO, ONE, ONE),
     "collectExtension": (ID, ONE, WHO, ONE),
-    "bookIntakeRemainder": (ONE, ONE),
     "bookReturn": (ID, ONE, WHO, ONE, ONE),
     "bookFailed": (ID, ONE, WHO, ONE, ONE),
 }
@@ -112,8 +111,7 @@ class TestBooking:
         receipt = system.objects.returnUnsigned(object_id, sender=stranger)
         unsigned = row_fee * 3 * 3 * tickets_of(system, member(system, 1))
         assert system.earned(owner) == unsigned
-        remainder = intake % (7 - tickets_of(system, member(system, 1)))
-        assert (system.repair_fund, system.fees_left) == (remainder, storage + intake - unsigned - remainder)
+        assert (system.repair_fund, system.fees_left) == (0, storage + intake - unsigned)
         (event,) = receipt.decode_logs(system.rewards.UnsignedReturned)
         assert (bytes(event.objectId), event.payer, event.amount) == (object_id, owner, unsigned)
 
@@ -217,13 +215,30 @@ class TestSettle:
 
 class TestClaimIntake:
     def test_refuses_whoever_did_not_sign(self, system, stored):
-        absent = member(system, 1)
+        """It may bring what a division left to the repair fund, once, as anybody; to itself it brings nothing."""
+        absent, left = member(system, 1), stored[1].intakeFee % (7 - tickets_of(system, member(system, 1)))
+        system.rewards.claimIntake(1, 1, absent, sender=absent)
+        assert (system.earned(absent), system.repair_fund) == (0, left)
         with reverts_with(system.rewards.NothingToClaim, operator=absent):
             system.rewards.claimIntake(1, 1, absent, sender=absent)
 
     def test_refuses_who_is_not_in_the_roster(self, system, stored, stranger):
         with reverts_with(system.shards.OperatorNotInRoster, shard=1, roster=1, operator=stranger):
             system.rewards.claimIntake(1, 1, stranger, sender=stranger)
+
+    def test_what_divisions_left_fills_the_repair_fund(self, system, owner, stored, data, stranger):
+        """With the next claim, of all certificates since the last one; by whomever it is brought."""
+        _, record = stored
+        signed = 7 - tickets_of(system, member(system, 1))
+        again = system.objects.record(system.store(owner, data))
+        left = record.intakeFee % signed + again.intakeFee % 7
+        assert (system.repair_fund, left != 0) == (0, True)
+        before = system.fees_left
+        receipt = system.rewards.claimIntake(1, 1, member(system, 0), sender=stranger)
+        (event,) = receipt.decode_logs(system.rewards.IntakeClaimed)
+        assert (system.repair_fund, system.fees_left) == (left, before - event.amount - left)
+        system.rewards.claimIntake(1, 1, member(system, 2), sender=stranger)
+        assert system.repair_fund == left
 
     def test_pays_each_signer_its_tickets_once(self, system, owner, stored, data, stranger):
         _, record = stored
@@ -240,6 +255,7 @@ class TestClaimIntake:
             with reverts_with(system.rewards.NothingToClaim, operator=account):
                 system.rewards.claimIntake(1, 1, account, sender=stranger)
         assert paid + system.repair_fund == record.intakeFee
+        assert system.repair_fund == record.intakeFee % signed != 0
 
         again = system.objects.record(system.store(owner, data))
         account = member(system, 0)

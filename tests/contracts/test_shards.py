@@ -222,6 +222,7 @@ class TestUnknownShard:
             ("rosterIndexOf", [1, ZERO_ADDRESS]),
             ("isInRoster", [1, ZERO_ADDRESS]),
             ("aggregateKeyOf", [1]),
+            ("absenceIn", [1, []]),
             ("slashTerms", [1, ZERO_ADDRESS]),
             ("rostersLiveIn", [1]),
             ("vacatedAt", [1, ZERO_ADDRESS]),
@@ -889,6 +890,7 @@ class TestRosterViews:
                 ("rosterIndexOf", [operator]),
                 ("isInRoster", [operator]),
                 ("aggregateKeyOf", []),
+                ("absenceIn", [[]]),
                 ("slashTerms", [operator]),
                 ("vacatedAt", [operator]),
             ]:

@@ -22,9 +22,12 @@ from ape import chain, networks
 from py_arkworks_bls12381 import G1Point
 
 from tests.contracts import curve_points, licensing, staking, system
+from tests.gas.gas_profile import profile
 
 FIGURES = Path(__file__).parent.parent / "gas.json"
 UPDATE = bool(os.environ.get("UPDATE"))
+#: Whose gas is shown by what it goes to: names that contain this.
+PROFILE = os.environ.get("PROFILE", "")
 
 #: Signatures, addresses and headers differ from run to run by some zero bytes.
 TOLERANCE = 0.02
@@ -46,6 +49,14 @@ class Meter:
     def note(self, name: str, receipt: Any, items: int = 1) -> None:
         """Note what a transaction cost, for each of its items."""
         self.measured[name] = receipt.gas_used // items
+        if PROFILE and PROFILE in name:
+            self.show(name, receipt)
+
+    def show(self, name: str, receipt: Any) -> None:
+        """Print where a transaction's gas goes."""
+        print(f"\n{name}: {receipt.gas_used:,}")
+        for kind, gas, times in profile(chain.provider.http_uri, receipt.txn_hash):
+            print(f"  {kind:<36} {gas:>9,} {times or '':>6}")
 
     def check(self, names: set[str]) -> None:
         """Fail for each figure that left its tolerance, unless the figures are being written anew."""
@@ -202,15 +213,26 @@ def test_storage(project, accounts, people, noted):
     world.data[object_id] = data[1]
     noted("objects.certify", world.certify(object_id))
     five = [1, 3, 5, 7, 9]
+
+    def begin_epoch() -> None:
+        """All that is certified next, for half an epoch, counts from the same epoch on."""
+        latest = chain.blocks.height + 1
+        world.go_past_frozen(world.shards.firstEpochAfter(1, latest))
+
+    begin_epoch()
     for number, name, absent in (
         (2, "1_nonsigner_first", [3]),
         (3, "1_nonsigner", [3]),
         (4, "5_nonsigners_first", five),
+        (5, "5_nonsigners", five),
     ):
-        noted(f"objects.certify_{name}", world.certify(world.open(owner, data[number], epochs=4), absent=absent))
-    late = world.open(owner, data[5], epochs=4)
-    noted("objects.certify_5_nonsigners", world.certify(late, absent=five))
+        late = world.open(owner, data[number], epochs=4)
+        noted(f"objects.certify_{name}", world.certify(late, absent=absent))
     noted("objects.adopt", world.adopt(late, 9))
+    # the first of an epoch: sums of two epochs begin for the roster and for each that did not sign
+    for name, absent in (("new_epoch", []), ("5_nonsigners_new_epoch", five)):
+        begin_epoch()
+        noted(f"objects.certify_{name}", world.certify(world.open(owner, data[5], epochs=4), absent=absent))
     noted("objects.extend", world.extend(object_id, 1, owner))
     noted("objects.terminate", world.terminate(first, owner))
 

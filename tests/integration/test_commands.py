@@ -134,7 +134,7 @@ def stored_object(world, account=OWNER, epochs=3, encoded=None):
     assert views.object(object_id).manifest_root == manifest.root
     keys = [bls.load_key(world.folder / f"node{number}" / "keys" / "bls.json", "word") for number in range(4)]
     digest = views.certificate_digest(object_id)
-    sender.send(objects.functions.certify(object_id, bls.aggregate([key.sign(digest) for key in keys]), [], b""))
+    sender.send(objects.functions.certify(object_id, bls.aggregate([key.sign(digest) for key in keys]), []))
     assert views.object(object_id).status is ObjectStatus.CERTIFIED
     return object_id
 
@@ -417,6 +417,47 @@ class TestOwnersAndLicensees:
         assert not world.views.is_licensed(world.address(STRANGER), asset.id, 1)
         shown = run("status", "--address", world.address(LICENSEE))
         assert [item["state"] for item in shown["licenses"]] == ["in force"]
+
+    def test_list_shows_every_kind_of_what_is_there(self, world, asset):
+        """As the chain has it: one asset of one object, on sale, sold once, held by four operators of one shard."""
+        bought = run("license", "--offer", asset.offer, account=LICENSEE)["license"]
+        owner, licensee = world.address(OWNER), world.address(LICENSEE)
+        record = world.views.object(asset.object_id)
+
+        def listed(kind, *words):
+            found = run("list", kind, *words)
+            assert found["total"] == len(found[kind])
+            assert found["block"] == world.chain.latest()
+            return found[kind]
+
+        operators = listed("operators")
+        assert {item["operator"] for item in operators} == {world.address(account) for account in OPERATORS}
+        assert all(item["tickets"]["1"] > 0 and item["bonds"]["1"] == 40 * TOKEN for item in operators)
+        assert {item["endpoint"] for item in operators} == {f"http://127.0.0.1:{7201 + number}" for number in range(4)}
+        (mine_alone,) = listed("operators", "--owner", world.address(OPERATORS[2]))
+        assert mine_alone["shards"] == [1]
+
+        (shard,) = listed("shards")
+        tickets = world.views.roster(1, 1).tickets
+        assert (shard["shard"], shard["operators"], shard["tickets"]) == (1, 4, tickets)
+
+        (stored,) = listed("objects", "--owner", owner)
+        assert stored["object"] == "0x" + asset.object_id.hex()
+        assert (stored["end_epoch"], stored["state"]) == (record.end_epoch, "certified")
+        assert stored["paid"] == record.slices * record.row_fee * record.epochs + record.intake_fee
+        assert listed("objects", "--owner", licensee) == listed("objects", "--live") == []
+
+        (minted,) = listed("assets")
+        assert (minted["asset"], minted["owner"], minted["licenses"]) == (asset.id, owner, 1)
+        assert minted["offers"] == [asset.offer]
+
+        (offered,) = listed("offers", "--live", "--purpose", "train")
+        assert (offered["offer"], offered["price"], offered["sold"]) == (asset.offer, 25 * TOKEN, 1)
+        assert listed("offers", "--purpose", "infer") == []
+
+        (sold,) = listed("licenses")
+        assert (sold["license"], sold["owner"], sold["state"]) == (bought, licensee, "in force")
+        assert (sold["asset"], sold["offer"], sold["key_released"]) == (asset.id, asset.offer, False)
 
     def test_a_license_that_can_not_be_bought_costs_nothing(self, world, asset):
         before = world.chain.latest()

@@ -37,7 +37,7 @@ from qanat.errors import (
 
 ROOT = Path(__file__).resolve().parents[2]
 # contracts, tokens, entries, collaterals, shard, seal
-STEPS = 15 + 4 + 15 + 2 + 1 + 1
+STEPS = 16 + 4 + 15 + 2 + 1 + 1
 
 
 def _start(tmp_path, *options):

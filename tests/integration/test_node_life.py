@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from qanat.client.certifying import Certifier
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
 from qanat.client.listing import certify_list
 from qanat.client.store import StoredObject, store_file
+from qanat.client.together import Together
 from qanat.devnet.anvil import Clock
 from qanat.devnet.corruption import flip_byte
 from qanat.devnet.network import Network, OperatorHost
@@ -286,6 +288,42 @@ def test_one_list_certifies_what_several_storings_sent(
         stored = store(network, clock, path)
         assert (stored.object_id, stored.certify_transaction, stored.resumed) == (object_id, "", True)
         assert fetch(network, clock, stored, tmp_path / f"{path.name}.back") == path.read_bytes()
+
+
+def test_storings_that_wait_together_share_a_certificate(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """Three bundles' storings, of which none goes first: one `certifyMany`, and each ends with its own receipt."""
+    sender = network.actor("owner").session.sender
+    together = Together(network.views, sender)
+    together._is_busy = True  # as if another certificate were under way
+    paths = [make_file(tmp_path, 40_000, f"file{number}") for number in range(3)]
+
+    def work(path: Path) -> StoredObject:
+        return store_file(
+            path,
+            chain=network.chain,
+            sender=sender,
+            shard=network.shard,
+            epochs=4,
+            out_dir=tmp_path,
+            tolerate_down=1,
+            availability=0.99,
+            encrypt=False,
+            together=together,
+        )
+
+    with clock.settling(), ThreadPoolExecutor(3) as pool:
+        tasks = [pool.submit(work, path) for path in paths]
+        eventually("all wait for a certificate", lambda: len(together._waiting) == 3)
+        with together._turn:
+            together._is_busy = False
+            together._turn.notify_all()
+        stored = [task.result(SECONDS) for task in tasks]
+    (transaction,) = {item.certify_transaction for item in stored}
+    receipt = network.chain.web3.eth.get_transaction_receipt(transaction)
+    events = network.chain.contract("Objects").events.ObjectCertified().process_receipt(receipt)
+    assert {bytes(event["args"]["objectId"]) for event in events} == {item.object_id for item in stored}
+    assert [network.views.object(item.object_id).status for item in stored] == [ObjectStatus.CERTIFIED] * 3
+    assert all(len(item.signers) == OPERATORS and item.absent == {} for item in stored)
 
 
 def test_an_empty_file_goes_in_and_comes_back(network: Network, clock: Clock, tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ __all__ = [
     "CollateralWeight",
     "DutyStatus",
     "LicenseRecord",
-    "Listing",
     "Magnitudes",
     "MemberState",
     "ObjectRecord",
@@ -305,15 +304,6 @@ class Tally:
 
     rows: int
     fee: int
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A listed object: positions ``start … end - 1`` of each ticket's part of its bucket."""
-
-    object_id: bytes
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -819,14 +809,6 @@ class Views:
     def listed_rows(self, shard: int, roster: int, epoch: int, block: BlockIdentifier = "latest") -> list[int]:
         """Rows per ticket of each bucket as frozen for an epoch."""
         return [int(item) for item in self._ask("Objects", "listedRows", shard, roster, epoch, block=block)]
-
-    def listings(self, shard: int, roster: int, bucket: int, block: BlockIdentifier = "latest") -> list[Listing]:
-        """All listings of a bucket, in order of certification."""
-        count = int(self._ask("Objects", "listingCount", shard, roster, bucket, block=block))
-        return [
-            self._struct(Listing, "Objects", "listing", shard, roster, bucket, index, block=block)
-            for index in range(count)
-        ]
 
     # ---- audits
 

@@ -133,10 +133,9 @@ class Certifier:
         # a place may have fallen vacant since it signed
         signers = outcome.signatures.keys() - self.views.vacant_operators(roster)
         absent = [entry.seat for entry in roster.entries if entry.operator not in signers]
-        excluded = self.views.roster_keys(roster, absent)
         ordered = [entry.operator for entry in roster.entries if entry.operator in signers]
         signature = bls.aggregate([outcome.signatures[operator] for operator in ordered])
-        function = self.objects.functions.certify(object_id, signature, absent, excluded)
+        function = self.objects.functions.certify(object_id, signature, absent)
         try:
             receipt = self.sender.send(function)
         except TransactionReverted:

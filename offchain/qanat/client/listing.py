@@ -61,9 +61,7 @@ def certify_list(
     signers = gathered.signatures.keys() - views.vacant_operators(roster)
     absent = [entry.seat for entry in roster.entries if entry.operator not in signers]
     ordered = [gathered.signatures[entry.operator] for entry in roster.entries if entry.operator in signers]
-    function = views.chain.contract("Objects").functions.certifyMany(
-        list(object_ids), bls.aggregate(ordered), absent, views.roster_keys(roster, absent)
-    )
+    function = views.chain.contract("Objects").functions.certifyMany(list(object_ids), bls.aggregate(ordered), absent)
     receipt = sender.send(function)
     return CertifiedList(
         tuple(object_ids),

@@ -29,12 +29,14 @@ from pathlib import Path
 from qanat.chain.connection import Chain
 from qanat.chain.sender import Sender
 from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
+from qanat.client.absence import Absence, AbsenceKind
 from qanat.client.availability import measured_availability
 from qanat.client.certifying import Certifier
 from qanat.client.disperse import Dispersal
 from qanat.client.job import Job, JobFolder, Source, sync_folder, write_durably
 from qanat.client.opening import Opener, open_request
 from qanat.client.stored import Quote, StoredObject
+from qanat.client.together import Brought, Together
 from qanat.errors import BadParameters, FileChanged, FileUnreadable, QuorumNotReached, Refused
 from qanat.keys import FileEncryption, generate_data_key
 from qanat.keys.recovery import RecoveryFile
@@ -67,6 +69,7 @@ def store_file(
     encrypt: bool = True,
     confirm: Callable[[Quote], bool] | None = None,
     progress: Progress | None = None,
+    together: Together | None = None,
     grace_seconds: float = 15.0,
     timeout_seconds: float = 900.0,
 ) -> StoredObject:
@@ -92,6 +95,7 @@ def store_file(
         encrypt: False stores the bytes as they are, for anybody to read; no recovery file is written.
         confirm: asked before paying; ``False`` ends with :class:`Refused`, nothing paid.
         progress: told how far it is.
+        together: what brings the certificate, shared with other storings of the account that run at the same time.
         grace_seconds: how long to wait for the rest once a certificate is possible.
         timeout_seconds: most time for sending and signing.
 
@@ -144,6 +148,7 @@ def store_file(
         receipt=None if encrypt else folder / f"{stem}.stored.json",
         progress=progress or (lambda _stage, _done, _all: None),
         confirm=confirm,
+        together=together,
     )
     with job_folder.locked():
         job = storing.resume()
@@ -169,6 +174,7 @@ class _Storing:
     receipt: Path | None
     progress: Progress
     confirm: Callable[[Quote], bool] | None
+    together: Together | None
     _manifest: Manifest | None = None
     _data_key: bytes = b""
 
@@ -383,11 +389,17 @@ class _Storing:
     def certify(self, job: Job, outcome: Dispersal, *, resumed: bool) -> StoredObject:
         """Bring the certificate, unless somebody did, and tidy up."""
         object_id = bytes.fromhex(job.object_id)
-        transaction = ""
+        brought = Brought("")
         record = self.views.object(object_id)
         if record.status is not ObjectStatus.CERTIFIED:
-            transaction = self._certifier(again=resumed).certify(object_id, record, outcome)
+            certifier, opened = self._certifier(again=resumed), record
+
+            def alone() -> str:
+                return certifier.certify(object_id, opened, outcome)
+
+            brought = Brought(alone()) if self.together is None else self.together.bring(object_id, alone)
             record = self.views.object(object_id)
+        signers, absent = _under(brought, outcome)
         stored = StoredObject(
             object_id=object_id,
             manifest=self._load_manifest(),
@@ -401,11 +413,11 @@ class _Storing:
             receipt=self.receipt,
             sha256=bytes.fromhex(job.sha256),
             size=job.source.size,
-            signers=tuple(sorted(outcome.signatures)),
-            absent=outcome.failures,
+            signers=signers,
+            absent=absent,
             explanation=job.explanation,
             open_transaction=job.open_transaction,
-            certify_transaction=transaction,
+            certify_transaction=brought.transaction,
             resumed=resumed,
         )
         # one of the two is left: a further run finds it, and pays nothing
@@ -477,6 +489,17 @@ class _Storing:
             except OSError as error:
                 raise FileUnreadable(f"{self.job_folder.manifest} can't be read: {error.strerror}.") from error
         return self._manifest
+
+
+def _under(brought: Brought, outcome: Dispersal) -> tuple[tuple[str, ...], dict[str, Absence]]:
+    """Return who signed the certificate and who didn't: of a list, those that signed the list."""
+    if brought.listed is None:
+        return tuple(sorted(outcome.signatures)), outcome.failures
+    absent = {
+        operator: outcome.failures.get(operator, Absence(AbsenceKind.LATE, why))
+        for operator, why in brought.listed.failures.items()
+    }
+    return tuple(sorted(brought.listed.signatures)), absent
 
 
 def _nothing(header: bytes) -> Manifest:

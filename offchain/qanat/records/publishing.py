@@ -8,9 +8,11 @@ from pathlib import Path
 from qanat import strict_json
 from qanat.chain.connection import Chain
 from qanat.chain.sender import Sender
+from qanat.chain.views import Views
 from qanat.client.fetch import fetch_manifest
 from qanat.client.store import store_file
 from qanat.client.stored import Quote
+from qanat.client.together import Together
 from qanat.errors import FileUnreadable
 from qanat.records.collector import Publish, Published
 
@@ -33,11 +35,13 @@ def store_bundles(
 ) -> Publish:
     """Return what stores a bundle's file, unencrypted, and leaves ``<file>.stored.json`` beside it.
 
+    Bundles that wait for their certificates at the same time share one.
     The account's allowance to ``Payments`` is raised for some bundles ahead, and what is left of it stays.
     ``max_payment``: of one bundle, in units of the shard's token: a dearer one waits. The other arguments are those of
     :func:`~qanat.client.store.store_file`.
     """
     approving = threading.Lock()
+    together = Together(Views(chain), sender)
 
     def confirm(quote: Quote) -> bool:
         if max_payment is not None and quote.total > max_payment:
@@ -68,6 +72,7 @@ def store_bundles(
             tolerate_absent=tolerate_absent,
             availability=availability,
             confirm=confirm,
+            together=together,
         )
         return Published(stored.object_id, stored.manifest)
 
