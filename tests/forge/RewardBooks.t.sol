@@ -71,7 +71,7 @@ contract RewardBooksTest is Test {
     function test_aGenerationsRewardsStayWithIt() external {
         _set(0, 10);
         _book.book(TOKEN, 0, 100, 10);
-        _book.book(TOKEN, 1, 70, 7);
+        _book.book(TOKEN, 1, 70, 14);
         // from generation 0 to 1, in which it has shares from now on
         _book.changeShares(_person(0), 10, 0, 5, 1);
         equal(_book.claimable(_person(0), TOKEN, 5, 1), 100, "of the old generation");
