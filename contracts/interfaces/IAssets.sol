@@ -16,6 +16,7 @@ interface IAssets {
     error ObjectNotCertified(bytes32 objectId);
     error ObjectAlreadyOwned(bytes32 objectId, uint256 assetId);
     error AssetUnknown(uint256 assetId);
+    error TenureNotOver(uint256 assetId, uint256 number);
     error MetadataTooLong(uint256 length, uint256 limit);
 
     /// @notice Makes an asset of certified objects that the caller opened.
@@ -31,6 +32,8 @@ interface IAssets {
     /// @notice Who owns the asset, and how often it has changed hands: what an owner promises ends with its tenure, and does not
     /// come back to life should the asset return. A transfer to oneself counts.
     function tenureOf(uint256 assetId) external view returns (address owner, uint64 handovers);
+    /// @notice Who owned the asset before its handover `number` (from 0 on), and until when.
+    function tenureAt(uint256 assetId, uint256 number) external view returns (address owner, uint64 until);
     /// @notice Number of assets; ids run from 1 to it.
     function count() external view returns (uint256);
 }

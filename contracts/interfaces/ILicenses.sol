@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, Renewal, SignedOffer} from "../types/Types.sol";
 
 /// @title Offers and licenses
 /// @notice A license is an ERC-721 with the terms that its offer had at the sale: an offer's terms never change. It is bound to its licensee (ERC-5192)
@@ -9,7 +9,7 @@ import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../t
 /// goes to escrow in Payments; only what is earned goes on to the asset's owner: `earnedAtReleaseBps` of it (rounded down) at the first key release,
 /// the rest linearly until the end, released or not. Revocation returns the unearned part to that license's holder. If no key was released by the end, the
 /// part for the release goes back to the holder.
-/// Invariant I-L1: this contract's account of a license, key bytes32(licenseId), = price − paidOn − refunded.
+/// All licenses of an asset in one token are one book of Payments (see IPayments), key bytes32(assetId): whoever owns the asset when something is earned is paid it.
 ///
 /// Typical flow: 1 the asset's owner publishes an offer, or signs one; 2 a licensee buys; 3 it signs a key request; the key holder records the release and
 /// only then hands over the key; 4 anyone pays on what is earned; 5 the owner may revoke, or time ends it.
@@ -37,7 +37,17 @@ interface ILicenses {
         uint256 price
     );
     event KeyReleased(uint256 indexed licenseId, address indexed keyHolder, bytes32 recipientKey);
-    event EarningsPaidOn(uint256 indexed licenseId, address indexed owner, uint256 amount);
+    /// @notice `payer` paid `price` for a further period, which ends at `end`.
+    event LicenseRenewed(uint256 indexed licenseId, address indexed payer, uint64 end, uint256 price);
+    /// @notice The storage of one of the asset's objects is over: the license ended with it.
+    event LicenseLost(uint256 indexed licenseId, bytes32 indexed objectId, uint256 refund);
+    /// @notice The owner ended a license because its holder broke the terms. `contested` lies held; the holder may dispute it until `until`.
+    event BreachClaimed(
+        uint256 indexed licenseId, bytes32 causeHash, bytes32 evidenceHash, uint256 contested, uint256 until
+    );
+    /// @notice The offer's arbiter has until then.
+    event BreachDisputed(uint256 indexed licenseId, uint256 until);
+    event BreachConcluded(uint256 indexed licenseId, uint256 refund, uint256 earned);
     /// @notice The owner says why, and what it rests on: hashes of documents.
     event LicenseRevoked(uint256 indexed licenseId, bytes32 causeHash, bytes32 evidenceHash, uint256 refund);
     event LicenseRefunded(uint256 indexed licenseId, uint256 amount);
@@ -65,7 +75,21 @@ interface ILicenses {
     error OfferIsCancelled(bytes32 digest);
     error RequestInvalid(uint256 licenseId, address signer);
     error RequestExpired(uint256 deadline, uint256 timestamp);
-    error NothingEarned(uint256 licenseId);
+    /// @notice Former owners, or days, are too many for one call: `settle` first.
+    error NotSettled(uint256 assetId, address token);
+    /// @notice One period ahead is the most.
+    error AlreadyRenewed(uint256 licenseId, uint64 end);
+    error ObjectNotOfAsset(bytes32 objectId, uint256 assetId);
+    error ObjectStillStored(bytes32 objectId, uint64 epoch, uint64 endEpoch);
+    /// @notice The offer names nobody who could judge.
+    error NoArbiter(uint256 licenseId);
+    error NotArbiter(uint256 licenseId, address caller, address arbiter);
+    error NotLicensee(uint256 licenseId, address caller, address licensee);
+    error NoContest(uint256 licenseId);
+    error DisputeOver(uint256 licenseId, uint256 until);
+    error ContestOpen(uint256 licenseId, uint256 until);
+    error NothingToDecide(uint256 licenseId, uint256 until);
+    error RefundTooLarge(uint256 licenseId, uint256 refund, uint256 contested);
     error NothingToRefund(uint256 licenseId);
     error KeyHolderUnknown(address keyHolder);
     error NotKeyHolder(address keyHolder, address caller);
@@ -101,10 +125,27 @@ interface ILicenses {
         uint256 deadline,
         bytes calldata signature
     ) external;
-    /// @notice Pays what is earned and not yet paid to the asset's owner of now. Anyone.
-    function payOn(uint256 licenseId) external returns (uint256 amount);
+    /// @notice Pays what all licenses of an asset have earned in a token, through Payments' waterfall, to those who owned the asset meanwhile. Anyone. Passes at
+    /// most `maxDays` days for each of them: `isDone` says whether there is more to do.
+    function settle(uint256 assetId, address token, uint256 maxDays) external returns (uint256 amount, bool isDone);
+    /// @notice Pays for one more period, from the license's end on, under the offer that it was sold under, which must still stand; all of the price is earned
+    /// linearly. Anyone; at most one period ahead.
+    function renew(uint256 licenseId, bytes32 termsHash) external;
     /// @notice Asset's owner: ends a license now and returns its unearned part to its holder. Cause and evidence: hashes of documents, or zero.
     function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash) external returns (uint256 refund);
+    /// @notice Asset's owner: ends a license whose holder broke the terms, where its offer named an arbiter. The unearned part is frozen: the owner's if the holder
+    /// doesn't dispute it in time, else as the arbiter decides, and the holder's if nobody does.
+    function revokeForBreach(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash)
+        external
+        returns (uint256 contested);
+    /// @notice The license's holder: leaves a breach to the arbiter.
+    function dispute(uint256 licenseId) external;
+    /// @notice The offer's arbiter: what of the frozen money goes back; the rest is earned.
+    function decide(uint256 licenseId, uint256 refund) external;
+    /// @notice Undisputed in time: the frozen money is earned. Undecided in time: it goes back. Anyone. Before: the asset's owner gives in, and it goes back.
+    function conclude(uint256 licenseId) external;
+    /// @notice An object of the asset is stored no longer: ends the license as `revoke` does. Anyone.
+    function refundLost(uint256 licenseId, bytes32 objectId) external returns (uint256 refund);
     /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
     function refundUnreleased(uint256 licenseId) external returns (uint256 amount);
 
@@ -126,7 +167,11 @@ interface ILicenses {
     /// @notice The offer that a signed one became at its first purchase; 0 before.
     function signedOfferId(SignedOffer calldata signed) external view returns (uint256);
     function license(uint256 licenseId) external view returns (LicenseRecord memory);
-    /// @notice What of the price is earned now, paid on or not.
+    /// @notice A renewed license's last two periods; zeros if it never was.
+    function periodsOf(uint256 licenseId) external view returns (Renewal memory);
+    /// @notice Money of a claimed breach; `until` 0: there is none.
+    function contestOf(uint256 licenseId) external view returns (uint256 amount, uint64 until, bool disputed);
+    /// @notice What the license has earned by now, settled or not; whole units, rounded up.
     function earned(uint256 licenseId) external view returns (uint256);
     function offerCount() external view returns (uint256);
     function licenseCount() external view returns (uint256);

@@ -189,6 +189,8 @@ interface IPayments {
         external
         view
         returns (uint256 balance, uint256 counted, uint256 settledTo, uint32 era);
+    /// @notice The era of a module's book; one without money (`isEmpty`) takes any.
+    function eraOf(address token, address module, bytes32 key) external view returns (uint32 era, bool isEmpty);
     /// @notice What a payer paid late to a module's account.
     function lateOf(address token, address module, address payer, bytes32 key) external view returns (uint256);
     function moduleAccount(address owner, bytes32 key) external pure returns (bytes32);

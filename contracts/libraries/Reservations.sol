@@ -51,6 +51,22 @@ library Reservations {
         if (reservedAfter != reserved) self.exclusiveUntil = reservedAfter;
     }
 
+    /// @notice Prolongs what a license in force took, to `end`, which is later: nothing that clashes with it can have been sold.
+    function prolong(State storage self, uint32 purposes, uint256 end, bool exclusive) internal {
+        self.soldUntil = _raised(self.soldUntil, purposes, end);
+        if (exclusive) self.exclusiveUntil = _raised(self.exclusiveUntil, purposes, end);
+    }
+
+    function _raised(uint256 word, uint32 purposes, uint256 end) private pure returns (uint256) {
+        for (uint256 lane; lane < LANES; ++lane) {
+            uint256 shift = lane * LANE_BITS;
+            if (purposes >> lane & 1 != 0 && end > (word >> shift & LANE)) {
+                word = word & ~(LANE << shift) | end << shift;
+            }
+        }
+        return word;
+    }
+
     /// @notice Frees what an exclusive license took, which is in force and ends now. Nothing else was sold for its purposes meanwhile, so both words are
     /// its own there.
     function release(State storage self, uint32 purposes) internal {

@@ -15,12 +15,17 @@ import {ModuleNames} from "../libraries/ModuleNames.sol";
 /// Invariants:
 /// - I-AS1  an object belongs to at most one asset, for ever
 /// - I-AS2  content hash, objects and metadata of an asset never change
-/// - I-AS3  the handovers of an asset count every transfer since its minting
+/// - I-AS3  the handovers of an asset count every transfer since its minting; each tenure that one ended is kept, with its owner and its end
 contract Assets is IAssets, ERC721 {
     /// Where an asset's blob lies, and how often the asset changed hands: one slot.
     struct Asset {
         address blob;
         uint64 handovers;
+    }
+
+    struct Tenure {
+        address owner;
+        uint64 until;
     }
 
     /// Most objects of one asset: what minting costs stays far below a block's gas. Larger collections are bundles.
@@ -37,6 +42,9 @@ contract Assets is IAssets, ERC721 {
     uint256 public count;
 
     mapping(uint256 assetId => Asset) private _assets;
+
+    /// Tenures that are over: what was earned in one is its owner's, whenever that is paid.
+    mapping(uint256 assetId => mapping(uint256 number => Tenure)) private _tenures;
 
     /// @inheritdoc IAssets
     mapping(bytes32 objectId => uint256 assetId) public assetOf;
@@ -106,6 +114,13 @@ contract Assets is IAssets, ERC721 {
         handovers = _assets[assetId].handovers;
     }
 
+    /// @inheritdoc IAssets
+    function tenureAt(uint256 assetId, uint256 number) external view returns (address owner, uint64 until) {
+        Tenure storage tenure = _tenures[assetId][number];
+        (owner, until) = (tenure.owner, tenure.until);
+        if (until == 0) revert TenureNotOver(assetId, number);
+    }
+
     /// Lets the new asset own an object. The number is marked at once, so that naming an object twice is refused too.
     function _take(IObjects objects, bytes32 objectId, uint256 assetId) private {
         uint256 taken = assetOf[objectId];
@@ -120,7 +135,9 @@ contract Assets is IAssets, ERC721 {
     /// Counts handovers; a minting is none.
     function _update(address to, uint256 assetId, address authority) internal override returns (address from) {
         from = super._update(to, assetId, authority);
-        if (from != address(0)) ++_assets[assetId].handovers;
+        if (from == address(0)) return from;
+        uint64 number = _assets[assetId].handovers++;
+        _tenures[assetId][number] = Tenure(from, uint64(block.timestamp));
     }
 
     function _objectCount(address blob) private view returns (uint256) {

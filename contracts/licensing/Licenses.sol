@@ -4,13 +4,13 @@ pragma solidity 0.8.37;
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {ERC721} from "@openzeppelin/contracts/token/ERC721/ERC721.sol";
 import {IERC721Metadata} from "@openzeppelin/contracts/token/ERC721/extensions/IERC721Metadata.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 
 import {IAssets} from "../interfaces/IAssets.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
+import {IEarningSource} from "../interfaces/IEarningSource.sol";
 import {IERC5192} from "../interfaces/IERC5192.sol";
 import {ILicenses} from "../interfaces/ILicenses.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
@@ -18,72 +18,32 @@ import {IPayments} from "../interfaces/IPayments.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Purposes} from "../libraries/Purposes.sol";
 import {Reservations} from "../libraries/Reservations.sol";
+import {Streams} from "../libraries/Streams.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, Renewal, SignedOffer} from "../types/Types.sol";
+import {LicenseChanges} from "./LicenseChanges.sol";
+import {LicenseStore} from "./LicenseStore.sol";
 
 /// @title Licenses
 /// @notice Who may use which asset for what, until when, and what of the price is earned. Bound for life to one Assets and one
 /// Payments: an asset's number means nothing in another Assets, and escrow lies where it was put.
 ///
-/// Invariants, for each license:
-/// - I-L1  Payments.balanceOf(token, moduleAccount(this, id)) = price − paidOn − refunded
-/// - I-L2  paidOn ≤ earned ≤ price − refunded; earned never falls; after end or revocation nothing is earned any more
-/// - I-L3  asset, purposes, start, end, uses, token, price never change, nor does the licensee unless the offer made the license transferable; the sole way
-///         to end it early is `revoke`
+/// What ends or prolongs a license is in LicenseChanges, for room.
+///
+/// Invariants:
+/// - I-L1  for each asset and token, the balance of the book bytes32(assetId) in Payments = Σ over licenses of what was paid − refunded, − what was settled
+/// - I-L2  for each license, refunded + earned ≤ paid; earned never falls; after end or revocation nothing is earned any more
+/// - I-L3  asset, purposes, start, uses, token, price never change, nor does the licensee unless the offer made the license transferable; only a renewal makes
+///         it longer; what ends it early refunds what it didn't earn, or leaves that to an arbiter whom its offer named
 /// - I-L4  isLicensedAt(l, a, p, t) = there is a license of a whose purposes hold p, held by l and in force at t
 /// - I-L5  of an offer with n seats at most n licenses are in force; I-V1 of Reservations: an exclusive one is alone
-contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransient {
+contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, EIP712 {
     using SafeCast for uint256;
     using Reservations for Reservations.State;
     using Terms for Terms.State;
 
-    /// Terms as published, never changed: a license refers to them.
-    struct Offer {
-        address token;
-        uint64 assetId;
-        uint32 purposes;
-        // ---
-        uint128 price;
-        uint64 duration;
-        uint32 uses;
-        uint16 earnedAtReleaseBps;
-        uint8 flags;
-        // ---
-        address publisher;
-        // the asset's handovers at publication
-        uint64 handovers;
-        uint32 seats;
-        // ---
-        bytes32 textHash;
-    }
-
-    /// What a sale writes: one slot. 2^32 offers and 2^24 licenses per (licensee, asset, purposes) are beyond what a chain can take
-    /// in or a licensee pay; the cast fails beyond.
-    struct Sale {
-        address licensee;
-        uint32 offerId;
-        uint40 start;
-        // which of the licensee's terms for (asset, purposes) it is
-        uint24 term;
-    }
-
-    /// What comes later: written when it happens.
-    struct Progress {
-        uint64 releasedAt;
-        uint64 revokedAt;
-        // ---
-        uint128 paidOn;
-        uint128 refunded;
-    }
-
     /// Longest license. Keeps every time in range; a longer one is bought again.
     uint256 public constant MAX_DURATION_SECONDS = 100 * 365 days;
-
-    uint256 private constant BPS = 10_000;
-
-    uint8 private constant WITHDRAWN = 1;
-    uint8 private constant EXCLUSIVE = 2;
-    uint8 private constant TRANSFERABLE = 4;
 
     /// In place of an offer's id: cancelled before it was bought.
     uint256 private constant CANCELLED = type(uint256).max;
@@ -92,42 +52,28 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         keccak256("KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline)");
 
     bytes32 private constant OFFER_TERMS_TYPEHASH = keccak256(
-        "OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable)"
+        "OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable,address arbiter)"
     );
     bytes32 private constant SIGNED_OFFER_TYPEHASH = keccak256(
-        "SignedOffer(OfferTerms terms,uint64 handovers,uint256 salt,uint64 validUntil)OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable)"
+        "SignedOffer(OfferTerms terms,uint64 handovers,uint256 salt,uint64 validUntil)OfferTerms(uint256 assetId,address token,uint256 price,uint32 purposes,uint64 duration,uint32 uses,uint16 earnedAtReleaseBps,bytes32 textHash,uint32 seats,bool exclusive,bool transferable,address arbiter)"
     );
 
-    IDirectory private immutable DIRECTORY;
-    IAssets public immutable ASSETS;
-    IPayments public immutable PAYMENTS;
+    LicenseChanges public immutable changes;
 
     /// @inheritdoc ILicenses
     uint256 public offerCount;
     /// @inheritdoc ILicenses
     uint256 public licenseCount;
 
-    mapping(uint256 offerId => Offer) private _offers;
-    mapping(uint256 licenseId => Sale) private _sales;
-    mapping(uint256 licenseId => Progress) private _progress;
-
-    /// License that has a seat, or had it last.
-    mapping(uint256 offerId => mapping(uint256 seat => uint256 licenseId)) private _seats;
     /// By the digest that its owner signs.
     mapping(bytes32 digest => uint256 offerId) private _signedOffers;
-    mapping(uint256 assetId => Reservations.State) private _reservations;
-
-    /// Bit m: the licensee has had licenses of the asset with exactly the purposes m.
-    mapping(address licensee => mapping(uint256 assetId => uint256 sets)) private _boughtSets;
-    mapping(address licensee => mapping(uint256 assetId => mapping(uint256 purposes => Terms.State))) private _terms;
 
     constructor(IDirectory directory, IAssets assets, IPayments payments)
+        LicenseStore(directory, assets, payments)
         ERC721("Qanat Licenses", "QLICENSE")
         EIP712("Qanat Licenses", "1")
     {
-        DIRECTORY = directory;
-        ASSETS = assets;
-        PAYMENTS = payments;
+        changes = new LicenseChanges(directory, assets, payments);
     }
 
     // ─── Offers ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +160,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         return _sell(offerId, terms, seat);
     }
 
-    // ─── Release, earnings, ends ──────────────────────────────────────────────────────────────────────────────────
+    // ─── Release and earnings ─────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc ILicenses
     function recordRelease(
@@ -224,7 +170,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         uint256 deadline,
         bytes calldata signature
     ) external nonReentrant {
-        LicenseRecord memory record = license(licenseId);
+        LicenseRecord memory record = _license(licenseId);
         if (!_isRunning(record)) revert LicenseNotActive(licenseId);
         if (block.timestamp > deadline) revert RequestExpired(deadline, block.timestamp);
         _checkKeyHolder(keyHolder);
@@ -235,55 +181,84 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         }
         if (record.releasedAt != 0) return;
 
-        _progress[licenseId].releasedAt = uint64(block.timestamp);
+        _progress[licenseId].releasedAt = uint40(block.timestamp);
         emit KeyReleased(licenseId, keyHolder, recipientKey);
+
+        uint256 part = _releasePart(record);
+        if (part == 0) return;
+        uint32 era = _eraOf(record.assetId, record.token);
+        PAYMENTS.earnHeld(record.token, _keyOf(record.assetId), era, part);
     }
 
     /// @inheritdoc ILicenses
-    function payOn(uint256 licenseId) external nonReentrant returns (uint256 amount) {
-        LicenseRecord memory record = license(licenseId);
-        amount = _earned(record) - record.paidOn;
-        if (amount == 0) revert NothingEarned(licenseId);
-        (address owner,) = ASSETS.tenureOf(record.assetId);
-
-        _progress[licenseId].paidOn = uint128(record.paidOn + amount);
-        emit EarningsPaidOn(licenseId, owner, amount);
-
-        PAYMENTS.move(record.token, bytes32(licenseId), PAYMENTS.personAccount(owner), amount);
-    }
-
-    /// @inheritdoc ILicenses
-    function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash)
+    function settle(uint256 assetId, address token, uint256 maxDays)
         external
         nonReentrant
-        returns (uint256 refund)
+        returns (uint256 amount, bool isDone)
     {
-        LicenseRecord memory record = license(licenseId);
-        (address owner,) = ASSETS.tenureOf(record.assetId);
-        if (msg.sender != owner) revert NotAssetOwner(record.assetId, msg.sender, owner);
-        if (record.revokedAt != 0) revert AlreadyRevoked(licenseId);
-        if (!_isRunning(record)) revert LicenseNotActive(licenseId);
+        return _settle(assetId, token, maxDays);
+    }
 
-        refund = record.price - _earned(record);
-        _progress[licenseId].revokedAt = uint64(block.timestamp);
-        _terms[record.licensee][record.assetId][record.purposes].shorten(_sales[licenseId].term, block.timestamp);
-        if (_offers[_sales[licenseId].offerId].flags & EXCLUSIVE != 0) {
-            _reservations[record.assetId].release(record.purposes);
-        }
-        emit LicenseRevoked(licenseId, causeHash, evidenceHash, refund);
+    /// @inheritdoc IEarningSource
+    /// @dev `what` = abi.encode(assetId, token). Whoever is due gets it, whoever `account` is.
+    function settleFor(address, bytes calldata what) external nonReentrant {
+        (uint256 assetId, address token) = abi.decode(what, (uint256, address));
+        _settle(assetId, token, MAX_DAYS);
+    }
 
-        if (refund != 0) _refund(licenseId, record, refund);
+    // ─── Renewal and ends ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc ILicenses
+    function renew(uint256, bytes32) external {
+        _delegate();
     }
 
     /// @inheritdoc ILicenses
-    function refundUnreleased(uint256 licenseId) external nonReentrant returns (uint256 amount) {
-        LicenseRecord memory record = license(licenseId);
-        bool isDue = block.timestamp >= record.end && record.releasedAt == 0 && record.revokedAt == 0;
-        if (isDue && record.refunded == 0) amount = _releasePart(record);
-        if (amount == 0) revert NothingToRefund(licenseId);
+    function revoke(uint256, bytes32, bytes32) external returns (uint256) {
+        _delegate();
+    }
 
-        emit LicenseRefunded(licenseId, amount);
-        _refund(licenseId, record, amount);
+    /// @inheritdoc ILicenses
+    function revokeForBreach(uint256, bytes32, bytes32) external returns (uint256) {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
+    function dispute(uint256) external {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
+    function decide(uint256, uint256) external {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
+    function conclude(uint256) external {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
+    function refundLost(uint256, bytes32) external returns (uint256) {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
+    function refundUnreleased(uint256) external returns (uint256) {
+        _delegate();
+    }
+
+    /// Runs the call as it came in LicenseChanges' code, on this contract's state, and returns what that returns.
+    function _delegate() private {
+        address code = address(changes);
+        assembly ("memory-safe") {
+            let memory_ := mload(0x40)
+            calldatacopy(memory_, 0, calldatasize())
+            let isDone := delegatecall(gas(), code, memory_, calldatasize(), 0, 0)
+            returndatacopy(memory_, 0, returndatasize())
+            if iszero(isDone) { revert(memory_, returndatasize()) }
+            return(memory_, returndatasize())
+        }
     }
 
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,8 +290,9 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
 
     /// @inheritdoc ILicenses
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool) {
-        LicenseRecord memory record = license(licenseId);
-        return Purposes.covers(record.purposes, purpose) && record.start <= time && time < _stop(record);
+        LicenseRecord memory record = _license(licenseId);
+        uint64 stop = record.revokedAt != 0 ? record.revokedAt : record.end;
+        return Purposes.covers(record.purposes, purpose) && record.start <= time && time < stop;
     }
 
     /// @inheritdoc ILicenses
@@ -350,31 +326,34 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     }
 
     /// @inheritdoc ILicenses
-    function license(uint256 licenseId) public view returns (LicenseRecord memory record) {
-        Sale storage sale = _sales[licenseId];
-        record.licensee = sale.licensee;
-        if (record.licensee == address(0)) revert LicenseUnknown(licenseId);
-
-        Offer storage published = _offers[sale.offerId];
-        record.assetId = published.assetId;
-        record.purposes = published.purposes;
-        record.start = sale.start;
-        record.end = sale.start + published.duration;
-        record.uses = published.uses;
-        record.earnedAtReleaseBps = published.earnedAtReleaseBps;
-        record.token = published.token;
-        record.price = published.price;
-
-        Progress storage progress = _progress[licenseId];
-        record.revokedAt = progress.revokedAt;
-        record.releasedAt = progress.releasedAt;
-        record.paidOn = progress.paidOn;
-        record.refunded = progress.refunded;
+    function license(uint256 licenseId) external view returns (LicenseRecord memory) {
+        return _license(licenseId);
     }
 
     /// @inheritdoc ILicenses
-    function earned(uint256 licenseId) external view returns (uint256) {
-        return _earned(license(licenseId));
+    function earned(uint256 licenseId) external view returns (uint256 amount) {
+        LicenseRecord memory record = _license(licenseId);
+        Renewal memory renewal = _renewals[licenseId];
+        if (record.releasedAt != 0) amount = _releasePart(record);
+        if (renewal.end == 0) return amount + _earnedIn(record, record.start, record.end);
+
+        // of periods before the last two: all
+        uint256 length = renewal.end - renewal.nextStart;
+        uint256 before = (renewal.start - record.start) / length;
+        if (before != 0) amount += before * record.price - _releasePart(record);
+        amount += _earnedIn(record, renewal.start, renewal.nextStart);
+        amount += _earnedIn(record, renewal.nextStart, renewal.end);
+    }
+
+    /// @inheritdoc ILicenses
+    function periodsOf(uint256 licenseId) external view returns (Renewal memory) {
+        return _renewals[licenseId];
+    }
+
+    /// @inheritdoc ILicenses
+    function contestOf(uint256 licenseId) external view returns (uint256 amount, uint64 until, bool disputed) {
+        Contest storage contest = _contests[licenseId];
+        return (contest.amount, contest.until, contest.disputed);
     }
 
     /// @inheritdoc ILicenses
@@ -397,7 +376,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
 
     /// @notice A license's page is its asset's.
     function tokenURI(uint256 licenseId) public view override returns (string memory) {
-        return IERC721Metadata(address(ASSETS)).tokenURI(license(licenseId).assetId);
+        return IERC721Metadata(address(ASSETS)).tokenURI(_license(licenseId).assetId);
     }
 
     /// @inheritdoc ERC721
@@ -426,7 +405,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
     /// A license passes from one holder to another, as `transferFrom` allows: the old one's time ends, the new one's begins. What is over stays with whom
     /// it was with.
     function _update(address to, uint256 licenseId, address auth) internal override returns (address from) {
-        LicenseRecord memory record = license(licenseId);
+        LicenseRecord memory record = _license(licenseId);
         if (!_isRunning(record)) revert LicenseNotActive(licenseId);
         from = super._update(to, licenseId, auth);
         if (from == to) return from;
@@ -445,7 +424,9 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
             revert TermsInvalid("duration", terms.duration);
         }
         if (terms.earnedAtReleaseBps > BPS) revert TermsInvalid("earnedAtReleaseBps", terms.earnedAtReleaseBps);
-        if (terms.price > type(uint128).max) revert TermsInvalid("price", terms.price);
+        if (terms.price > type(uint96).max) revert TermsInvalid("price", terms.price);
+        // a price that no stream takes would only be found at the sale
+        Streams.rateOf(terms.price, 0, terms.duration);
         if (terms.token.code.length == 0) revert TermsInvalid("token", uint160(terms.token));
         if (terms.exclusive && !Reservations.isExclusive(terms.purposes)) revert TermsInvalid("exclusive", 1);
     }
@@ -465,7 +446,8 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
             publisher: owner,
             handovers: handovers,
             seats: terms.seats,
-            textHash: terms.textHash
+            textHash: terms.textHash,
+            arbiter: terms.arbiter
         });
         emit OfferPublished(offerId, terms.assetId, terms);
     }
@@ -495,7 +477,18 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
             licenseId, offerId, terms.assetId, msg.sender, uint64(block.timestamp), uint64(end), terms.price
         );
 
-        PAYMENTS.collect(terms.token, msg.sender, bytes32(licenseId), terms.price);
+        uint256 forRelease = terms.price * terms.earnedAtReleaseBps / BPS;
+        uint32 era = _eraOf(terms.assetId, terms.token);
+        PAYMENTS.openStream(
+            terms.token,
+            msg.sender,
+            _keyOf(terms.assetId),
+            era,
+            forRelease,
+            terms.price - forRelease,
+            block.timestamp,
+            end
+        );
     }
 
     function _takeSeat(uint256 offerId, uint256 seats, uint256 seat, uint256 licenseId) private {
@@ -508,13 +501,7 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
 
     /// Whether a seat's last license is in force.
     function _isOccupied(uint256 licenseId) private view returns (bool) {
-        return licenseId != 0 && _isRunning(license(licenseId));
-    }
-
-    /// From now on `holder` is licensed, until `end`.
-    function _beginTerm(address holder, uint256 assetId, uint256 purposes, uint256 end) private returns (uint24) {
-        _boughtSets[holder][assetId] |= 1 << purposes;
-        return _terms[holder][assetId][purposes].add(block.timestamp, end).toUint24();
+        return licenseId != 0 && _isRunning(_license(licenseId));
     }
 
     /// Anybody may have used it before: what counts is the allowance, which `collect` sees.
@@ -523,22 +510,6 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         try IERC20Permit(terms.token)
             .permit(msg.sender, address(PAYMENTS), terms.price, permit.deadline, permit.v, permit.r, permit.s) {}
             catch {}
-    }
-
-    function _checkOffer(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
-        private
-        view
-        returns (OfferTerms memory terms)
-    {
-        Offer storage published = _offerOf(offerId);
-        if (published.flags & WITHDRAWN != 0) revert OfferIsWithdrawn(offerId);
-        (address owner, uint64 handovers) = ASSETS.tenureOf(published.assetId);
-        if (published.handovers != handovers) revert OfferVoid(offerId, published.publisher, owner);
-
-        terms = _termsOf(published);
-        bytes32 expected = keccak256(abi.encode(terms));
-        if (termsHash != expected) revert TermsChanged(termsHash, expected);
-        if (terms.price > maxPrice) revert PriceAboveMaximum(terms.price, maxPrice);
     }
 
     /// The caller must be the key holder, or the key that its node answers with.
@@ -550,54 +521,24 @@ contract Licenses is ILicenses, IERC5192, ERC721, EIP712, ReentrancyGuardTransie
         }
     }
 
-    /// Returns an amount of the escrow to the licensee.
-    function _refund(uint256 licenseId, LicenseRecord memory record, uint256 amount) private {
-        _progress[licenseId].refunded = uint128(record.refunded + amount);
-        PAYMENTS.move(record.token, bytes32(licenseId), PAYMENTS.personAccount(record.licensee), amount);
+    function _settle(uint256 assetId, address token, uint256 maxDays) private returns (uint256 amount, bool isDone) {
+        address owner;
+        uint32 era;
+        (owner, era, isDone) = _handOver(assetId, token, maxDays);
+        if (!isDone) return (0, false);
+
+        uint256 settledTo;
+        (amount, settledTo) = _payTo(owner, assetId, token, 0, era, maxDays);
+        isDone = settledTo == block.timestamp;
     }
 
-    function _offerOf(uint256 offerId) private view returns (Offer storage published) {
-        published = _offers[offerId];
-        if (published.publisher == address(0)) revert OfferUnknown(offerId);
-    }
-
-    function _termsOf(Offer storage published) private view returns (OfferTerms memory) {
-        return OfferTerms({
-            assetId: published.assetId,
-            token: published.token,
-            price: published.price,
-            purposes: published.purposes,
-            duration: published.duration,
-            uses: published.uses,
-            earnedAtReleaseBps: published.earnedAtReleaseBps,
-            textHash: published.textHash,
-            seats: published.seats,
-            exclusive: published.flags & EXCLUSIVE != 0,
-            transferable: published.flags & TRANSFERABLE != 0
-        });
-    }
-
-    /// Sold, not over, not revoked.
-    function _isRunning(LicenseRecord memory record) private view returns (bool) {
-        return block.timestamp < record.end && record.revokedAt == 0;
-    }
-
-    /// When it stopped, or will stop, being in force.
-    function _stop(LicenseRecord memory record) private pure returns (uint64) {
-        return record.revokedAt != 0 ? record.revokedAt : record.end;
-    }
-
-    function _releasePart(LicenseRecord memory record) private pure returns (uint256) {
-        return record.price * record.earnedAtReleaseBps / BPS;
-    }
-
-    /// (released ? ⌊price·bps⌋ : 0) + ⌊rest · time in force / duration⌋; at the end the rest is earned to the unit.
-    function _earned(LicenseRecord memory record) private view returns (uint256 amount) {
-        uint256 stop = _stop(record);
-        uint256 until = block.timestamp < stop ? block.timestamp : stop;
-        uint256 forRelease = _releasePart(record);
-
-        amount = (record.price - forRelease) * (until - record.start) / (record.end - record.start);
-        if (record.releasedAt != 0) amount += forRelease;
+    /// What a period's stream has earned, whole units rounded up: as a stop leaves it.
+    function _earnedIn(LicenseRecord memory record, uint256 start, uint256 end) private view returns (uint256) {
+        uint256 time = record.revokedAt != 0 && record.revokedAt < block.timestamp ? record.revokedAt : block.timestamp;
+        uint256 amount = _streamOf(record, start);
+        if (time >= end) return amount;
+        if (time < start) return 0;
+        (uint256 rate,) = Streams.rateOf(amount, start, end);
+        return amount - (((amount << Streams.FRACTION_BITS) - rate * (time - start)) >> Streams.FRACTION_BITS);
     }
 }

@@ -400,6 +400,12 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPayments
+    function eraOf(address token, address module, bytes32 key) external view returns (uint32 era, bool isEmpty) {
+        Streams.State storage state = _books[token][moduleAccount(module, key)].state;
+        return (state.era, state.balance == 0 && state.slope == 0);
+    }
+
+    /// @inheritdoc IPayments
     function lateOf(address token, address module, address payer, bytes32 key) external view returns (uint256) {
         return _balances[token][_lateAccount(module, payer, key)];
     }

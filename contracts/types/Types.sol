@@ -229,6 +229,18 @@ struct OfferTerms {
     bool exclusive;
     // a license may be passed on
     bool transferable;
+    // who judges whether a licensee broke the terms; zero: nobody, and the unearned part always goes back
+    address arbiter;
+}
+
+/// The last two periods of a renewed license: the one that ran at the last renewal, over [start, nextStart), and the one that it added, over
+/// [nextStart, end); `opened`: when each was paid for.
+struct Renewal {
+    uint40 start;
+    uint40 opened;
+    uint40 nextStart;
+    uint40 nextOpened;
+    uint40 end;
 }
 
 /// An offer that its owner signed instead of publishing it.
@@ -260,6 +272,7 @@ struct LicenseQuery {
 
 struct LicenseRecord {
     uint256 assetId;
+    uint256 offerId;
     address licensee;
     uint32 purposes;
     uint64 start;
@@ -271,8 +284,7 @@ struct LicenseRecord {
     uint32 uses;
     uint16 earnedAtReleaseBps;
     address token;
+    // of each period
     uint256 price;
-    // part of the price already paid on to the waterfall
-    uint256 paidOn;
     uint256 refunded;
 }

@@ -12,10 +12,10 @@ from eth_utils import keccak
 TRAIN, FINE_TUNE, EVALUATE, INFER, REDISTRIBUTE, COMMERCIAL = (1 << bit for bit in range(6))
 ALL_PURPOSES = 63
 DAY = 86_400
-TERMS_TYPE = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool)"
+TERMS_TYPE = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool,address)"
 TERMS_FIELDS = (
     *("assetId", "token", "price", "purposes", "duration", "uses", "earnedAtReleaseBps", "textHash"),
-    *("seats", "exclusive", "transferable"),
+    *("seats", "exclusive", "transferable", "arbiter"),
 )
 NO_PERMIT = (0, 0, bytes(32), bytes(32))
 
@@ -68,6 +68,7 @@ class Market:
             "seats": 0,
             "exclusive": False,
             "transferable": False,
+            "arbiter": "0x" + "00" * 20,
         }
         unknown = set(overrides) - set(values)
         if unknown:
@@ -96,10 +97,17 @@ class Market:
         self.token.mint(buyer, price, sender=self.deployer)
         self.token.approve(self.payments, price, sender=buyer)
 
-    def escrow(self, license_id: int, token: Any = None) -> int:
-        """Return what Payments holds for a license."""
-        account = self.payments.moduleAccount(self.licenses, license_id.to_bytes(32, "big"))
-        return int(self.payments.balanceOf(token or self.token, account))
+    def book(self, asset_id: int, token: Any = None) -> int:
+        """Return what Payments holds for all licenses of an asset."""
+        account = self.payments.moduleAccount(self.licenses, asset_id.to_bytes(32, "big"))
+        return int(self.payments.bookOf(token or self.token, account)[0])
+
+    def settle(self, asset_id: int, token: Any = None, *, sender: Any, days: int = 400) -> int:
+        """Have an asset's book paid to its owner, and return what that gave."""
+        receipt = self.licenses.settle(asset_id, token or self.token, days, sender=sender)
+        amount, is_done = receipt.return_value
+        assert is_done
+        return int(amount)
 
 
 def terms_hash(terms: Any) -> bytes:

@@ -30,7 +30,7 @@ TERMS_KINDS = dict(
         TERMS_FIELDS,
         (
             *("uint256", "address", "uint256", "uint32", "uint64", "uint32", "uint16", "bytes32"),
-            *("uint32", "bool", "bool"),
+            *("uint32", "bool", "bool", "address"),
         ),
         strict=True,
     )
@@ -266,7 +266,7 @@ class TestSigned:
         assert list(second.events.filter(licenses.OfferPublished)) == []
         assert licenses.offerCount() == 1
         assert terms_hash(licenses.offer(1)[0]) == terms_hash(signed["terms"])
-        assert market.escrow(1) == market.escrow(2) == 1_000_003
+        assert market.book(asset) == 2 * 1_000_003
         with reverts_with(licenses.SeatTaken, offerId=1, seat=2, licenseId=2):
             take(stranger, signed, signature, seat=2)
 
@@ -422,7 +422,7 @@ class TestPermit:
         offer = market.offer(owner, asset, token=permitted.address, price=500)
         digest = terms_hash(licenses.offer(offer)[0])
         licenses.buyWith(offer, digest, 500, 0, permit(permitted, licensee, 500), sender=licensee)
-        assert market.escrow(1, permitted) == 500
+        assert market.book(asset, permitted) == 500
         assert permitted.allowance(licensee, market.payments) == 0
 
     def test_somebody_may_use_it_first(self, market, licenses, asset, owner, licensee, stranger, permitted, permit):
@@ -432,7 +432,7 @@ class TestPermit:
         signed = permit(permitted, licensee, 500)
         permitted.permit(licensee, market.payments, 500, *signed, sender=stranger)
         licenses.buyWith(offer, digest, 500, 0, signed, sender=licensee)
-        assert market.escrow(1, permitted) == 500
+        assert market.book(asset, permitted) == 500
 
     def test_a_bad_one_pays_nothing(
         self, project, market, licenses, asset, owner, licensee, stranger, permitted, permit
@@ -451,7 +451,7 @@ class TestPermit:
         market.fund(licensee, 500)
         digest = terms_hash(licenses.offer(plain)[0])
         licenses.buyWith(plain, digest, 500, 0, permit(permitted, licensee, 500), sender=licensee)
-        assert market.escrow(1) == 500
+        assert market.book(asset) == 500
 
     def test_works_for_a_signed_offer(self, market, licenses, asset, owner, licensee, permitted, permit, chain):
         """Owner and buyer sign, and one transaction does the rest."""
@@ -461,7 +461,7 @@ class TestPermit:
         signature = bytes(Account.unsafe_sign_hash(digest, owner.private_key).signature)
         licenses.buySigned(signed, signature, 500, 0, permit(permitted, licensee, 500), sender=licensee)
         assert licenses.ownerOf(1) == licensee
-        assert market.escrow(1, permitted) == 500
+        assert market.book(asset, permitted) == 500
 
 
 class TestTransferable:
@@ -688,8 +688,7 @@ class TestOrders:
             assert done["buy other"] is (place["buy other"] < place["sell the asset"]), order
             assert done["withdraw"], order
             assert done["sell the asset"], order
-            for number in range(1, licenses.licenseCount() + 1):
-                assert market.escrow(number) == licenses.license(number).price
+            assert market.book(asset) == 100 * done["buy"] + 70 * done["buy other"], order
 
     def test_a_revocation_against_a_key_release(
         self, market, licenses, asset, owner, licensee, operator, deployer, chain
@@ -703,7 +702,7 @@ class TestOrders:
         actions = {
             "revoke": lambda: licenses.revoke(number, CAUSE, EVIDENCE, sender=owner),
             "release": lambda: licenses.recordRelease(number, operator, key, FAR, signature, sender=operator),
-            "pay on": lambda: licenses.payOn(number, sender=owner),
+            "settle": lambda: licenses.settle(asset, market.token, 400, sender=owner),
             "revoke again": lambda: licenses.revoke(number, CAUSE, EVIDENCE, sender=owner),
         }
         for order, done in self.run(chain, actions):
@@ -713,5 +712,6 @@ class TestOrders:
             assert done["revoke"] is not done["revoke again"], order
             record = licenses.license(number)
             assert record.refunded == (0 if released else 1_000), order
-            assert market.escrow(number) == 1_000 - record.paidOn - record.refunded, order
-            assert done["pay on"] is (released and order.index("release") < order.index("pay on")), order
+            due = order.index("release") < order.index("settle")
+            assert market.payments.claimable(market.token, owner) == (1_000 if released and due else 0), order
+            assert market.book(asset) == 1_000 - record.refunded - (1_000 if released and due else 0), order

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 
+from qanat.licensing.streams import FRACTION_BITS, Stream
 from tests.contracts.licensing import (
     ALL_PURPOSES,
     COMMERCIAL,
@@ -137,13 +139,19 @@ class TestPublishOffer:
             ("duration", 0),
             ("duration", MAX_DURATION + 1),
             ("earnedAtReleaseBps", 10_001),
-            ("price", 2**128),
+            ("price", 2**96),
         ],
     )
     def test_refuses_terms_out_of_range(self, market, licenses, asset, owner, field, value):
         """By one."""
         with reverts_with(licenses.TermsInvalid, field=field.encode().ljust(32, b"\0"), value=value):
             licenses.publishOffer(market.terms(asset, **{field: value}), sender=owner)
+
+    def test_refuses_a_price_that_no_stream_takes(self, market, licenses, asset, owner):
+        """2^79 units a second or more: found when it is offered, not when somebody buys."""
+        market.offer(owner, asset, price=2**79 - 1, duration=1)
+        with reverts_with(licenses.StreamTooLarge, amount=2**79, start=0, end=1):
+            market.offer(owner, asset, price=2**79, duration=1)
 
     def test_refuses_a_token_that_is_none(self, market, licenses, asset, owner, stranger):
         """An account without code takes no payment."""
@@ -156,7 +164,7 @@ class TestPublishOffer:
             asset,
             purposes=ALL_PURPOSES,
             duration=MAX_DURATION,
-            price=2**128 - 1,
+            price=2**96 - 1,
             uses=2**32 - 1,
             earnedAtReleaseBps=10_000,
         )
@@ -254,6 +262,7 @@ class TestBuy:
         record = licenses.license(1)
         assert dict(record.items()) == {
             "assetId": asset,
+            "offerId": offer,
             "licensee": licensee.address,
             "purposes": TRAIN,
             "start": start,
@@ -264,10 +273,9 @@ class TestBuy:
             "earnedAtReleaseBps": 2_500,
             "token": market.token.address,
             "price": 1_000_003,
-            "paidOn": 0,
             "refunded": 0,
         }
-        assert market.escrow(1) == market.token.balanceOf(market.payments) == 1_000_003
+        assert market.book(asset) == market.token.balanceOf(market.payments) == 1_000_003
         assert market.payments.claimable(market.token, owner) == 0
         assert licenses.ownerOf(1) == licensee
         assert licenses.balanceOf(licensee) == licenses.licenseCount() == 1
@@ -284,8 +292,7 @@ class TestBuy:
         offer = market.offer(owner, asset, price=0)
         licenses.buy(offer, terms_hash(market.terms(asset, price=0)), 0, sender=licensee)
         assert licenses.isLicensed(licensee, asset, TRAIN)
-        with reverts_with(licenses.NothingEarned, licenseId=1):
-            licenses.payOn(1, sender=owner)
+        assert market.settle(asset, sender=owner) == licenses.earned(1) == 0
         licenses.revoke(1, CAUSE, EVIDENCE, sender=owner)
         assert not licenses.isLicensed(licensee, asset, TRAIN)
 
@@ -299,7 +306,10 @@ class TestBuy:
         offer = market.offer(owner, asset, token=token.address, price=100, earnedAtReleaseBps=10_000)
         digest = terms_hash(licenses.offer(offer)[0])
         for call in (
-            licenses.payOn.encode_input(1),
+            licenses.settle.encode_input(asset, token, 400),
+            licenses.settleFor.encode_input(owner, encode(["uint256", "address"], [asset, token.address])),
+            licenses.renew.encode_input(1, digest),
+            licenses.revokeForBreach.encode_input(1, CAUSE, EVIDENCE),
             licenses.revoke.encode_input(1, CAUSE, EVIDENCE),
             licenses.refundUnreleased.encode_input(1),
             licenses.buy.encode_input(offer, digest, 100),
@@ -310,7 +320,7 @@ class TestBuy:
                 licenses.buy(offer, digest, 100, sender=licensee)
                 assert not token.lastSuccess()
                 assert token.lastReturned()[:4] == keccak(text="ReentrancyGuardReentrantCall()")[:4]
-                assert market.escrow(1, token) == 100
+                assert market.book(asset, token) == 100
 
     def test_a_hostile_token_blocks_only_its_own_license(
         self, project, market, licenses, asset, owner, licensee, make_license, deployer, at
@@ -321,12 +331,12 @@ class TestBuy:
         token.approve(market.payments, 100, sender=licensee)
         offer = market.offer(owner, asset, token=token.address, price=100, earnedAtReleaseBps=0)
         licenses.buy(offer, terms_hash(licenses.offer(offer)[0]), 100, sender=licensee)
-        good, _, end = make_license()
+        _, _, end = make_license()
         token.refuseAll(True, sender=deployer)
         at(end + DAY)
 
-        for license_id in (1, good):
-            licenses.payOn(license_id, sender=owner)
+        for paid_in in (token, market.token):
+            market.settle(asset, paid_in, sender=owner)
         receipt = market.payments.claimMany([token, market.token], sender=owner, gas=1_500_000)
         assert receipt.return_value == [0, 1_000_003 - 250_000]
         assert market.payments.claimable(token, owner) == 100
@@ -357,11 +367,15 @@ class TestToken:
                     view(unknown)
             with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
                 licenses.isActiveAt(unknown, TRAIN, 1)
-            for call in (licenses.payOn, licenses.refundUnreleased):
+            for call in (licenses.dispute, licenses.conclude, licenses.refundUnreleased):
                 with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
                     call(unknown, sender=owner)
-            with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
-                licenses.revoke(unknown, CAUSE, EVIDENCE, sender=owner)
+            for call in (licenses.revoke, licenses.revokeForBreach):
+                with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
+                    call(unknown, CAUSE, EVIDENCE, sender=owner)
+            for call, argument in ((licenses.renew, CAUSE), (licenses.decide, 0), (licenses.refundLost, CAUSE)):
+                with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
+                    call(unknown, argument, sender=owner)
 
     @pytest.mark.parametrize(
         ("interface", "answer"),
@@ -483,55 +497,119 @@ class TestRecordRelease:
         assert licenses.license(1).releasedAt != 0
 
 
-class TestPayOn:
-    def test_refuses_before_anything_is_earned(self, licenses, make_license, owner, at):
-        """The first second of thirty days earns less than a unit here."""
-        license_id, start, _ = make_license()
-        at(start + 1)
-        with reverts_with(licenses.NothingEarned, licenseId=license_id):
-            licenses.payOn(license_id, sender=owner)
+class TestSettle:
+    """What an asset's licenses earned goes to who owned it meanwhile; `qanat.licensing.streams` says how much."""
 
-    def test_pays_the_release_at_once_and_the_rest_with_time(self, market, licenses, make_license, release, owner, at):
-        """1,000,003 at a quarter: 250,000 at the release, 750,003 over thirty days, each rounded down until the end."""
+    def test_pays_nothing_before_anything_is_earned(self, market, licenses, make_license, asset, owner, at):
+        """The first second of thirty days earns less than a unit here."""
+        _, start, _ = make_license()
+        at(start + 1)
+        assert market.settle(asset, sender=owner) == 0
+
+    def test_pays_the_release_at_once_and_the_rest_with_time(
+        self, market, licenses, make_license, release, asset, owner, stranger, at
+    ):
+        """1,000,003 at a quarter: 250,000 at the release, 750,003 over thirty days; all when the last is over."""
         license_id, start, end = make_license()
+        stream = Stream(750_003, start, end, start)
         at(start + 10 * DAY)
         release(license_id)
         at(start + 15 * DAY)
-        receipt = licenses.payOn(license_id, sender=owner)
-        assert receipt.return_value == 250_000 + 375_001
-        assert receipt.events.filter(licenses.EarningsPaidOn) == [licenses.EarningsPaidOn(license_id, owner, 625_001)]
-        assert market.payments.claimable(market.token, owner) == 625_001
-        assert market.escrow(license_id) == 1_000_003 - 625_001
+        first = market.settle(asset, sender=stranger)
+        assert first == 250_000 + (stream.counted(start + 15 * DAY) >> FRACTION_BITS) == 250_000 + 375_001
+        assert market.payments.claimable(market.token, owner) == first
+        assert market.book(asset) == 1_000_003 - first
 
-        at(end)
-        assert licenses.payOn(license_id, sender=owner).return_value == 375_002
-        assert market.escrow(license_id) == 0
-        with reverts_with(licenses.NothingEarned, licenseId=license_id):
-            licenses.payOn(license_id, sender=owner)
+        at((end // DAY + 1) * DAY)
+        assert first + market.settle(asset, sender=owner) == 1_000_003
+        assert market.book(asset) == market.settle(asset, sender=owner) == 0
+        assert licenses.earned(license_id) == 1_000_003
 
-    def test_pays_the_owner_of_now(self, market, licenses, make_license, asset, owner, stranger, at):
-        """Whoever asks for it."""
-        license_id, _, end = make_license(earnedAtReleaseBps=0)
+    def test_pays_each_owner_for_its_tenure(
+        self, market, licenses, make_license, asset, owner, stranger, auditor, deployer, at
+    ):
+        """Whoever asks, and though nobody settled at the handovers; a transfer to oneself changes nothing."""
+        _, start, end = make_license(earnedAtReleaseBps=0)
+        stream = Stream(1_000_003, start, end, start)
+        moves = [
+            (start + 5 * DAY, owner, stranger),
+            (start + 6 * DAY, stranger, stranger),
+            (start + 20 * DAY, stranger, auditor),
+        ]
+        for time, giver, taker in moves:
+            at(time)
+            market.assets.transferFrom(giver, taker, asset, sender=giver)
+        at(end + 2 * DAY)
+        market.settle(asset, sender=deployer)
+        shares = [stream.counted(time) >> FRACTION_BITS for time, _, _ in moves]
+        payments = market.payments
+        assert payments.claimable(market.token, owner) == shares[0]
+        assert payments.claimable(market.token, stranger) == shares[2] - shares[0]
+        assert payments.claimable(market.token, auditor) == 1_000_003 - shares[2]
+
+    def test_goes_on_where_it_stopped(self, market, licenses, make_license, asset, owner, stranger, at):
+        """A day at a time, across a handover: nothing is paid on the way, and in the end all to whom it belongs."""
+        _, start, end = make_license(earnedAtReleaseBps=0)
+        at(start + 3 * DAY)
         market.assets.transferFrom(owner, stranger, asset, sender=owner)
-        at(end)
-        licenses.payOn(license_id, sender=owner)
-        assert market.payments.claimable(market.token, stranger) == 1_000_003
-        assert market.payments.claimable(market.token, owner) == 0
+        at(end + 2 * DAY)
+        rounds = 0
+        while True:
+            rounds += 1
+            amount, is_done = licenses.settle(asset, market.token, 1, sender=owner).return_value
+            if is_done:
+                break
+            assert amount == 0
+        assert rounds > 30
+        first = Stream(1_000_003, start, end, start).counted(start + 3 * DAY) >> FRACTION_BITS
+        assert market.payments.claimable(market.token, owner) == first
+        assert market.payments.claimable(market.token, stranger) == 1_000_003 - first
 
-    def test_earns_nothing_for_a_release_that_never_came(self, licenses, make_license, owner, at):
+    def test_many_handovers_are_settled_in_steps(
+        self, market, licenses, make_license, release, asset, owner, deployer, project, licensee, at
+    ):
+        """Sixteen at a time; until then what needs the book says so, and anyone can go on."""
+        license_id, _, _ = make_license()
+        caller = deployer.deploy(project.Caller)
+        market.assets.transferFrom(owner, caller, asset, sender=owner)
+        move = market.assets.transferFrom.encode_input(caller, caller, asset)
+        caller.runMany([market.assets] * 40, [move] * 40, sender=deployer)
+        with reverts_with(licenses.NotSettled, assetId=asset, token=market.token):
+            release(license_id)
+        assert not licenses.settle(asset, market.token, 400, sender=licensee).return_value[1]
+        with reverts_with(licenses.NotSettled, assetId=asset, token=market.token):
+            release(license_id)
+        licenses.settle(asset, market.token, 400, sender=licensee)
+        release(license_id)
+
+    def test_a_handover_before_the_first_sale_costs_nothing(self, market, licenses, asset, owner, stranger, licensee):
+        """A book without money belongs to whoever comes."""
+        for giver, taker in ((owner, stranger), (stranger, owner)) * 10:
+            market.assets.transferFrom(giver, taker, asset, sender=giver)
+        market.buy(market.offer(owner, asset), licensee)
+        assert market.book(asset) == 1_000_003
+
+    def test_earns_nothing_for_a_release_that_never_came(self, market, licenses, make_license, asset, owner, at):
         """Only the linear part is earned by time."""
-        license_id, _, end = make_license(earnedAtReleaseBps=10_000)
-        at(end + DAY)
-        with reverts_with(licenses.NothingEarned, licenseId=license_id):
-            licenses.payOn(license_id, sender=owner)
+        _, _, end = make_license(earnedAtReleaseBps=10_000)
+        at(end + 2 * DAY)
+        assert market.settle(asset, sender=owner) == 0
 
-    def test_takes_the_largest_amounts(self, market, licenses, make_license, owner, at):
+    def test_takes_the_largest_amounts(self, market, licenses, make_license, asset, owner, at):
         """The highest price over the longest duration overflows nowhere."""
-        price = 2**128 - 1
-        license_id, _, end = make_license(price=price, duration=MAX_DURATION, earnedAtReleaseBps=1)
-        at(end)
-        licenses.payOn(license_id, sender=owner)
-        assert market.escrow(license_id) == price // 10_000
+        price = 2**96 - 1
+        _, start, _ = make_license(price=price, duration=MAX_DURATION, earnedAtReleaseBps=1)
+        at(start + 300 * DAY)
+        stream = Stream(price - price // 10_000, start, start + MAX_DURATION, start)
+        assert market.settle(asset, sender=owner) == stream.counted(start + 300 * DAY) >> FRACTION_BITS
+
+    def test_is_a_source_of_claims(self, market, licenses, make_license, release, asset, owner):
+        """One transaction settles and pays out."""
+        license_id, _, _ = make_license(earnedAtReleaseBps=10_000)
+        release(license_id)
+        what = encode(["uint256", "address"], [asset, market.token.address])
+        market.payments.claimFrom([licenses], [what], [market.token], sender=owner, gas=3_000_000)
+        assert market.token.balanceOf(owner) == 1_000_003
 
 
 class TestRevoke:
@@ -565,7 +643,7 @@ class TestRevoke:
 
     @pytest.mark.parametrize(("released", "refund"), [(False, 250_000 + 500_002), (True, 500_002)])
     def test_returns_what_is_not_earned(
-        self, market, licenses, make_license, release, owner, licensee, at, released, refund
+        self, market, licenses, make_license, release, asset, owner, licensee, at, released, refund
     ):
         """After ten of thirty days: two thirds of the linear part, and the part for the release if there was none."""
         license_id, start, end = make_license()
@@ -582,23 +660,23 @@ class TestRevoke:
         record = licenses.license(license_id)
         assert (record.revokedAt, record.refunded, record.end) == (start + 10 * DAY, refund, end)
 
+        market.settle(asset, sender=owner)
+        assert market.payments.claimable(market.token, owner) == 1_000_003 - refund == licenses.earned(license_id)
+        assert market.book(asset) == 0
         at(end + DAY)
-        licenses.payOn(license_id, sender=owner)
-        assert market.payments.claimable(market.token, owner) == 1_000_003 - refund
-        assert market.escrow(license_id) == 0
         with reverts_with(licenses.NothingToRefund, licenseId=license_id):
             licenses.refundUnreleased(license_id, sender=licensee)
 
-    def test_takes_back_nothing_that_was_paid_on(self, market, licenses, make_license, owner, licensee, at):
-        """The refund comes out of the escrow alone."""
+    def test_takes_back_nothing_that_was_settled(self, market, licenses, make_license, asset, owner, licensee, at):
+        """The refund comes out of the book alone."""
         license_id, start, _ = make_license(earnedAtReleaseBps=0)
         at(start + 10 * DAY)
-        paid = licenses.payOn(license_id, sender=owner).return_value
+        paid = market.settle(asset, sender=owner)
         at(start + 20 * DAY)
         refund = licenses.revoke(license_id, CAUSE, EVIDENCE, sender=owner).return_value
         assert paid == 333_334
-        assert refund == 1_000_003 - 666_668
-        assert market.escrow(license_id) == 1_000_003 - paid - refund
+        assert refund == 1_000_003 - 666_669
+        assert market.book(asset) == 1_000_003 - paid - refund == market.settle(asset, sender=owner)
 
 
 class TestRefundUnreleased:
@@ -623,7 +701,9 @@ class TestRefundUnreleased:
         with reverts_with(licenses.NothingToRefund, licenseId=license_id):
             licenses.refundUnreleased(license_id, sender=licensee)
 
-    def test_returns_the_part_for_the_release_once(self, market, licenses, make_license, owner, licensee, stranger, at):
+    def test_returns_the_part_for_the_release_once(
+        self, market, licenses, make_license, asset, owner, licensee, stranger, at
+    ):
         """At the end, whoever asks; the linear part stays the owner's."""
         license_id, _, end = make_license()
         at(end)
@@ -633,9 +713,9 @@ class TestRefundUnreleased:
         assert market.payments.claimable(market.token, licensee) == 250_000
         with reverts_with(licenses.NothingToRefund, licenseId=license_id):
             licenses.refundUnreleased(license_id, sender=stranger)
-        licenses.payOn(license_id, sender=stranger)
-        assert market.payments.claimable(market.token, owner) == 750_003
-        assert market.escrow(license_id) == 0
+        at(end + 2 * DAY)
+        assert market.settle(asset, sender=stranger) == market.payments.claimable(market.token, owner) == 750_003
+        assert market.book(asset) == 0
 
 
 class TestIsLicensed:

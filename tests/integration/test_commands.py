@@ -522,6 +522,45 @@ class TestOwnersAndLicensees:
         run("claim", account=LICENSEE)
         assert balance(world, "QUSD", LICENSEE) == before
 
+    def test_a_seat_is_renewed_and_all_is_paid_to_the_owner(self, world, asset):
+        """The one seat is taken; its license lasts two periods; what both earned comes with the owner's next claim."""
+        words = ("--price", "30", "--purposes", "evaluate", "--earned-at-release", "0", "--days", "10", "--seats", "1")
+        offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
+        bought = run("license", "--offer", offer, account=LICENSEE)
+        run("license", "--offer", offer, account=STRANGER, code=14)
+        renewed = run("license", "--renew", bought["license"], account=LICENSEE)
+        assert renewed["end"] == bought["record"]["end"] + 10 * 86_400
+        run("license", "--renew", bought["license"], account=LICENSEE, code=34)
+        run("claim", account=OWNER)
+        world.chain.rpc("evm_increaseTime", 22 * 86_400)
+        mine(world, 1)
+        paid = run("claim", account=OWNER)["paid"][world.chain.deployment.token("QUSD").address]
+        assert paid >= 59 * TOKEN
+        token = world.chain.deployment.token("QUSD").address
+        assert world.views.license_book(asset.id, token)[1] == 0
+
+    def test_a_breach_freezes_what_was_not_earned(self, world, asset):
+        """Where the offer names an arbiter; without one it is refused."""
+        words = (
+            "--asset",
+            asset.id,
+            "--price",
+            "30",
+            "--purposes",
+            "infer",
+            "--earned-at-release",
+            "0",
+            "--days",
+            "30",
+        )
+        plain = run("offer", *words, account=OWNER)["offer"]
+        judged = run("offer", *words, "--arbiter", "0x" + "77" * 20, account=OWNER)["offer"]
+        first, second = (run("license", "--offer", item, account=LICENSEE)["license"] for item in (plain, judged))
+        run("license", "--revoke", first, "--breach", account=OWNER, code=34)
+        done = run("license", "--revoke", second, "--breach", "--cause", "shared it", account=OWNER)
+        assert 29 * TOKEN < done["contested"] <= 30 * TOKEN
+        assert world.views.license(second).refunded == 0
+
     def test_an_object_lives_longer_and_then_ends_early(self, world):
         """A stranger adds epochs; only the owner ends it, and gets back to the unit what was not earned."""
         object_id = stored_object(world, epochs=3)

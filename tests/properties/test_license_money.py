@@ -1,8 +1,10 @@
 """The money of licenses against an exact ghost, in any order of all that can happen to them, at any time.
 
-After every step, for the license that it touched (at the end for all): escrow = price - paidOn - refunded, on chain and
-in the ghost; and for all together: what Payments records is what it owes, and what it holds. The ghost computes with
-integers, from the rules in ILicenses alone.
+After every step, for the license that it touched (at the end for all): what was refunded and earned, on chain and in
+the ghost; for each asset's book: its balance, what it counts, its era; and for all together: what Payments records is
+what it owes, and what it holds. The ghost computes each stream by itself (`qanat.licensing.streams`), and knows of each
+tenure of an asset whose it was and until when: whatever the order of handovers and settlements, each unit goes to who
+owned the asset when it was earned.
 """
 
 from __future__ import annotations
@@ -23,10 +25,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from qanat.licensing.streams import FRACTION_BITS, Book, Stream
 from tests.contracts.licensing import COMMERCIAL, EVALUATE, INFER, NO_PERMIT, TRAIN, make_market, terms_hash
 
 FAR = 2**40
-MAX_PRICE = 2**128 - 1
+ZERO = "0x" + "00" * 20
+MAX_PRICE = 2**96 - 1
+#: Of prices that are bought: several streams together stay within a book's slots.
+HIGH_PRICE = 2**88
+DAY = 86_400
+DISPUTE_SECONDS, DECISION_SECONDS = 14 * DAY, 60 * DAY
+MAX_DAYS = 400
+#: From a transaction to the next.
+SOON = st.one_of(st.integers(1, 600), st.integers(1, 600), st.integers(1, 2 * DAY))
 
 
 @dataclass
@@ -41,6 +52,15 @@ class Offer:
     seats: int = 0
     exclusive: bool = False
     transferable: bool = False
+    arbiter: int | None = None
+    withdrawn: bool = False
+
+
+@dataclass
+class Contest:
+    amount: int
+    until: int
+    disputed: bool = False
 
 
 @dataclass
@@ -51,11 +71,13 @@ class License:
     #: whose it was from when on, the holder of now last
     holders: list[tuple[int, int]]
     start: int
+    #: each period's stream, by its place in the asset's book; None if it streams nothing
+    periods: list[tuple[int, int, int | None]]
     seat: int = 0
     released_at: int | None = None
     revoked_at: int | None = None
-    paid_on: int = 0
     refunded: int = 0
+    contest: Contest | None = None
 
     @property
     def holder(self) -> int:
@@ -63,7 +85,11 @@ class License:
 
     @property
     def end(self) -> int:
-        return self.start + self.offer.duration
+        return self.periods[-1][1]
+
+    @property
+    def stop(self) -> int:
+        return self.end if self.revoked_at is None else self.revoked_at
 
     @property
     def purposes_until(self) -> int:
@@ -71,20 +97,8 @@ class License:
         return self.stop if self.offer.exclusive else self.end
 
     @property
-    def stop(self) -> int:
-        return self.end if self.revoked_at is None else self.revoked_at
-
-    @property
     def for_release(self) -> int:
         return self.offer.price * self.offer.bps // 10_000
-
-    @property
-    def escrow(self) -> int:
-        return self.offer.price - self.paid_on - self.refunded
-
-    def earned(self, now: int) -> int:
-        linear = (self.offer.price - self.for_release) * (min(now, self.stop) - self.start) // self.offer.duration
-        return linear + (self.for_release if self.released_at is not None else 0)
 
     def is_running(self, now: int) -> bool:
         return now < self.end and self.revoked_at is None
@@ -93,6 +107,28 @@ class License:
         """Whether it is in force at a time, and is this person's then."""
         held = [person for person, since in self.holders if since <= time]
         return bool(held) and held[-1] == who and time < self.stop
+
+
+@dataclass
+class AssetBook:
+    """All money of an asset's licenses, and who owned the asset until when."""
+
+    owner: int
+    book: Book
+    tenures: list[tuple[int, int]]
+    era: int = 0
+
+    def begin(self, now: int) -> None:
+        """One without money takes the era of now."""
+        if self.book.balance == 0:
+            self.era, self.book.settled_to = len(self.tenures), now
+
+    def pay(self, until: int, max_days: int) -> tuple[int, bool]:
+        """Settle, and say how much that gave, and whether it got as far."""
+        if self.book.balance == 0:
+            self.book.settled_to = until
+        amount = self.book.settle(until, max_days)
+        return amount, self.book.settled_to >= until
 
 
 class World:
@@ -135,9 +171,10 @@ class World:
     def claimable(self, person: int) -> int:
         return self.payments.functions.claimable(self.token.address, self.people[person].address).call()
 
-    def escrow(self, number: int) -> int:
-        account = self.payments.functions.moduleAccount(self.licenses.address, number.to_bytes(32, "big")).call()
-        return self.payments.functions.balanceOf(self.token.address, account).call()
+    def book(self, asset: int) -> tuple[int, int, int, int]:
+        key = self.assets[asset].to_bytes(32, "big")
+        account = self.payments.functions.moduleAccount(self.licenses.address, key).call()
+        return tuple(self.payments.functions.bookOf(self.token.address, account).call())
 
 
 class LicenseMoney(RuleBasedStateMachine):
@@ -150,7 +187,7 @@ class LicenseMoney(RuleBasedStateMachine):
         self.snapshot = self.world.rpc("evm_snapshot")
         self.start_time = self.world.now
         self.now = self.world.now
-        self.owners, self.handovers = [0, 1], [0, 0]
+        self.books = [AssetBook(owner, Book(), []) for owner in (0, 1)]
         self.offers: list[Offer] = []
         self.licenses: list[License] = []
         self.balances = [0] * len(self.world.people)
@@ -185,34 +222,50 @@ class LicenseMoney(RuleBasedStateMachine):
 
     @initialize()
     def first_offer(self):
-        self.publish(asset=0, price=1_000_003, purposes=TRAIN, duration=1_000, bps=2_500, seconds=1)
+        self.publish(
+            asset=0,
+            price=1_000_003,
+            purposes=TRAIN,
+            duration=9 * DAY,
+            bps=2_500,
+            seconds=1,
+            transferable=True,
+            arbiter=3,
+        )
 
     @rule(
         asset=st.integers(0, 1),
-        price=st.one_of(st.integers(0, 30), st.integers(0, 10**9), st.just(MAX_PRICE)),
+        price=st.one_of(
+            st.integers(0, 30), st.integers(0, 10**9), st.sampled_from([HIGH_PRICE, MAX_PRICE, MAX_PRICE + 1])
+        ),
         purposes=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER | COMMERCIAL, COMMERCIAL]),
-        duration=st.integers(1, 2_000),
+        duration=st.one_of(st.integers(1, 2_000), st.integers(1, 9 * DAY)),
         bps=st.one_of(st.sampled_from([0, 1, 9_999, 10_000]), st.integers(0, 10_000)),
         seconds=st.integers(1, 50),
         seats=st.sampled_from([0, 0, 1, 2]),
         exclusive=st.sampled_from([False, False, True]),
         transferable=st.booleans(),
+        arbiter=st.sampled_from([None, 3]),
     )
-    def publish(self, asset, price, purposes, duration, bps, seconds, seats=0, exclusive=False, transferable=False):
+    def publish(
+        self, asset, price, purposes, duration, bps, seconds, seats=0, exclusive=False, transferable=False, arbiter=None
+    ):
         offer = Offer(
             asset,
             price,
             purposes,
             duration,
             bps,
-            self.owners[asset],
-            self.handovers[asset],
+            self.books[asset].owner,
+            len(self.books[asset].tenures),
             seats,
             exclusive,
             transferable,
+            arbiter,
         )
         call = self.world.licenses.functions.publishOffer(tuple(self.terms(offer).values()))
-        if self.do(call, offer.publisher, seconds, succeeds=not exclusive or purposes != COMMERCIAL):
+        fits = price <= MAX_PRICE and (price << FRACTION_BITS) // duration < 2**119
+        if self.do(call, offer.publisher, seconds, succeeds=fits and not (exclusive and purposes == COMMERCIAL)):
             self.offers.append(offer)
 
     def terms(self, offer):
@@ -225,12 +278,24 @@ class LicenseMoney(RuleBasedStateMachine):
             seats=offer.seats,
             exclusive=offer.exclusive,
             transferable=offer.transferable,
+            arbiter=ZERO if offer.arbiter is None else self.world.people[offer.arbiter].address,
         )
 
-    @rule(number=st.integers(0, 100), buyer=st.integers(0, 3), seat=st.integers(0, 3), seconds=st.integers(1, 50))
+    @rule(number=st.integers(0, 100), seconds=SOON, by=st.integers(0, 3))
+    def withdraw(self, number, seconds, by):
+        index = number % len(self.offers)
+        offer = self.offers[index]
+        call = self.world.licenses.functions.withdrawOffer(index + 1)
+        # seldom: most purchases should find an offer
+        if number % 5 == 0 and self.do(call, by, seconds, succeeds=by == offer.publisher and not offer.withdrawn):
+            offer.withdrawn = True
+
+    @rule(number=st.integers(0, 100), buyer=st.integers(0, 3), seat=st.integers(0, 3), seconds=SOON)
     def buy(self, number, buyer, seat, seconds):
         index = number % len(self.offers)
         offer = self.offers[index]
+        if offer.price > HIGH_PRICE:
+            return
         functions = self.world.licenses.functions
         digest = terms_hash(self.terms(offer))
         if not offer.seats and seat < 3:
@@ -238,17 +303,72 @@ class LicenseMoney(RuleBasedStateMachine):
         else:
             call = functions.buyWith(index + 1, digest, offer.price, seat, NO_PERMIT)
         if self.do(call, buyer, seconds, succeeds=lambda: self.is_for_sale(offer, seat)):
-            self.licenses.append(License(offer, [(buyer, self.now)], self.now, seat))
+            for_release = offer.price * offer.bps // 10_000
+            period = self.open(offer.asset, offer.price - for_release, self.now, self.now + offer.duration, for_release)
+            self.licenses.append(License(offer, [(buyer, self.now)], self.now, [period], seat))
             self.touched = len(self.licenses), self.licenses[-1]
 
+    def open(self, asset: int, amount: int, start: int, end: int, held: int = 0) -> tuple[int, int, int | None]:
+        """Take money into an asset's book, and stream `amount` of it."""
+        self.hand_over(asset)
+        if amount + held == 0:
+            return start, end, None
+        self.books[asset].begin(self.now)
+        book = self.books[asset].book
+        book.paid_in += amount + held
+        if amount == 0:
+            return start, end, None
+        book.streams.append(Stream(amount, start, end, self.now))
+        return start, end, len(book.streams) - 1
+
+    def hand_over(self, asset: int, max_days: int = MAX_DAYS) -> bool:
+        """Pay former owners; False if that isn't done within so many days each."""
+        item = self.books[asset]
+        if item.book.balance == 0:
+            return True
+        while item.era < len(item.tenures):
+            owner, until = item.tenures[item.era]
+            amount, arrived = item.pay(until, max_days)
+            self.balances[owner] += amount
+            if not arrived:
+                return False
+            item.era += 1
+        return True
+
+    def stop(self, item: License) -> int:
+        """End a license's streams now, and return what they leave."""
+        self.hand_over(item.offer.asset)
+        book = self.books[item.offer.asset].book
+        left = 0
+        for _, end, place in item.periods:
+            if place is not None and self.now < end:
+                left += book.streams[place].unearned(self.now)
+                book.streams[place] = book.streams[place].stop(self.now)
+        return left + (item.for_release if item.released_at is None else 0)
+
+    def refund_now(self, item: License, amount: int) -> None:
+        item.refunded += amount
+        self.books[item.offer.asset].book.returned += amount
+        self.balances[item.holder] += amount
+
+    def earned(self, item: License) -> int:
+        book = self.books[item.offer.asset].book
+        # a view sees the time of the last block
+        until = self.world.now if item.revoked_at is None else item.revoked_at
+        streams = [book.streams[place] for _, _, place in item.periods if place is not None]
+        linear = sum(stream.amount - (stream.unearned(until) if until < stream.end else 0) for stream in streams)
+        return linear + (item.for_release if item.released_at is not None else 0)
+
+    def is_offered(self, offer: Offer) -> bool:
+        return not offer.withdrawn and offer.handovers == len(self.books[offer.asset].tenures)
+
     def is_for_sale(self, offer: Offer, seat: int) -> bool:
-        if offer.handovers != self.handovers[offer.asset]:
+        if not self.is_offered(offer):
             return False
         if (seat > 0) is not (offer.seats > 0) or seat > offer.seats:
             return False
-        if any(
-            item.offer is offer and item.seat == seat and item.is_running(self.now) for item in self.licenses if seat
-        ):
+        seated = [item for item in self.licenses if seat and item.offer is offer and item.seat == seat]
+        if any(item.is_running(self.now) for item in seated):
             return False
         return not any(
             item.offer.asset == offer.asset
@@ -257,6 +377,20 @@ class LicenseMoney(RuleBasedStateMachine):
             and item.purposes_until > self.now
             for item in self.licenses
         )
+
+    @precondition(lambda self: self.licenses)
+    @rule(number=st.integers(0, 100), payer=st.integers(0, 3), seconds=SOON)
+    def renew(self, number, payer, seconds):
+        """One more period, at most one ahead, by anybody."""
+        license_id, item = self.pick(number)
+        call = self.world.licenses.functions.renew(license_id, terms_hash(self.terms(item.offer)))
+
+        def can() -> bool:
+            ahead = len(item.periods) > 1 and self.now < item.periods[-1][0]
+            return item.is_running(self.now) and self.is_offered(item.offer) and not ahead
+
+        if self.do(call, payer, seconds, succeeds=can):
+            item.periods.append(self.open(item.offer.asset, item.offer.price, item.end, item.end + item.offer.duration))
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), to=st.integers(0, 3), seconds=st.integers(1, 600))
@@ -270,7 +404,7 @@ class LicenseMoney(RuleBasedStateMachine):
             item.holders.append((to, self.now))
 
     @precondition(lambda self: self.licenses)
-    @rule(number=st.integers(0, 100), seconds=st.integers(1, 600))
+    @rule(number=st.integers(0, 100), seconds=SOON)
     def release(self, number, seconds):
         license_id, item = self.pick(number)
         licenses = self.world.licenses
@@ -281,32 +415,97 @@ class LicenseMoney(RuleBasedStateMachine):
         recorded = self.do(call, self.world.holder, seconds, succeeds=lambda: item.is_running(self.now))
         if recorded and item.released_at is None:
             item.released_at = self.now
+            if item.for_release:
+                self.hand_over(item.offer.asset)
+                self.books[item.offer.asset].book.added += item.for_release
+
+    @rule(asset=st.integers(0, 1), caller=st.integers(0, 3), seconds=SOON, max_days=st.sampled_from([0, 1, 2, 9, 400]))
+    def settle(self, asset, caller, seconds, max_days):
+        """Anybody has paid what is earned, as far as it goes."""
+        call = self.world.licenses.functions.settle(self.world.assets[asset], self.world.token.address, max_days)
+        self.do(call, caller, seconds, succeeds=True)
+        item = self.books[asset]
+        if self.hand_over(asset, max_days):
+            amount, _ = item.pay(self.now, max_days)
+            self.balances[item.owner] += amount
+            if item.book.settled_to >= self.now:
+                item.era = len(item.tenures)
 
     @precondition(lambda self: self.licenses)
-    @rule(number=st.integers(0, 100), caller=st.integers(0, 3), seconds=st.integers(1, 600))
-    def pay_on(self, number, caller, seconds):
+    @rule(
+        number=st.integers(0, 100),
+        seconds=SOON,
+        by_owner=st.sampled_from([True, True, True, False]),
+        breach=st.booleans(),
+    )
+    def revoke(self, number, seconds, by_owner, breach):
+        """With its unearned part going back, or frozen for the arbiter."""
         license_id, item = self.pick(number)
-        call = self.world.licenses.functions.payOn(license_id)
-        if self.do(call, caller, seconds, succeeds=lambda: item.earned(self.now) > item.paid_on):
-            amount = item.earned(self.now) - item.paid_on
-            item.paid_on += amount
-            self.balances[self.owners[item.offer.asset]] += amount
-
-    @precondition(lambda self: self.licenses)
-    @rule(number=st.integers(0, 100), seconds=st.integers(1, 600), by_owner=st.sampled_from([True, True, True, False]))
-    def revoke(self, number, seconds, by_owner):
-        license_id, item = self.pick(number)
-        owner = self.owners[item.offer.asset]
-        call = self.world.licenses.functions.revoke(license_id, bytes(32), bytes(32))
+        functions = self.world.licenses.functions
+        owner = self.books[item.offer.asset].owner
+        call = (functions.revokeForBreach if breach else functions.revoke)(license_id, bytes(32), bytes(32))
         caller = owner if by_owner else (owner + 1) % 4
-        if self.do(call, caller, seconds, succeeds=lambda: by_owner and item.is_running(self.now)):
-            refund = item.offer.price - item.earned(self.now)
+
+        def can() -> bool:
+            return by_owner and item.is_running(self.now) and not (breach and item.offer.arbiter is None)
+
+        if self.do(call, caller, seconds, succeeds=can):
+            left = self.stop(item)
             item.revoked_at = self.now
-            item.refunded += refund
-            self.balances[item.holder] += refund
+            if breach:
+                item.contest = Contest(left, self.now + DISPUTE_SECONDS)
+            else:
+                self.refund_now(item, left)
+
+    @precondition(lambda self: any(item.contest for item in self.licenses))
+    @rule(
+        number=st.integers(0, 100),
+        seconds=st.sampled_from([1, DAY, DISPUTE_SECONDS, DISPUTE_SECONDS + 1, DECISION_SECONDS + 1]),
+        what=st.sampled_from(["dispute", "dispute", "decide", "conclude"]),
+        caller=st.integers(0, 3),
+        part=st.integers(0, 4),
+    )
+    def contest(self, number, seconds, what, caller, part):
+        """The holder disputes, the arbiter decides, the owner gives in, or time does."""
+        contested = [place for place, item in enumerate(self.licenses) if item.contest]
+        license_id, item = self.pick(contested[number % len(contested)])
+        contest = item.contest
+        assert contest is not None
+        functions = self.world.licenses.functions
+        if what == "dispute":
+
+            def can_dispute() -> bool:
+                return caller == item.holder and not contest.disputed and self.now <= contest.until
+
+            if self.do(functions.dispute(license_id), caller, seconds, succeeds=can_dispute):
+                contest.disputed, contest.until = True, self.now + DECISION_SECONDS
+            return
+        if what == "decide":
+            refund = contest.amount * part // 3
+
+            def can_decide() -> bool:
+                in_time = contest.disputed and self.now <= contest.until
+                return caller == item.offer.arbiter and in_time and refund <= contest.amount
+
+            if not self.do(functions.decide(license_id, refund), caller, seconds, succeeds=can_decide):
+                return
+        else:
+            owner = self.books[item.offer.asset].owner
+
+            def can_conclude() -> bool:
+                return self.now > contest.until or caller == owner
+
+            if not self.do(functions.conclude(license_id), caller, seconds, succeeds=can_conclude):
+                return
+            refund = contest.amount if self.now <= contest.until or contest.disputed else 0
+        if refund != contest.amount:
+            self.hand_over(item.offer.asset)
+            self.books[item.offer.asset].book.added += contest.amount - refund
+        self.refund_now(item, refund)
+        item.contest = None
 
     @precondition(lambda self: self.licenses)
-    @rule(number=st.integers(0, 100), caller=st.integers(0, 3), seconds=st.integers(1, 600))
+    @rule(number=st.integers(0, 100), caller=st.integers(0, 3), seconds=SOON)
     def refund(self, number, caller, seconds):
         license_id, item = self.pick(number)
 
@@ -315,8 +514,7 @@ class LicenseMoney(RuleBasedStateMachine):
             return self.now >= item.end and unreleased and item.for_release > 0
 
         if self.do(self.world.licenses.functions.refundUnreleased(license_id), caller, seconds, succeeds=is_due):
-            item.refunded += item.for_release
-            self.balances[item.holder] += item.for_release
+            self.refund_now(item, item.for_release)
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100))
@@ -327,13 +525,14 @@ class LicenseMoney(RuleBasedStateMachine):
 
     @rule(asset=st.integers(0, 1), to=st.integers(0, 3), seconds=st.integers(1, 50))
     def transfer(self, asset, to, seconds):
-        owner = self.owners[asset]
+        owner = self.books[asset].owner
         people = self.world.people
         call = self.world.nft.functions.transferFrom(
             people[owner].address, people[to].address, self.world.assets[asset]
         )
         self.do(call, owner, seconds, succeeds=True)
-        self.owners[asset], self.handovers[asset] = to, self.handovers[asset] + 1
+        self.books[asset].owner = to
+        self.books[asset].tenures.append((owner, self.now))
 
     @rule(person=st.integers(0, 3), seconds=st.integers(1, 50))
     def claim(self, person, seconds):
@@ -360,15 +559,19 @@ class LicenseMoney(RuleBasedStateMachine):
     def check(self, licenses):
         for number, item in licenses:
             record = self.world.licenses.functions.license(number).call()
-            paid_on, refunded = record[-2:]
-            assert (paid_on, refunded) == (item.paid_on, item.refunded)
-            assert self.world.escrow(number) == item.escrow == item.offer.price - paid_on - refunded
-            assert 0 <= item.paid_on <= item.earned(self.now) <= item.offer.price - item.refunded
+            assert (record[5], record[-1]) == (item.end, item.refunded)
+            assert self.world.licenses.functions.earned(number).call() == self.earned(item)
+        for asset, item in enumerate(self.books):
+            balance, counted, settled_to, era = self.world.book(asset)
+            assert balance == item.book.balance >= 0
+            if balance:
+                assert (settled_to, era) == (item.book.settled_to, item.era)
+                assert counted == max(0, item.book.due(self.world.now))
         for person, balance in enumerate(self.balances):
             assert self.world.claimable(person) == balance
         recorded = self.world.payments.functions.recorded(self.world.token.address).call()
         held = self.world.token.functions.balanceOf(self.world.payments.address).call()
-        assert recorded == sum(item.escrow for item in self.licenses) + sum(self.balances) <= held
+        assert recorded == sum(item.book.balance for item in self.books) + sum(self.balances) <= held
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), purpose=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER]), who=st.integers(0, 3))

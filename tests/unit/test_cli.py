@@ -104,9 +104,9 @@ class TestPurposes:
 
     def test_terms_hash_is_the_abi_s(self):
         """keccak256(abi.encode(terms)): one word for each field, none of them dynamic."""
-        terms = OfferTerms(1, "0x" + "11" * 20, 2, 3, 4, 5, 6, b"\7" * 32, 8, True, False)
+        terms = OfferTerms(1, "0x" + "11" * 20, 2, 3, 4, 5, 6, b"\7" * 32, 8, True, False, "0x" + "12" * 20)
         words = [1, int("11" * 20, 16), 2, 3, 4, 5, 6]
-        tail = b"".join(item.to_bytes(32, "big") for item in (8, 1, 0))
+        tail = b"".join(item.to_bytes(32, "big") for item in (8, 1, 0, int("12" * 20, 16)))
         from eth_utils.crypto import keccak
 
         assert terms.hash == keccak(b"".join(item.to_bytes(32, "big") for item in words) + b"\7" * 32 + tail)

@@ -75,11 +75,13 @@ contract Emitter {
         bytes32[] memory ids = new bytes32[](1);
         ids[0] = id;
         emit IAssets.AssetMinted(1, msg.sender, bytes32(uint256(5)), ids, "{}");
-        OfferTerms memory terms = OfferTerms(1, token, 25e18, 5, 86400, 0, 10000, bytes32(uint256(6)), 3, true, false);
+        bytes32 text = bytes32(uint256(6));
+        OfferTerms memory terms = OfferTerms(1, token, 25e18, 5, 86400, 0, 10000, text, 3, true, false, token);
         emit ILicenses.OfferPublished(1, 1, terms);
         emit Transfer(address(0), msg.sender, 1);
         emit ILicenses.LicenseSold(1, 1, 1, msg.sender, 1000, 2000, 25e18);
         emit ILicenses.KeyReleased(1, msg.sender, bytes32(uint256(8)));
+        emit ILicenses.LicenseRenewed(1, msg.sender, 3000, 25e18);
         emit ILicenses.LicenseRevoked(1, bytes32(0), bytes32(0), 1);
         emit ILicenses.OfferWithdrawn(1);
     }
@@ -91,7 +93,8 @@ contract Emitter {
     function moved(address to, uint256 id) external { emit Transfer(msg.sender, to, id); }
     event Transfer(address indexed from, address indexed to, uint256 indexed tokenId);
     function offered(uint256 id, uint256 price, uint32 purposes, address token) external {
-        OfferTerms memory terms = OfferTerms(1, token, price, purposes, 86400, 0, 0, bytes32(0), 0, false, false);
+        address nobody;
+        OfferTerms memory terms = OfferTerms(1, token, price, purposes, 86400, 0, 0, 0, 0, false, false, nobody);
         emit ILicenses.OfferPublished(id, 1, terms);
     }
     function operator(address who, uint16 commission, uint256 fromBlock) external {
@@ -256,7 +259,7 @@ class TestEvents:
         assert asset.objects == (IDS[0],)
         assert (offer.terms.price, offer.terms.purposes, offer.terms.token.lower()) == (25 * 10**18, 5, PEOPLE[5])
         assert offer.withdrawn
-        assert (sold.start, sold.end, sold.revoked, sold.released) == (1000, 2000, True, True)
+        assert (sold.start, sold.end, sold.revoked, sold.released) == (1000, 3000, True, True)
         assert index.asset(2) is None
         assert index.licenses(license_id=2) == []
         world.raise_("Licenses", "moved", PEOPLE[4], 1)
@@ -830,7 +833,7 @@ class TestCatalog:
         assert [row["offer"] for row in catalog.page(Wanted("offers", live=True, purposes=1)).rows] == [5]
         assert [row["state"] for row in offers] == ["on sale", "on sale", "withdrawn", "on sale"]
         (license_,) = catalog.page(Wanted("licenses")).rows
-        assert (license_["state"], license_["key_released"], license_["end"]) == ("revoked", 1, 2000)
+        assert (license_["state"], license_["key_released"], license_["end"]) == ("revoked", 1, 3000)
         assert catalog.page(Wanted("licenses", live=True)).total == 0
         assert catalog.page(Wanted("licenses", owner=world.sender.address)).total == 1
         world.raise_("Assets", "moved", PEOPLE[4], 1)

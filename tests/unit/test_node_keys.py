@@ -44,7 +44,7 @@ def views() -> FakeViews:
     found.owners[ASSET] = OWNER.address
     now = found.chain.now
     found.licenses[LICENSE] = LicenseRecord(
-        ASSET, LICENSEE.address, 1, now - 100, now + 1000, 0, 0, 0, 10_000, ZERO, 5, 0, 0
+        ASSET, 1, LICENSEE.address, 1, now - 100, now + 1000, 0, 0, 0, 10_000, ZERO, 5, 0
     )
     found.chain.answers["keyRequestDigest"] = bytes(32)
     return found

@@ -344,6 +344,9 @@ class Chain:
         """
         tag = hex(identifier) if isinstance(identifier, int) else identifier
         found = self.rpc("eth_getBlockByNumber", tag, False)
+        if not found and tag == "latest":
+            # every chain has one: the endpoint failed, and may be asked again
+            raise ChainUnreachable(f"The chain at {self.url} gave no newest block.", url=self.url)
         if not found:
             raise ChainError(
                 f"The chain has no block {identifier}.", hint="It may not be mined yet.", block=str(identifier)

@@ -321,6 +321,7 @@ class OfferTerms:
     seats: int = 0
     exclusive: bool = False
     transferable: bool = False
+    arbiter: str = "0x" + "00" * 20
 
     def as_tuple(self) -> tuple[Any, ...]:
         """The values in the order of the contract's struct."""
@@ -329,15 +330,19 @@ class OfferTerms:
     @property
     def hash(self) -> bytes:
         """What a buyer names in ``buy``: keccak256(abi.encode(terms))."""
-        kinds = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool)"
+        kinds = "(uint256,address,uint256,uint32,uint64,uint32,uint16,bytes32,uint32,bool,bool,address)"
         return bytes(keccak(encode([kinds], [self.as_tuple()])))
 
 
 @dataclass(frozen=True)
 class LicenseRecord:
-    """A license. Times are seconds since 1970; ``revoked_at``, ``released_at``: 0 if it did not happen."""
+    """A license, with its holder of now and its end as renewed. ``price`` of each period, in units of ``token``.
+
+    Times are seconds since 1970; ``revoked_at``, ``released_at``: 0 if it did not happen.
+    """
 
     asset_id: int
+    offer_id: int
     licensee: str
     purposes: int
     start: int
@@ -348,7 +353,6 @@ class LicenseRecord:
     earned_at_release_bps: int
     token: str
     price: int
-    paid_on: int
     refunded: int
 
 
@@ -859,6 +863,13 @@ class Views:
     def license(self, license_id: int, block: BlockIdentifier = "latest") -> LicenseRecord:
         """A license's record."""
         return self._struct(LicenseRecord, "Licenses", "license", license_id, block=block)
+
+    def license_book(self, asset_id: int, token: str, block: BlockIdentifier = "latest") -> tuple[int, int]:
+        """All that lies in Payments for an asset's licenses in a token, and what of it is earned and not settled."""
+        licenses = self.chain.contract("Licenses").address
+        account = self._ask("Payments", "moduleAccount", licenses, asset_id.to_bytes(32, "big"), block=block)
+        balance, counted, *_ = self._ask("Payments", "bookOf", token, bytes(account), block=block)
+        return int(balance), int(counted)
 
     def free_seat(self, offer_id: int, first: int, count: int, block: BlockIdentifier = "latest") -> int:
         """The first free seat among ``count`` from ``first`` on, 0 if there is none."""

@@ -10,6 +10,9 @@ from qanat.cli.settling import passing, settle_calls
 
 __all__ = ["COMMAND", "claim"]
 
+#: Days of one settlement: 2,200 gas each.
+DAYS_AT_ONCE = 2_000
+
 
 def claim(session: Session) -> Outcome:
     """Collect all that was earned: as operator, restaker, owner of assets, payer of refunds; then pay it out."""
@@ -90,12 +93,19 @@ def _as_restaker(session: Session, index: Any) -> list[tuple[str, Any]]:
 
 
 def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
-    licenses, views, me = session.chain.contract("Licenses"), session.views, session.address
-    mine = {item.asset_id for item in index.assets() if views.asset_owner(item.asset_id) == me}
+    """What licenses of assets earned that are or were the account's: a settlement pays all owners who are due."""
+    licenses, views = session.chain.contract("Licenses"), session.views
+    mine = set(index.assets_held(session.address))
+    sold = sorted(
+        {(item.terms.asset_id, str(item.terms.token)) for item in index.offers() if item.terms.asset_id in mine}
+    )
     return [
-        (f"what license {item.license_id} has earned", licenses.functions.payOn(item.license_id))
-        for item in index.licenses()
-        if item.asset_id in mine
+        (
+            f"what licenses of asset {asset_id} have earned in {session.token(token)[0]}",
+            licenses.functions.settle(asset_id, token, DAYS_AT_ONCE),
+        )
+        for asset_id, token in sold
+        if views.license_book(asset_id, token)[1]
     ]
 
 

@@ -28,17 +28,21 @@ def license_(
     max_price: str | None,
     seat: int | None,
     revoke: int | None,
+    renew: int | None,
     cause: str,
     evidence: Path | None,
+    breach: bool,
     refund: int | None,
 ) -> Outcome:
-    """Buy under an offer; or revoke a license of one's asset; or take back the part for a release that never came."""
+    """Buy under an offer, or renew; or revoke a license of one's asset; or take back the part for a release."""
     from qanat.errors import BadParameters
 
-    if sum(item is not None for item in (offer, revoke, refund)) != 1:
-        raise BadParameters("Give one of --offer, --revoke and --refund.")
+    if sum(item is not None for item in (offer, renew, revoke, refund)) != 1:
+        raise BadParameters("Give one of --offer, --renew, --revoke and --refund.")
     if revoke is not None:
-        return _revoke(session, revoke, cause, evidence)
+        return _revoke(session, revoke, cause, evidence, breach)
+    if renew is not None:
+        return _renew(session, renew)
     if refund is not None:
         return _refund(session, refund)
     return _buy(session, offer or 0, max_price, seat)
@@ -114,7 +118,30 @@ def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> in
     return found
 
 
-def _revoke(session: Session, number: int, cause: str, evidence: Path | None) -> Outcome:
+def _renew(session: Session, number: int) -> Outcome:
+    views = session.views
+    record = views.license(number)
+    terms, _ = views.offer(record.offer_id)
+    licenses, payments = session.chain.contract("Licenses"), session.chain.contract("Payments")
+    call = licenses.functions.renew(number, terms.hash)
+    session.check_payable(call, terms.token, terms.price)
+    session.confirm(
+        f"Renew license {number} of asset {record.asset_id}",
+        [
+            f"pay {session.amount(terms.price, terms.token)}, earned as time passes",
+            f"for {terms.duration / 86_400:g} days more, from {_time(record.end)} on",
+        ],
+        transactions=2,
+    )
+    receipt = session.sender.pay(call, terms.token, payments.address, terms.price)
+    end = views.license(number).end
+    return Outcome(
+        {"license": number, "end": end, "price": terms.price, "transaction": bytes(receipt["transactionHash"])},
+        [f"License {number} lasts until {_time(end)}."],
+    )
+
+
+def _revoke(session: Session, number: int, cause: str, evidence: Path | None, breach: bool) -> Outcome:
     from qanat.errors import FileUnreadable
 
     try:
@@ -124,11 +151,23 @@ def _revoke(session: Session, number: int, cause: str, evidence: Path | None) ->
         raise FileUnreadable(message, path=str(evidence)) from error
     licenses = session.chain.contract("Licenses")
     cause_hash = session.chain.web3.keccak(text=cause) if cause else bytes(32)
-    call = licenses.functions.revoke(number, cause_hash, evidence_hash)
+    revoke = licenses.functions.revokeForBreach if breach else licenses.functions.revoke
+    call = revoke(number, cause_hash, evidence_hash)
     session.sender.estimate(call)
-    session.confirm(f"Revoke license {number}", ["its unearned part goes back to the licensee"])
+    goes = "is frozen: the licensee may have the arbiter judge" if breach else "goes back to the licensee"
+    session.confirm(f"Revoke license {number}", [f"its unearned part {goes}"])
     receipt = session.sender.send(call)
     from qanat.chain.connection import events_in
+
+    if breach:
+        claimed = events_in(receipt, licenses, "BreachClaimed")[0]
+        frozen, until = int(claimed["contested"]), int(claimed["until"])
+        transaction = bytes(receipt["transactionHash"])
+        token = session.views.license(number).token
+        return Outcome(
+            {"license": number, "revoked": True, "contested": frozen, "until": until, "transaction": transaction},
+            [f"License {number} has ended; {session.amount(frozen, token)} are frozen until {_time(until)}."],
+        )
 
     event = events_in(receipt, licenses, "LicenseRevoked")[0]
     token = session.views.license(number).token
@@ -178,6 +217,12 @@ COMMAND = Command(
         click.option("--max-price", help="Most to pay, in whole tokens.  [default: what the offer says]"),
         click.option(
             "--revoke", type=click.IntRange(min=0), metavar="LICENSE", help="As the asset's owner: end this license."
+        ),
+        click.option(
+            "--renew", type=click.IntRange(min=0), metavar="LICENSE", help="Pay this license for one more period."
+        ),
+        click.option(
+            "--breach", is_flag=True, help="With --revoke: its holder broke the terms; the unearned part is frozen."
         ),
         click.option("--cause", default="", help="Why it is revoked; its hash goes on chain."),
         click.option(

@@ -33,9 +33,11 @@ def offer(
     seats: int,
     exclusive: bool,
     transferable: bool,
+    arbiter: str | None,
     withdraw: int | None,
 ) -> Outcome:
     """Publish an offer, or withdraw one."""
+    from qanat.cli.amounts import parse_address
     from qanat.errors import BadParameters
 
     if (withdraw is None) == (asset is None):
@@ -44,7 +46,9 @@ def offer(
         return _withdraw(session, withdraw)
     if price is None or asset is None:
         raise BadParameters("An offer needs a --price.")
-    shape = {"seats": seats, "exclusive": exclusive, "transferable": transferable}
+    shape: dict[str, Any] = {"seats": seats, "exclusive": exclusive, "transferable": transferable}
+    if arbiter is not None:
+        shape["arbiter"] = parse_address(arbiter, "--arbiter")
     return _publish(session, asset, price, token, purposes, days, uses, earned_at_release, text, shape)
 
 
@@ -139,6 +143,8 @@ def _shape_lines(terms: OfferTerms) -> list[str]:
         lines.append("exclusive: nobody else gets a license for these purposes while one is in force")
     if terms.transferable:
         lines.append("whoever holds a license may pass it on")
+    if int(terms.arbiter, 16):
+        lines.append(f"{terms.arbiter} judges whether a licensee broke the terms: then nothing unearned goes back")
     return lines
 
 
@@ -183,6 +189,11 @@ COMMAND = Command(
         ),
         click.option("--exclusive", is_flag=True, help="Sell these purposes to one licensee at a time, alone."),
         click.option("--transferable", is_flag=True, help="Let licensees pass their licenses on."),
+        click.option(
+            "--arbiter",
+            metavar="ADDRESS",
+            help="Who judges breaches of the terms.  [default: nobody; the unearned part always goes back]",
+        ),
         click.option("--withdraw", type=click.IntRange(min=0), metavar="OFFER", help="Withdraw this offer instead."),
     ),
 )

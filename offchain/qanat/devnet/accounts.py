@@ -85,15 +85,15 @@ class Accounts:
         return int(self.chain.call(self.payments.functions.balanceOf(token, account)))
 
     def _owed_by_payments(self, token: str) -> int:
-        """Everybody's balance, the shards' fee and repair accounts, the licenses' escrows, the restakers' rewards."""
+        """Everybody's balance, the shards' fee and repair accounts, the licenses' books, the restakers' rewards."""
         ask, payments = self.chain.call, self.payments.functions
-        rewards, licenses = self.chain.contract("Rewards"), self.chain.contract("Licenses")
+        rewards, assets = self.chain.contract("Rewards"), self.chain.contract("Assets")
         total = sum(self._balance(token, ask(payments.personAccount(person.address))) for person in self.people)
         for shard in range(1, self.views.shard_count() + 1):
             for account in (rewards.functions.feeAccount(shard), rewards.functions.repairAccount(shard)):
                 total += self._balance(token, ask(account))
-        for number in range(1, int(ask(licenses.functions.licenseCount())) + 1):
-            total += self._balance(token, ask(payments.moduleAccount(licenses.address, number.to_bytes(32, "big"))))
+        for asset_id in range(1, int(ask(assets.functions.count())) + 1):
+            total += self.views.license_book(asset_id, token)[0]
         restakers = self.chain.contract("RestakerRewards")
         for key in (restakers.functions.INBOX_KEY(), restakers.functions.BOOKED_KEY()):
             total += self._balance(token, ask(payments.moduleAccount(restakers.address, bytes(ask(key)))))

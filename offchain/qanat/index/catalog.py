@@ -120,11 +120,14 @@ _QUERIES: dict[str, tuple[str, str]] = {
         """SELECT licenses.license_id AS license, licenses.offer_id AS offer, licenses.asset_id AS asset,
             (SELECT recipient FROM license_transfers WHERE license_transfers.license_id = licenses.license_id
                 ORDER BY block DESC, log_index DESC LIMIT 1) AS owner,
-            licenses.start, licenses.ends AS "end", licenses.price, offers.token,
+            licenses.start, coalesce((SELECT max(ends) FROM renewals
+                WHERE renewals.license_id = licenses.license_id), licenses.ends) AS "end", licenses.price, offers.token,
             offers.purposes, offers.uses,
             EXISTS (SELECT 1 FROM releases WHERE releases.license_id = licenses.license_id) AS key_released,
             CASE WHEN EXISTS (SELECT 1 FROM revocations WHERE revocations.license_id = licenses.license_id)
-                THEN 'revoked' WHEN here.time >= licenses.ends THEN 'ended' ELSE 'in force' END AS state
+                THEN 'revoked' WHEN here.time >= coalesce((SELECT max(ends) FROM renewals
+                WHERE renewals.license_id = licenses.license_id), licenses.ends)
+                THEN 'ended' ELSE 'in force' END AS state
         FROM here, licenses LEFT JOIN offers ON offers.offer_id = licenses.offer_id""",
         "state = 'in force'",
     ),

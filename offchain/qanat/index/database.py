@@ -704,6 +704,11 @@ class Index:
         """One asset, None if it was never minted."""
         return _first(self.assets(asset_id))
 
+    def assets_held(self, holder: str) -> list[int]:
+        """Numbers of the assets that are, or once were, somebody's."""
+        query = "SELECT DISTINCT asset_id, recipient FROM asset_transfers"
+        return [int(row["asset_id"]) for row in self._rows(query, {"recipient": to_checksum_address(holder)})]
+
     def offers(self, asset_id: int | None = None, *, offer_id: int | None = None) -> list[Offer]:
         """Offers, oldest first, withdrawn ones too."""
         query = """SELECT * FROM (SELECT offers.*,
@@ -724,6 +729,7 @@ class Index:
     ) -> list[License]:
         """Licenses, oldest first, ended and revoked ones too, with their holders of now."""
         query = """SELECT * FROM (SELECT licenses.*,
+            coalesce((SELECT max(ends) FROM renewals WHERE license_id = licenses.license_id), ends) AS renewed_to,
             (SELECT recipient FROM license_transfers WHERE license_id = licenses.license_id
                 ORDER BY block DESC, log_index DESC LIMIT 1) AS licensee,
             EXISTS (SELECT 1 FROM revocations WHERE license_id = licenses.license_id) AS revoked,
@@ -740,7 +746,7 @@ class Index:
                 int(row["asset_id"]),
                 row["licensee"],
                 row["start"],
-                row["ends"],
+                row["renewed_to"],
                 int(row["price"]),
                 bool(row["revoked"]),
                 bool(row["released"]),
@@ -835,6 +841,7 @@ def _terms(terms: dict[str, Any]) -> OfferTerms:
         terms["seats"],
         terms["exclusive"],
         terms["transferable"],
+        terms["arbiter"],
     )
 
 

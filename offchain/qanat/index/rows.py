@@ -146,6 +146,15 @@ def _license(event: Arguments) -> dict[str, Any]:
     }
 
 
+def _ended(event: Arguments, kind: str) -> dict[str, Any]:
+    return {
+        "license_id": str(event["licenseId"]),
+        "kind": kind,
+        "cause": event["causeHash"],
+        "evidence": event["evidenceHash"],
+    }
+
+
 #: (contract, event) → (table, row).
 ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] = {
     ("Shards", "ShardCreated"): (
@@ -259,11 +268,26 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
     ),
     ("Licenses", "LicenseRevoked"): (
         "revocations",
+        lambda event: {**_ended(event, "revoked"), "refund": str(event["refund"])},
+    ),
+    ("Licenses", "BreachClaimed"): ("revocations", lambda event: {**_ended(event, "breach"), "refund": "0"}),
+    ("Licenses", "LicenseLost"): (
+        "revocations",
         lambda event: {
             "license_id": str(event["licenseId"]),
-            "cause": event["causeHash"],
-            "evidence": event["evidenceHash"],
+            "kind": "lost",
+            "cause": event["objectId"],
+            "evidence": bytes(32),
             "refund": str(event["refund"]),
+        },
+    ),
+    ("Licenses", "LicenseRenewed"): (
+        "renewals",
+        lambda event: {
+            "license_id": str(event["licenseId"]),
+            "payer": event["payer"],
+            "ends": event["end"],
+            "price": str(event["price"]),
         },
     ),
     ("Licenses", "KeyReleased"): (
@@ -323,7 +347,7 @@ GENERAL: dict[tuple[str, str], str] = {
     ("Payments", "ProtocolFeeAnnounced"): "the fee of now is asked of the contract",
     **{
         ("Licenses", name): "a booking: the license's record has the sums"
-        for name in ("EarningsPaidOn", "LicenseRefunded")
+        for name in ("LicenseRefunded", "BreachDisputed", "BreachConcluded")
     },
     **{
         ("Licenses", name): "says of every license what the standard wants said: its offer's terms have it"
@@ -338,6 +362,7 @@ GENERAL: dict[tuple[str, str], str] = {
 #: Contracts whose events the index does not follow, and why.
 NOT_FOLLOWED: dict[str, str] = {
     "FaucetToken": "a token: its transfers concern everybody who holds it, and are asked of it",
+    "LicenseChanges": "code that Licenses runs: its events are those of Licenses",
     "ObjectChanges": "code that Objects runs: its events are those of Objects",
     "IERC5192": "an interface that Licenses has: its events are followed there",
 }

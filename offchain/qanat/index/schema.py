@@ -84,7 +84,8 @@ _TABLES = {
         "price TEXT",
     ),
     "license_transfers": ("license_id TEXT", "recipient TEXT"),
-    "revocations": ("license_id TEXT", "cause BLOB", "evidence BLOB", "refund TEXT"),
+    "renewals": ("license_id TEXT", "payer TEXT", "ends INTEGER", "price TEXT"),
+    "revocations": ("license_id TEXT", "kind TEXT", "cause BLOB", "evidence BLOB", "refund TEXT"),
     "shards": ("shard INTEGER", "first_block INTEGER", "parameters TEXT", "collaterals TEXT"),
     "operators": ("operator TEXT", "responder TEXT"),
     "endpoints": ("operator TEXT", "endpoint TEXT", "from_block INTEGER"),
@@ -126,6 +127,7 @@ _INDEXES = (
     "licenses (asset_id)",
     "license_transfers (license_id)",
     "license_transfers (recipient)",
+    "renewals (license_id)",
     "revocations (license_id)",
     "releases (license_id)",
 )

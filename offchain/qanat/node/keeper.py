@@ -211,9 +211,9 @@ class Keeper(threading.Thread):
 
     def _execute(self, epoch: int, operator: str, latest: int, finalized: int) -> None:
         restaking = self.views.chain.contract("Restaking")
-        slash_id = bytes(self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator)))
-        slash = self.views.slash(slash_id)
-        if slash.executed and self._was_executed(slash_id, finalized):
+        slash_id = self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator))
+        slash = self.views.slash(bytes(slash_id))
+        if slash.executed and self.views.slash(bytes(slash_id), finalized).executed:
             self._report_at.pop((epoch, operator), None)
             self._closed.add((epoch, operator))
             return
@@ -228,12 +228,6 @@ class Keeper(threading.Thread):
             return
         self.metrics.count("qanat_slashes_executed_total")
         log.warning("slash executed", epoch=epoch, operator=operator)
-
-    def _was_executed(self, slash_id: bytes, block: int) -> bool:
-        try:
-            return self.views.slash(slash_id, block).executed
-        except TransactionReverted:
-            return False  # in that block nobody had reported it yet
 
     # ---- deleting
 

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+
+import {IAssets} from "../interfaces/IAssets.sol";
+import {IDirectory} from "../interfaces/IDirectory.sol";
+import {ILicenses} from "../interfaces/ILicenses.sol";
+import {IPayments} from "../interfaces/IPayments.sol";
+import {Reservations} from "../libraries/Reservations.sol";
+import {Terms} from "../libraries/Terms.sol";
+import {LicenseRecord, OfferTerms, Renewal} from "../types/Types.sol";
+
+/// @title LicenseStore
+/// @notice The state of Licenses, and what both parts of its code do with it: Licenses itself, and LicenseChanges, which it calls by delegation.
+abstract contract LicenseStore is ReentrancyGuardTransient {
+    using Reservations for Reservations.State;
+    using SafeCast for uint256;
+    using Terms for Terms.State;
+
+    /// Terms as published, never changed: a license refers to them. Four slots, and a fifth if there is an arbiter.
+    struct Offer {
+        address token;
+        uint64 assetId;
+        uint32 purposes;
+        // ---
+        uint128 price;
+        uint64 duration;
+        uint32 uses;
+        uint16 earnedAtReleaseBps;
+        uint8 flags;
+        // ---
+        address publisher;
+        // the asset's handovers at publication
+        uint64 handovers;
+        uint32 seats;
+        // ---
+        bytes32 textHash;
+        // ---
+        address arbiter;
+    }
+
+    /// What a sale writes: one slot. 2^32 offers and 2^24 licenses per (licensee, asset, purposes) are beyond what a chain can take
+    /// in or a licensee pay; the cast fails beyond.
+    struct Sale {
+        address licensee;
+        uint32 offerId;
+        uint40 start;
+        // which of the licensee's terms for (asset, purposes) it is
+        uint24 term;
+    }
+
+    /// What comes later: written when it happens.
+    struct Progress {
+        uint40 releasedAt;
+        uint40 revokedAt;
+        uint128 refunded;
+    }
+
+    /// Money of a license that its owner ended for a breach: whose it is, isn't decided.
+    struct Contest {
+        uint128 amount;
+        // last second for the licensee to dispute it, then for the arbiter to decide
+        uint40 until;
+        bool disputed;
+    }
+
+    uint256 internal constant BPS = 10_000;
+
+    uint8 internal constant WITHDRAWN = 1;
+    uint8 internal constant EXCLUSIVE = 2;
+    uint8 internal constant TRANSFERABLE = 4;
+
+    /// Former owners that one call settles: more are settled with `settle`.
+    uint256 private constant MAX_TENURES = 16;
+    /// Days that are passed on the way by a call that has something else to do.
+    uint256 internal constant MAX_DAYS = 400;
+
+    IDirectory internal immutable DIRECTORY;
+    IAssets public immutable ASSETS;
+    IPayments public immutable PAYMENTS;
+
+    mapping(uint256 offerId => Offer) internal _offers;
+    mapping(uint256 licenseId => Sale) internal _sales;
+    mapping(uint256 licenseId => Progress) internal _progress;
+    mapping(uint256 licenseId => Renewal) internal _renewals;
+    mapping(uint256 licenseId => Contest) internal _contests;
+
+    /// License that has a seat, or had it last.
+    mapping(uint256 offerId => mapping(uint256 seat => uint256 licenseId)) internal _seats;
+    mapping(uint256 assetId => Reservations.State) internal _reservations;
+
+    /// Bit m: the licensee has had licenses of the asset with exactly the purposes m.
+    mapping(address licensee => mapping(uint256 assetId => uint256 sets)) internal _boughtSets;
+    mapping(address licensee => mapping(uint256 assetId => mapping(uint256 purposes => Terms.State))) internal _terms;
+
+    constructor(IDirectory directory, IAssets assets, IPayments payments) {
+        DIRECTORY = directory;
+        ASSETS = assets;
+        PAYMENTS = payments;
+    }
+
+    // ─── Offers and licenses ──────────────────────────────────────────────────────────────────────────────────────
+
+    /// An offer that can be bought under: by its terms as the buyer read them.
+    function _checkOffer(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
+        internal
+        view
+        returns (OfferTerms memory terms)
+    {
+        Offer storage published = _offerOf(offerId);
+        if (published.flags & WITHDRAWN != 0) revert ILicenses.OfferIsWithdrawn(offerId);
+        (address owner, uint64 handovers) = ASSETS.tenureOf(published.assetId);
+        if (published.handovers != handovers) revert ILicenses.OfferVoid(offerId, published.publisher, owner);
+
+        terms = _termsOf(published);
+        bytes32 expected = keccak256(abi.encode(terms));
+        if (termsHash != expected) revert ILicenses.TermsChanged(termsHash, expected);
+        if (terms.price > maxPrice) revert ILicenses.PriceAboveMaximum(terms.price, maxPrice);
+    }
+
+    function _offerOf(uint256 offerId) internal view returns (Offer storage published) {
+        published = _offers[offerId];
+        if (published.publisher == address(0)) revert ILicenses.OfferUnknown(offerId);
+    }
+
+    function _termsOf(Offer storage published) internal view returns (OfferTerms memory) {
+        return OfferTerms({
+            assetId: published.assetId,
+            token: published.token,
+            price: published.price,
+            purposes: published.purposes,
+            duration: published.duration,
+            uses: published.uses,
+            earnedAtReleaseBps: published.earnedAtReleaseBps,
+            textHash: published.textHash,
+            seats: published.seats,
+            exclusive: published.flags & EXCLUSIVE != 0,
+            transferable: published.flags & TRANSFERABLE != 0,
+            arbiter: published.arbiter
+        });
+    }
+
+    function _license(uint256 licenseId) internal view returns (LicenseRecord memory record) {
+        Sale storage sale = _sales[licenseId];
+        record.licensee = sale.licensee;
+        if (record.licensee == address(0)) revert ILicenses.LicenseUnknown(licenseId);
+
+        record.offerId = sale.offerId;
+        Offer storage published = _offers[sale.offerId];
+        record.assetId = published.assetId;
+        record.purposes = published.purposes;
+        record.start = sale.start;
+        uint64 renewedTo = _renewals[licenseId].end;
+        record.end = renewedTo == 0 ? sale.start + published.duration : renewedTo;
+        record.uses = published.uses;
+        record.earnedAtReleaseBps = published.earnedAtReleaseBps;
+        record.token = published.token;
+        record.price = published.price;
+
+        Progress storage progress = _progress[licenseId];
+        record.revokedAt = progress.revokedAt;
+        record.releasedAt = progress.releasedAt;
+        record.refunded = progress.refunded;
+    }
+
+    /// Sold, not over, not revoked.
+    function _isRunning(LicenseRecord memory record) internal view returns (bool) {
+        return block.timestamp < record.end && record.revokedAt == 0;
+    }
+
+    /// From now on `holder` is licensed, until `end`.
+    function _beginTerm(address holder, uint256 assetId, uint256 purposes, uint256 end) internal returns (uint24) {
+        _boughtSets[holder][assetId] |= 1 << purposes;
+        return _terms[holder][assetId][purposes].add(block.timestamp, end).toUint24();
+    }
+
+    /// Of a price, what is earned at the first release, rounded down.
+    function _releasePart(LicenseRecord memory record) internal pure returns (uint256) {
+        return record.price * record.earnedAtReleaseBps / BPS;
+    }
+
+    /// What a period's stream has: all of the price but, of the first one, the part for the release.
+    function _streamOf(LicenseRecord memory record, uint256 start) internal pure returns (uint256) {
+        return start == record.start ? record.price - _releasePart(record) : record.price;
+    }
+
+    // ─── Money ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// All licenses of an asset in one token are one book of Payments.
+    function _keyOf(uint256 assetId) internal pure returns (bytes32) {
+        return bytes32(assetId);
+    }
+
+    /// Pays former owners what was earned in their tenures, oldest first, as far as one call goes. `isDone`: the book is the owner's of now, whose era is
+    /// returned, or has nothing.
+    function _handOver(uint256 assetId, address token, uint256 maxDays)
+        internal
+        returns (address owner, uint32 era, bool isDone)
+    {
+        uint64 handovers;
+        (owner, handovers) = ASSETS.tenureOf(assetId);
+        era = uint256(handovers).toUint32();
+        if (era == 0) return (owner, era, true);
+
+        (uint32 stands, bool isEmpty) = PAYMENTS.eraOf(token, address(this), _keyOf(assetId));
+        if (isEmpty) return (owner, era, true);
+        for (uint256 step; stands < era && step < MAX_TENURES; ++step) {
+            if (!_payFormer(assetId, token, stands, maxDays)) return (owner, era, false);
+            ++stands;
+        }
+        isDone = stands == era;
+    }
+
+    /// Pays the owner of a tenure that is over what was earned in it. False if there are too many days for one call.
+    function _payFormer(uint256 assetId, address token, uint32 era, uint256 maxDays) private returns (bool) {
+        (address former, uint64 until) = ASSETS.tenureAt(assetId, era);
+        (, uint256 settledTo) = _payTo(former, assetId, token, until, era + 1, maxDays);
+        return settledTo >= until;
+    }
+
+    /// Has the asset's book settled to one of its owners.
+    function _payTo(address owner, uint256 assetId, address token, uint256 until, uint32 nextEra, uint256 maxDays)
+        internal
+        returns (uint256 amount, uint256 settledTo)
+    {
+        bytes32 to = PAYMENTS.personAccount(owner);
+        return PAYMENTS.settleStreams(token, _keyOf(assetId), until, nextEra, to, bytes32(0), 0, maxDays);
+    }
+
+    /// The era in which the asset's book must stand; what was earned before is paid to whom it belongs.
+    function _eraOf(uint256 assetId, address token) internal returns (uint32 era) {
+        bool isDone;
+        (, era, isDone) = _handOver(assetId, token, MAX_DAYS);
+        if (!isDone) revert ILicenses.NotSettled(assetId, token);
+    }
+}

@@ -1,0 +1,369 @@
+"""Renewals, breaches with an arbiter, refunds where storage ended; what each leaves, by the exact model of streams."""
+
+from __future__ import annotations
+
+import pytest
+from eth_account import Account
+from eth_utils import keccak
+
+from qanat.licensing.streams import Stream
+from tests.contracts.licensing import DAY, EVALUATE, TRAIN, make_market, name, object_id, terms_hash
+from tests.contracts.reverts import reverts_with
+
+CAUSE, EVIDENCE = keccak(text="cause"), keccak(text="evidence")
+PRICE = 1_000_003
+MONTH = 30 * DAY
+FAR = 2**40
+
+
+@pytest.fixture(scope="module")
+def market(project, deployer, owner, licensee, stranger, auditor, operator):
+    made = make_market(project, deployer)
+    made.operators.put(operator, operator, sender=deployer)
+    return made
+
+
+@pytest.fixture(scope="module")
+def licenses(market):
+    return market.licenses
+
+
+@pytest.fixture
+def asset(market, owner):
+    return market.mint(owner)
+
+
+@pytest.fixture
+def at(chain):
+    """Return what mines the next block at a time."""
+
+    def _at(time):
+        chain.provider.set_timestamp(time)
+
+    return _at
+
+
+@pytest.fixture
+def sell(market, owner, licensee, asset):
+    """Return what sells a license, a quarter earned at the release, and returns (id, start, end)."""
+
+    def _sell(**overrides):
+        number = market.buy(market.offer(owner, asset, **overrides), licensee, seat=1 if "seats" in overrides else None)
+        record = market.licenses.license(number)
+        return number, record.start, record.end
+
+    return _sell
+
+
+@pytest.fixture
+def renew(market, licenses, licensee):
+    """Return what pays a license for one more period."""
+
+    def _renew(number, payer=licensee):
+        record = licenses.license(number)
+        market.fund(payer, record.price)
+        return licenses.renew(number, terms_hash(licenses.offer(record.offerId)[0]), sender=payer)
+
+    return _renew
+
+
+@pytest.fixture
+def release(licenses, licensee, operator):
+    def _release(number):
+        digest = licenses.keyRequestDigest(number, operator, CAUSE, FAR)
+        signature = bytes(Account.unsafe_sign_hash(digest, licensee.private_key).signature)
+        return licenses.recordRelease(number, operator, CAUSE, FAR, signature, sender=operator)
+
+    return _release
+
+
+class TestRenew:
+    def test_adds_a_period_at_the_end(self, market, licenses, asset, sell, renew, licensee, owner, at):
+        """Paid now, earned then, and licensed without a gap, the past included."""
+        number, start, end = sell()
+        at(start + 10 * DAY)
+        receipt = renew(number)
+        assert receipt.events.filter(licenses.LicenseRenewed) == [
+            licenses.LicenseRenewed(number, licensee, end + MONTH, PRICE)
+        ]
+        assert licenses.license(number).end == end + MONTH
+        assert market.book(asset) == 2 * PRICE
+        for time, answer in (
+            (start - 1, False),
+            (start, True),
+            (end, True),
+            (end + MONTH - 1, True),
+            (end + MONTH, False),
+        ):
+            assert licenses.isLicensedAt(licensee, asset, TRAIN, time) is answer
+            assert licenses.isActiveAt(number, TRAIN, time) is answer
+        at(end + DAY + 1)
+        assert market.settle(asset, sender=owner) < 750_003 + PRICE // 29
+        at(end + MONTH + 2 * DAY)
+        market.settle(asset, sender=owner)
+        # the key was never released, and can't be any more
+        assert market.payments.claimable(market.token, owner) == 750_003 + PRICE
+        licenses.refundUnreleased(number, sender=owner)
+        assert market.payments.claimable(market.token, licensee) == 250_000
+        assert market.book(asset) == 0
+
+    def test_goes_one_period_ahead_and_no_further(self, licenses, sell, renew, at):
+        """Again when the period that it added has begun, any number of times."""
+        number, _, end = sell()
+        renew(number)
+        with reverts_with(licenses.AlreadyRenewed, licenseId=number, end=end + MONTH):
+            renew(number)
+        at(end - 1)
+        with reverts_with(licenses.AlreadyRenewed, licenseId=number, end=end + MONTH):
+            renew(number)
+        for period in range(1, 4):
+            at(end + (period - 1) * MONTH + DAY)
+            renew(number)
+            assert licenses.license(number).end == end + (period + 1) * MONTH
+
+    def test_anybody_may_pay(self, licenses, asset, sell, renew, licensee, stranger):
+        """It is the holder's all the same."""
+        number, _, end = sell()
+        renew(number, stranger)
+        assert licenses.isLicensedAt(licensee, asset, TRAIN, end)
+        assert not licenses.isLicensedAt(stranger, asset, TRAIN, end)
+
+    def test_needs_the_offer_to_stand(self, market, licenses, asset, sell, renew, owner, stranger, chain):
+        """Not withdrawn, of this tenure, with the terms that the payer read."""
+        number, _, _ = sell()
+        with reverts_with(licenses.TermsChanged, got=CAUSE):
+            licenses.renew(number, CAUSE, sender=stranger)
+        with chain.isolate():
+            licenses.withdrawOffer(1, sender=owner)
+            with reverts_with(licenses.OfferIsWithdrawn, offerId=1):
+                renew(number)
+        market.assets.transferFrom(owner, stranger, asset, sender=owner)
+        with reverts_with(licenses.OfferVoid, offerId=1, publisher=owner, owner=stranger):
+            renew(number)
+
+    def test_needs_a_license_in_force(self, licenses, sell, renew, owner, at, chain):
+        number, _, end = sell()
+        with chain.isolate():
+            licenses.revoke(number, CAUSE, EVIDENCE, sender=owner)
+            with reverts_with(licenses.LicenseNotActive, licenseId=number):
+                renew(number)
+        at(end)
+        with reverts_with(licenses.LicenseNotActive, licenseId=number):
+            renew(number)
+
+    def test_keeps_its_seat_and_its_purposes(self, market, licenses, asset, sell, renew, owner, stranger, at, chain):
+        """An exclusive one stays alone to its new end, and its holder may renew it."""
+        number, _, end = sell(seats=1, exclusive=True)
+        plain = market.offer(owner, asset)
+        renew(number)
+        at(end + 1)
+        chain.mine()
+        with reverts_with(licenses.SeatTaken, offerId=1, seat=1, licenseId=number):
+            market.buy(1, stranger, seat=1)
+        with reverts_with(licenses.PurposeTaken, purpose=TRAIN, until=end + MONTH):
+            market.buy(plain, stranger)
+        licenses.revoke(number, CAUSE, EVIDENCE, sender=owner)
+        market.buy(plain, stranger)
+
+    def test_a_plain_one_keeps_exclusive_ones_out(
+        self, market, licenses, asset, sell, renew, owner, stranger, at, chain
+    ):
+        number, _, end = sell()
+        sole = market.offer(owner, asset, exclusive=True)
+        renew(number)
+        at(end + 1)
+        chain.mine()
+        with reverts_with(licenses.PurposeTaken, purpose=TRAIN, until=end + MONTH):
+            market.buy(sole, stranger)
+
+    @pytest.mark.parametrize("days", [10, 29, 31, 45, 59])
+    def test_a_revocation_returns_what_both_periods_leave(
+        self, market, licenses, asset, sell, renew, release, owner, licensee, at, days
+    ):
+        """In the first period the whole second one, too; in the second nothing of the first."""
+        number, start, end = sell()
+        release(number)
+        paid = start + 5 * DAY
+        at(paid)
+        renew(number)
+        time = start + days * DAY
+        at(time)
+        refund = licenses.revoke(number, CAUSE, EVIDENCE, sender=owner).return_value
+        periods = [Stream(750_003, start, end, start), Stream(PRICE, end, end + MONTH, paid)]
+        left = [item.unearned(time) if time < item.end else 0 for item in periods]
+        assert refund == sum(left) == market.payments.claimable(market.token, licensee)
+        assert licenses.earned(number) == 2 * PRICE - refund == market.settle(asset, sender=owner)
+        assert market.book(asset) == 0
+
+    def test_all_that_was_earned_is_told(self, licenses, sell, renew, release, at, chain):
+        """Of a license in its fourth period: three whole ones, and what has passed of that."""
+        number, start, end = sell()
+        release(number)
+        for period in range(3):
+            at(start + period * MONTH + DAY)
+            renew(number)
+        time = end + 2 * MONTH + 7 * DAY
+        at(time)
+        chain.mine()
+        last = Stream(PRICE, end + 2 * MONTH, end + 3 * MONTH, start + 2 * MONTH + DAY)
+        assert licenses.earned(number) == 3 * PRICE + PRICE - last.unearned(time)
+
+
+class TestBreach:
+    @pytest.fixture
+    def claim(self, licenses, sell, owner, auditor, at):
+        """Return what sells a license with an arbiter, and claims a breach after ten days."""
+
+        def _claim():
+            number, start, _ = sell(arbiter=auditor.address)
+            at(start + 10 * DAY)
+            receipt = licenses.revokeForBreach(number, CAUSE, EVIDENCE, sender=owner)
+            return number, receipt.return_value, start + 10 * DAY
+
+        return _claim
+
+    def test_needs_an_arbiter_in_the_offer(self, licenses, asset, sell, owner, licensee):
+        """An owner can't judge its own case: without one the unearned part always goes back."""
+        number, _, _ = sell()
+        with reverts_with(licenses.NoArbiter, licenseId=number):
+            licenses.revokeForBreach(number, CAUSE, EVIDENCE, sender=owner)
+        with reverts_with(licenses.NotAssetOwner, assetId=asset, caller=licensee, owner=owner):
+            licenses.revokeForBreach(number, CAUSE, EVIDENCE, sender=licensee)
+        with reverts_with(licenses.NoContest, licenseId=number):
+            licenses.dispute(number, sender=licensee)
+
+    def test_freezes_the_unearned_part_of_that_license_alone(
+        self, market, licenses, asset, claim, sell, owner, licensee, at
+    ):
+        """It has ended; another license of the asset earns, and is paid, as ever."""
+        number, contested, now = claim()
+        assert contested == 250_000 + 500_002
+        assert not licenses.isLicensed(licensee, asset, TRAIN)
+        amount, until, disputed = licenses.contestOf(number)
+        assert (amount, until, disputed) == (contested, now + 14 * DAY, False)
+        assert market.settle(asset, sender=owner) == PRICE - contested
+        _, _, end = sell(purposes=EVALUATE, earnedAtReleaseBps=0)
+        at(end + 2 * DAY)
+        assert market.settle(asset, sender=owner) == PRICE
+        assert market.book(asset) == contested
+
+    def test_undisputed_it_is_earned(self, market, licenses, asset, claim, owner, stranger, licensee, at):
+        """From the second after the last in which it could be disputed; anybody concludes it, once."""
+        number, contested, now = claim()
+        at(now + 14 * DAY)
+        with reverts_with(licenses.ContestOpen, licenseId=number, until=now + 14 * DAY):
+            licenses.conclude(number, sender=stranger)
+        at(now + 14 * DAY + 1)
+        with reverts_with(licenses.DisputeOver, licenseId=number, until=now + 14 * DAY):
+            licenses.dispute(number, sender=licensee)
+        receipt = licenses.conclude(number, sender=stranger)
+        assert receipt.events.filter(licenses.BreachConcluded) == [licenses.BreachConcluded(number, 0, contested)]
+        assert market.settle(asset, sender=owner) == PRICE
+        assert market.payments.claimable(market.token, licensee) == 0
+        with reverts_with(licenses.NoContest, licenseId=number):
+            licenses.conclude(number, sender=stranger)
+
+    @pytest.mark.parametrize("part", [0, 1, 333_333, None])
+    def test_the_arbiter_divides_it(self, market, licenses, asset, claim, owner, licensee, auditor, stranger, part, at):
+        """From nothing to all; not a unit more, nobody else, and only what was disputed."""
+        number, contested, now = claim()
+        refund = contested if part is None else part
+        with reverts_with(licenses.NothingToDecide, licenseId=number):
+            licenses.decide(number, refund, sender=auditor)
+        with reverts_with(licenses.NotLicensee, licenseId=number, caller=stranger, licensee=licensee):
+            licenses.dispute(number, sender=stranger)
+        at(now + 14 * DAY)
+        licenses.dispute(number, sender=licensee)
+        with reverts_with(licenses.DisputeOver, licenseId=number):
+            licenses.dispute(number, sender=licensee)
+        with reverts_with(licenses.NotArbiter, licenseId=number, caller=owner, arbiter=auditor):
+            licenses.decide(number, refund, sender=owner)
+        with reverts_with(licenses.RefundTooLarge, licenseId=number, refund=contested + 1, contested=contested):
+            licenses.decide(number, contested + 1, sender=auditor)
+        at(now + 74 * DAY)
+        licenses.decide(number, refund, sender=auditor)
+        assert market.payments.claimable(market.token, licensee) == refund == licenses.license(number).refunded
+        assert market.settle(asset, sender=owner) == PRICE - refund
+        assert market.book(asset) == 0
+
+    def test_undecided_it_goes_back(self, market, licenses, claim, licensee, auditor, stranger, at):
+        """An arbiter that sleeps takes nobody's money."""
+        number, contested, now = claim()
+        at(now + DAY)
+        licenses.dispute(number, sender=licensee)
+        at(now + 61 * DAY)
+        with reverts_with(licenses.ContestOpen, licenseId=number, until=now + 61 * DAY):
+            licenses.conclude(number, sender=stranger)
+        at(now + 61 * DAY + 1)
+        with reverts_with(licenses.NothingToDecide, licenseId=number):
+            licenses.decide(number, 0, sender=auditor)
+        licenses.conclude(number, sender=stranger)
+        assert market.payments.claimable(market.token, licensee) == contested
+
+    @pytest.mark.parametrize("disputed", [False, True])
+    def test_the_owner_can_give_in(self, market, licenses, claim, owner, licensee, disputed):
+        """Any time before it is over."""
+        number, contested, _ = claim()
+        if disputed:
+            licenses.dispute(number, sender=licensee)
+        licenses.conclude(number, sender=owner)
+        assert market.payments.claimable(market.token, licensee) == contested
+
+
+class TestRefundLost:
+    @pytest.fixture
+    def shards(self, project, market, deployer):
+        """Stand in for Shards, whose epoch the test says."""
+        double = deployer.deploy(project.EpochDouble)
+        market.directory.set(name("shards"), double, sender=deployer)
+        return double
+
+    def test_refunds_when_an_object_is_stored_no_longer(
+        self, market, licenses, asset, sell, shards, owner, licensee, stranger, deployer, at
+    ):
+        """From the first epoch after its last, by anybody, once, as a revocation would."""
+        number, start, _ = sell()
+        shards.setEpoch(8, sender=deployer)
+        lost = object_id(market.objects_made)
+        with reverts_with(licenses.ObjectStillStored, objectId=lost, epoch=8, endEpoch=9):
+            licenses.refundLost(number, lost, sender=stranger)
+        shards.setEpoch(9, sender=deployer)
+        at(start + 10 * DAY)
+        receipt = licenses.refundLost(number, lost, sender=stranger)
+        assert receipt.return_value == 250_000 + 500_002 == market.payments.claimable(market.token, licensee)
+        assert receipt.events.filter(licenses.LicenseLost) == [licenses.LicenseLost(number, lost, 250_000 + 500_002)]
+        assert not licenses.isLicensed(licensee, asset, TRAIN)
+        with reverts_with(licenses.AlreadyRevoked, licenseId=number):
+            licenses.refundLost(number, lost, sender=stranger)
+
+    def test_refuses_another_assets_object(self, market, licenses, asset, sell, shards, owner, stranger, deployer):
+        number, _, _ = sell()
+        market.mint(owner)
+        shards.setEpoch(99, sender=deployer)
+        for wrong in (object_id(market.objects_made), CAUSE):
+            with reverts_with(licenses.ObjectNotOfAsset, objectId=wrong, assetId=asset):
+                licenses.refundLost(number, wrong, sender=stranger)
+
+
+class TestTenures:
+    def test_are_kept_with_their_ends(self, market, asset, owner, stranger, at, chain):
+        """Number, owner, last second; the one of now has none."""
+        start = chain.pending_timestamp + 100
+        moves = [(owner, stranger), (stranger, stranger), (stranger, owner)]
+        for number, (giver, taker) in enumerate(moves):
+            with reverts_with(market.assets.TenureNotOver, assetId=asset, number=number):
+                market.assets.tenureAt(asset, number)
+            at(start + number * DAY)
+            market.assets.transferFrom(giver, taker, asset, sender=giver)
+        told = [tuple(market.assets.tenureAt(asset, number)) for number in range(3)]
+        assert told == [(giver.address, start + number * DAY) for number, (giver, _) in enumerate(moves)]
+        with reverts_with(market.assets.TenureNotOver, assetId=asset, number=3):
+            market.assets.tenureAt(asset, 3)
+
+
+def test_nothing_is_done_in_its_code_alone(project, licenses, owner):
+    """LicenseChanges has no state of its own: called directly it knows no license."""
+    changes = project.LicenseChanges.at(licenses.changes())
+    for call in (changes.revoke, changes.revokeForBreach):
+        with reverts_with(licenses.LicenseUnknown, licenseId=1):
+            call(1, CAUSE, EVIDENCE, sender=owner)
