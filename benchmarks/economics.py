@@ -160,7 +160,7 @@ conditions below at {" and ".join(f"{price:g}" for price in REQUIRED_PRICES)} gw
 | reporter's fee | above a report's gas; at most half of what the bond loses, so that reporting oneself only loses |
 
 Refetching is not kept in check by prices: fetching q slices costs less than keeping everything. What stands against it is that other nodes give a stranger, and operators too, fewer
-than k rows of an object within the window, and that the draw isn't known before. Bounties: a reporter is paid from the bond that it has taken; sealing is not paid yet, each
+than k rows of an object within the window, and that the draw isn't known before. Bounties: a reporter is paid from the bond that it has taken; sealing is not paid yet ([decision 0054](decisions/0054-sealing-is-to-be-paid-from-what-the-epoch-earns.md)), each
 operator with a duty has its fee to gain from it.
 """
 

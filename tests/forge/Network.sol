@@ -75,7 +75,7 @@ abstract contract Network is Test {
 
     // ---- shards
 
-    function _terms() internal view returns (ShardParameters memory p) {
+    function _terms() internal view virtual returns (ShardParameters memory p) {
         (p.epochLength, p.finality, p.sealingLimit, p.window, p.reporting) = (EPOCH, FINALITY, 20, 8, 10);
         (p.termEpochs, p.samples, p.maxOperators, p.unprovenToPayerBps) = (TERM_EPOCHS, 4, 16, 6000);
         (p.jailMisses, p.jailEpochs, p.maxRowsPerTicket) = (2, 10, 10_000);

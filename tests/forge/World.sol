@@ -19,6 +19,7 @@ contract Desk {
     address public governor = msg.sender;
     address public guardian = address(0x6a);
     uint256 public timelock = 1000;
+    uint256 public sealedBlock = 1;
     mapping(bytes32 name => address) private _modules;
 
     function set(bytes32 name, address module_) external {
