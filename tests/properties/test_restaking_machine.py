@@ -57,6 +57,7 @@ NUMBERS = st.integers(0, 100)
 MOSTLY = st.sampled_from([True, True, True, False])
 RARELY = st.sampled_from([0, 0, 0, 1])
 MAGNITUDES = st.one_of(st.just(WHOLE), st.just(WHOLE // 2), st.integers(0, 10), st.integers(0, WHOLE))
+BAD_MOODS = st.sampled_from([SILENT, RETURNS_FALSE, REVERTS, KEEPS_FEE, CALLS_BACK, CALLS_BACK])
 MOODS = st.sampled_from([HONEST] * 6 + [SILENT, RETURNS_FALSE, REVERTS, KEEPS_FEE, CALLS_BACK, CALLS_BACK])
 
 
@@ -614,6 +615,17 @@ class Restaking(RuleBasedStateMachine):
         self.expect(good, "burn", self.token(token), sender=self.world.reporter)
 
     # -- what usually comes one after the other
+
+    @rule(token=st.sampled_from(HOSTILE), mood=BAD_MOODS, number=NUMBERS, person=PEOPLE, amount=STAKES)
+    def betray(self, token, mood, number, person, amount):
+        """A token turns hostile, and is staked, delegated or taken back at once."""
+        self.change_mood(token, mood, number)
+        if number % 3:
+            self.deposit(person, token, amount)
+        else:
+            self.deposit_and_delegate(person, number % 2, token, amount)
+        if any(self.model.free.values()):
+            self.withdraw(number, 2, 0)
 
     @precondition(lambda self: self.allocated())
     @rule(number=NUMBERS, epoch=st.integers(1, 9), parts=PARTS, bond=st.integers(0, 3), fee=AMOUNTS)
