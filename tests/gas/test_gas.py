@@ -349,19 +349,38 @@ def test_answers_over_many_objects(accounts, four, large, noted, samples):
 
 
 def test_licensing(project, accounts, noted):
-    """An asset, an offer, sales to two licensees, and what is paid on."""
+    """An asset, an offer, sales of it, a renewal, a revocation, and what is paid on; `_first` of a first-time user."""
     market = licensing.make_market(project, accounts[0])
-    owner, (one, two) = accounts[1], accounts[2:4]
-    asset = market.mint(owner)
+    owner, (one, two, three) = accounts[1], accounts[2:5]
+    ids = [licensing.object_id(number) for number in (1, 2)]
+    for object_id in ids:
+        market.objects.put(object_id, owner, 9, sender=accounts[0])
+    for name, object_id in zip(("assets.mint_first", "assets.mint"), ids, strict=True):
+        noted(name, market.assets.mint([object_id], bytes(32), "ipfs://description", sender=owner))
+    asset = int(market.assets.count())
     offer = market.offer(owner, asset)
-    market.buy(offer, one)
     terms, _ = market.licenses.offer(offer)
-    market.token.mint(two, 10**9, sender=accounts[0])
-    market.token.approve(market.payments, 10**9, sender=two)
-    price = market.terms(asset)["price"]
-    sale = market.licenses.buy(offer, licensing.terms_hash(terms), price, sender=two)
-    noted("licenses.sale", sale)
+    digest, price = licensing.terms_hash(terms), market.terms(asset)["price"]
+    for person in (one, two, three):
+        market.token.mint(person, 10**9, sender=accounts[0])
+        market.token.approve(market.payments, 10**9, sender=person)
+    noted("licenses.buy_first", market.licenses.buy(offer, digest, price, sender=one))
+    # another asset's book has the day on which this one ends, too: the usual case is a day that is known
+    noted("licenses.buy", market.licenses.buy(offer, digest, price, sender=two))
     noted("licenses.publish_offer", market.licenses.publishOffer(market.terms(asset), sender=owner))
+    noted("licenses.renew_first", market.licenses.renew(1, digest, sender=one))
+    noted("licenses.renew", market.licenses.renew(2, digest, sender=two))
+    number = market.buy(offer, three)
+    start = market.licenses.license(number).start
+    networks.provider.set_timestamp(start + 10 * licensing.DAY)
+    noted("licenses.revoke", market.licenses.revoke(number, bytes(32), bytes(32), sender=owner))
+    noted("licenses.settle", market.licenses.settle(asset, market.token, 400, sender=two))
+    networks.provider.set_timestamp(start + 11 * licensing.DAY)
+    market.licenses.settle(asset, market.token, 400, sender=two)
+    noted("payments.claim_first", market.payments.claim(market.token, sender=owner))
+    networks.provider.set_timestamp(start + 12 * licensing.DAY)
+    market.licenses.settle(asset, market.token, 400, sender=two)
+    noted("payments.claim", market.payments.claim(market.token, sender=owner))
 
 
 def test_no_figure_is_left_over(meter, request):
