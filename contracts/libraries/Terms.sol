@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 /// @title Terms
-/// @notice Intervals of time [start, end), kept in the order of their starts, of which any end may be brought forward later. Answers
+/// @notice Intervals of time [start, end), kept in the order of their starts, of which any end may be brought forward or put off later. Answers
 /// whether a time lies in one of them, for every time and exactly, in O(log n) reads; adding and shortening take O(log n) writes.
 ///
 /// Intervals stand two to a word, so that the first two cost one slot. Above the words lies a tree with four children to a node, each
@@ -24,6 +24,9 @@ library Terms {
 
     /// @notice An end was to be moved back: it may only come forward.
     error EndRose(uint256 end, uint256 current);
+
+    /// @notice An end was to be brought forward: this way it may only go back.
+    error EndFell(uint256 end, uint256 current);
 
     /// @notice More than MAX_COUNT intervals, or a time beyond MAX_TIME.
     error TermTooLarge(uint256 got, uint256 limit);
@@ -64,7 +67,7 @@ library Terms {
             self.words[0] = first + (1 << COUNT_SHIFT);
             self.words[index / 2] |= term << (index % 2) * TERM_BITS;
         }
-        _raise(self, index, end);
+        _raise(self, index, index + 1, end);
     }
 
     /// @notice Brings an interval's end forward.
@@ -92,6 +95,17 @@ library Terms {
         }
     }
 
+    /// @notice Puts an interval's end off.
+    function prolong(State storage self, uint256 index, uint256 end) internal {
+        (, uint256 current) = termAt(self, index);
+        if (end < current) revert EndFell(end, current);
+        if (end > MAX_TIME) revert TermTooLarge(end, MAX_TIME);
+
+        uint256 shift = (index % 2) * TERM_BITS + TIME_BITS;
+        self.words[index / 2] = self.words[index / 2] & ~(MAX_TIME << shift) | end << shift;
+        _raise(self, index, count(self), end);
+    }
+
     /// @notice Whether an interval holds `time`.
     function covers(State storage self, uint256 time) internal view returns (bool) {
         uint256 size = count(self);
@@ -112,13 +126,13 @@ library Terms {
         return (term & MAX_TIME, term >> TIME_BITS & MAX_TIME);
     }
 
-    /// Makes the nodes above a new interval know its end; a tree that becomes one level higher takes over what it knew.
-    function _raise(State storage self, uint256 index, uint256 end) private {
+    /// Makes the nodes above an interval, of `size`, know its later end; a tree that becomes one level higher takes over what it knew.
+    function _raise(State storage self, uint256 index, uint256 size, uint256 end) private {
         uint256 position = index / 2;
-        uint256 levels = _levels(position + 1);
+        uint256 levels = _levels((size + 1) / 2);
         if (levels == 0) return;
 
-        if (index % 2 == 0 && _levels(position) < levels) {
+        if (index % 2 == 0 && index + 1 == size && _levels(position) < levels) {
             self.nodes[levels << LEVEL_SHIFT] = levels == 1
                 ? _latestInWord(self.words[0], 2)
                 : _latestInNode(self.nodes[(levels - 1) << LEVEL_SHIFT], 4);

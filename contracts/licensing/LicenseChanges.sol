@@ -50,9 +50,7 @@ contract LicenseChanges is LicenseStore {
         renewal.end = end.toUint40();
 
         _renewals[licenseId] = renewal;
-        Sale storage sale = _sales[licenseId];
-        _terms[record.licensee][record.assetId][record.purposes].shorten(sale.term, block.timestamp);
-        sale.term = _beginTerm(record.licensee, record.assetId, record.purposes, end);
+        _terms[record.licensee][record.assetId][record.purposes].prolong(_sales[licenseId].term, end);
         _reservations[record.assetId].prolong(record.purposes, end, terms.exclusive);
         emit ILicenses.LicenseRenewed(licenseId, msg.sender, uint64(end), record.price);
 

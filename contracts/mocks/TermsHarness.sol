@@ -25,6 +25,10 @@ contract TermsHarness {
         _terms[list].shorten(index, end);
     }
 
+    function prolong(uint256 list, uint256 index, uint256 end) external {
+        _terms[list].prolong(index, end);
+    }
+
     /// @notice As if `added` terms had been added.
     function skipTo(uint256 list, uint256 added) external {
         _terms[list].words[0] = added << 192;

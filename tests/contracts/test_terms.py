@@ -56,6 +56,15 @@ class TestShorten:
         with reverts_with(harness.EndBeforeStart, start=3, end=2):
             harness.shorten(0, 0, 2, sender=deployer)
 
+    def test_the_other_way_refuses_an_earlier_end(self, harness, deployer):
+        harness.add(0, 1, 5, sender=deployer)
+        with reverts_with(harness.EndFell, end=4, current=5):
+            harness.prolong(0, 0, 4, sender=deployer)
+        with reverts_with(harness.TermTooLarge, got=2**48, limit=2**48 - 1):
+            harness.prolong(0, 0, 2**48, sender=deployer)
+        with reverts_with(harness.TermUnknown, index=1, count=1):
+            harness.prolong(0, 1, 9, sender=deployer)
+
     def test_leaves_the_neighbour_in_the_word_alone(self, harness, deployer):
         harness.addMany(0, [1, 2, 3], [2**48 - 1, 2**48 - 1, 2**48 - 1], sender=deployer)
         harness.shorten(0, 0, 1, sender=deployer)
@@ -87,7 +96,7 @@ class TestCovers:
     @settings(max_examples=25)
     @given(data=st.data())
     def test_equals_a_search_of_the_list(self, harness, deployer, chain, data):
-        """For lists over several levels of the tree, ends brought forward in any order, at every time that matters."""
+        """For lists over several levels of the tree, ends brought forward and put off in any order, at every time."""
         terms: list[list[int]] = []
         with chain.isolate():
             for _ in range(data.draw(st.integers(1, 4), label="rounds")):
@@ -103,6 +112,9 @@ class TestCovers:
                 for index in data.draw(st.lists(st.integers(0, len(terms) - 1), max_size=3), label="shortened"):
                     terms[index][1] = data.draw(st.integers(*terms[index]))
                     harness.shorten(0, index, terms[index][1], sender=deployer)
+                for index in data.draw(st.lists(st.integers(0, len(terms) - 1), max_size=2), label="prolonged"):
+                    terms[index][1] += data.draw(LENGTHS, label="by")
+                    harness.prolong(0, index, terms[index][1], sender=deployer)
 
                 times = list(range(terms[-1][0] + 100))
                 expected = [any(start <= time < end for start, end in terms) for time in times]
