@@ -506,8 +506,8 @@ class TestOwnersAndLicensees:
         offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
         before = balance(world, "QUSD", LICENSEE)
         license_id = run("license", "--offer", offer, account=LICENSEE)["license"]
-        run("license", "--revoke", license_id, account=STRANGER, code=34)
-        refund = run("license", "--revoke", license_id, "--cause", "no reason", account=OWNER)["refund"]
+        run("revoke", "--license", license_id, account=STRANGER, code=34)
+        refund = run("revoke", "--license", license_id, "--cause", "no reason", account=OWNER)["refund"]
         assert 29 * TOKEN < refund <= 30 * TOKEN
         assert run("claim", account=LICENSEE)["paid"][world.chain.deployment.token("QUSD").address] == refund
         assert balance(world, "QUSD", LICENSEE) == before - 30 * TOKEN + refund
@@ -528,9 +528,9 @@ class TestOwnersAndLicensees:
         offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
         bought = run("license", "--offer", offer, account=LICENSEE)
         run("license", "--offer", offer, account=STRANGER, code=14)
-        renewed = run("license", "--renew", bought["license"], account=LICENSEE)
+        renewed = run("renew", "--license", bought["license"], account=LICENSEE)
         assert renewed["end"] == bought["record"]["end"] + 10 * 86_400
-        run("license", "--renew", bought["license"], account=LICENSEE, code=34)
+        run("renew", "--license", bought["license"], account=LICENSEE, code=34)
         run("claim", account=OWNER)
         world.chain.rpc("evm_increaseTime", 22 * 86_400)
         mine(world, 1)
@@ -556,10 +556,61 @@ class TestOwnersAndLicensees:
         plain = run("offer", *words, account=OWNER)["offer"]
         judged = run("offer", *words, "--arbiter", "0x" + "77" * 20, account=OWNER)["offer"]
         first, second = (run("license", "--offer", item, account=LICENSEE)["license"] for item in (plain, judged))
-        run("license", "--revoke", first, "--breach", account=OWNER, code=34)
-        done = run("license", "--revoke", second, "--breach", "--cause", "shared it", account=OWNER)
+        run("revoke", "--license", first, "--breach", account=OWNER, code=34)
+        done = run("revoke", "--license", second, "--breach", "--cause", "shared it", account=OWNER)
         assert 29 * TOKEN < done["contested"] <= 30 * TOKEN
         assert world.views.license(second).refunded == 0
+        run("breach", "--license", first, "--dispute", account=LICENSEE, code=14)
+        run("breach", "--license", second, "--dispute", "--conclude", account=LICENSEE, code=14)
+        run("breach", "--license", second, "--conclude", account=LICENSEE, code=34)
+        assert run("breach", "--license", second, "--dispute", account=LICENSEE)["until"] > done["until"]
+        run("breach", "--license", second, "--refund", "1", account=STRANGER, code=34)
+        given = run("breach", "--license", second, "--conclude", account=OWNER)
+        assert (given["refunded"], given["frozen"]) == (done["contested"], 0)
+
+    def test_an_asset_and_a_license_change_hands(self, world, tmp_path):
+        """Of what was earned before, the seller is paid; a license goes where its offer lets it; all can be read."""
+        made = ("--object", "0x" + stored_object(world).hex(), "--content-hash", "ab" * 32, "--metadata", "another")
+        asset = run("mint", *made, account=OWNER)["asset"]
+        words = ("--asset", asset, "--price", "30", "--purposes", "infer", "--earned-at-release", "0", "--days", "10")
+        bound = run("offer", *words, account=OWNER)["offer"]
+        free = run("offer", *words, "--transferable", "--exclusive", account=OWNER)["offer"]
+        license_id = run("license", "--offer", free, account=LICENSEE)["license"]
+        run("license", "--offer", bound, account=LICENSEE, code=34)
+        stranger = "0x" + "77" * 20
+        run("transfer", "--license", license_id, "--to", stranger, account=OWNER, code=14)
+        run("transfer", "--license", license_id, "--to", stranger, account=LICENSEE)
+        assert world.views.license(license_id).licensee == world.chain.web3.to_checksum_address(stranger)
+        world.chain.rpc("evm_increaseTime", 5 * 86_400)
+        mine(world, 1)
+        run("transfer", "--asset", asset, "--to", stranger, account=LICENSEE, code=14)
+        run("transfer", "--asset", asset, "--to", stranger, account=OWNER)
+        world.chain.rpc("evm_increaseTime", 7 * 86_400)
+        mine(world, 1)
+        token = world.chain.deployment.token("QUSD").address
+        assert 15 * TOKEN <= run("claim", account=OWNER)["paid"][token] < 16 * TOKEN
+        csv_file = tmp_path / "revenue.csv"
+        told = run("revenue", "--csv", csv_file, account=OWNER)
+        mine_of = [item for item in told["entries"] if item["asset"] == asset]
+        assert [item["event"] for item in mine_of] == ["sale", "paid to the owner", "paid to the owner"]
+        assert sum(item["amount"] for item in mine_of) == 0
+        assert len(csv_file.read_text().splitlines()) == 1 + len(told["entries"])
+        (book,) = run("revenue", "--asset", asset)["books"]
+        assert (book["balance"], book["licenses"][0]["earned"]) == (0, 30 * TOKEN)
+
+    def test_the_market_is_browsed(self, world, asset):
+        """By purpose, price, and what the asset's description says."""
+        dear = run("offer", "--asset", asset.id, "--price", "77", "--purposes", "redistribute", account=OWNER)["offer"]
+        every = run("market")["offers"]
+        assert [item["price"] for item in every] == sorted(item["price"] for item in every)
+        numbers = {item["offer"] for item in every}
+        assert dear in numbers
+        assert {item["offer"] for item in run("market", "--purpose", "redistribute")["offers"]} >= {dear}
+        assert dear not in {item["offer"] for item in run("market", "--max-price", "76")["offers"]}
+        assert dear in {item["offer"] for item in run("market", "--max-price", "77", "--token", "QUSD")["offers"]}
+        assert run("market", "--words", "nobody wrote this")["offers"] == []
+        run("offer", "--withdraw", dear, account=OWNER)
+        assert dear not in {item["offer"] for item in run("market")["offers"]}
 
     def test_an_object_lives_longer_and_then_ends_early(self, world):
         """A stranger adds epochs; only the owner ends it, and gets back to the unit what was not earned."""

@@ -61,6 +61,10 @@ class _Objects(Sequence[ListedObject]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def forget(self) -> None:
+        """Have the roster's lists read anew."""
+        self._reader.forget(self._roster)
+
     @overload
     def __getitem__(self, index: int) -> ListedObject: ...
     @overload
@@ -84,9 +88,17 @@ class _Bucket(Bucket):
         return bisect_right(objects.starts, offset) - 1
 
     def at(self, offset: int) -> ListedObject:
-        """See :meth:`Bucket.at`. Raises :class:`ChainError` where the logs lack what lies there."""
-        found = super().at(offset)
-        if not found.start <= offset < found.end:
+        """See :meth:`Bucket.at`. Raises :class:`ChainError` where the logs lack what lies there.
+
+        The list is then read anew the next time: a reorganisation deeper than the chain's finality, or an endpoint that
+        left events out, may have made it wrong.
+        """
+        objects = self.objects
+        lacking = isinstance(objects, _Objects) and 0 <= offset < self.rows and self.find(offset) < 0
+        found = None if lacking else super().at(offset)
+        if found is None or not found.start <= offset < found.end:
+            if isinstance(objects, _Objects):
+                objects.forget()
             raise ChainError(
                 f"The chain's logs do not tell which object holds position {offset} of a roster's list.",
                 hint="Use an endpoint that has all events of the contract Objects since the roster was taken.",
@@ -103,6 +115,10 @@ class SnapshotReader:
         self._lists: dict[tuple[int, int], _Lists] = {}
 
     # ---- lists
+
+    def forget(self, roster: Roster) -> None:
+        """Read a roster's lists anew from its snapshot on, the next time."""
+        self._lists.pop((roster.shard, roster.number), None)
 
     def listed(self, roster: Roster, entry: _Entry, index: int, epoch: int) -> ListedObject:
         """Return a listed object as it counts in an epoch."""

@@ -1,10 +1,8 @@
-"""`qanat license`: buys a license, ends one, gets a refund."""
+"""`qanat license`: buys a license, gets a refund."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +13,7 @@ from qanat.cli.session import Outcome, Session
 if TYPE_CHECKING:
     from qanat.chain.views import OfferTerms, Views
 
-__all__ = ["COMMAND", "license_"]
+__all__ = ["COMMAND", "license_", "time_of"]
 
 #: What `buyWith` takes for no ERC-2612 permit.
 NO_PERMIT = (0, 0, bytes(32), bytes(32))
@@ -27,22 +25,13 @@ def license_(
     offer: int | None,
     max_price: str | None,
     seat: int | None,
-    revoke: int | None,
-    renew: int | None,
-    cause: str,
-    evidence: Path | None,
-    breach: bool,
     refund: int | None,
 ) -> Outcome:
-    """Buy under an offer, or renew; or revoke a license of one's asset; or take back the part for a release."""
+    """Buy under an offer; or take back the part for a release that never came."""
     from qanat.errors import BadParameters
 
-    if sum(item is not None for item in (offer, renew, revoke, refund)) != 1:
-        raise BadParameters("Give one of --offer, --renew, --revoke and --refund.")
-    if revoke is not None:
-        return _revoke(session, revoke, cause, evidence, breach)
-    if renew is not None:
-        return _renew(session, renew)
+    if (offer is None) == (refund is None):
+        raise BadParameters("Give either --offer or --refund.")
     if refund is not None:
         return _refund(session, refund)
     return _buy(session, offer or 0, max_price, seat)
@@ -97,7 +86,7 @@ def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) 
             "transaction": bytes(receipt["transactionHash"]),
         },
         [
-            f"License {number} of asset {terms.asset_id} is yours until {_time(record.end)}.",
+            f"License {number} of asset {terms.asset_id} is yours until {time_of(record.end)}.",
             f"Next: qanat fetch --asset {terms.asset_id} --out FILE",
         ],
     )
@@ -118,70 +107,6 @@ def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> in
     return found
 
 
-def _renew(session: Session, number: int) -> Outcome:
-    views = session.views
-    record = views.license(number)
-    terms, _ = views.offer(record.offer_id)
-    licenses, payments = session.chain.contract("Licenses"), session.chain.contract("Payments")
-    call = licenses.functions.renew(number, terms.hash)
-    session.check_payable(call, terms.token, terms.price)
-    session.confirm(
-        f"Renew license {number} of asset {record.asset_id}",
-        [
-            f"pay {session.amount(terms.price, terms.token)}, earned as time passes",
-            f"for {terms.duration / 86_400:g} days more, from {_time(record.end)} on",
-        ],
-        transactions=2,
-    )
-    receipt = session.sender.pay(call, terms.token, payments.address, terms.price)
-    end = views.license(number).end
-    return Outcome(
-        {"license": number, "end": end, "price": terms.price, "transaction": bytes(receipt["transactionHash"])},
-        [f"License {number} lasts until {_time(end)}."],
-    )
-
-
-def _revoke(session: Session, number: int, cause: str, evidence: Path | None, breach: bool) -> Outcome:
-    from qanat.errors import FileUnreadable
-
-    try:
-        evidence_hash = bytes(32) if evidence is None else hashlib.sha256(evidence.read_bytes()).digest()
-    except OSError as error:
-        message = f"The evidence {evidence} cannot be read: {error.strerror}."
-        raise FileUnreadable(message, path=str(evidence)) from error
-    licenses = session.chain.contract("Licenses")
-    cause_hash = session.chain.web3.keccak(text=cause) if cause else bytes(32)
-    revoke = licenses.functions.revokeForBreach if breach else licenses.functions.revoke
-    call = revoke(number, cause_hash, evidence_hash)
-    session.sender.estimate(call)
-    goes = "is frozen: the licensee may have the arbiter judge" if breach else "goes back to the licensee"
-    session.confirm(f"Revoke license {number}", [f"its unearned part {goes}"])
-    receipt = session.sender.send(call)
-    from qanat.chain.connection import events_in
-
-    if breach:
-        claimed = events_in(receipt, licenses, "BreachClaimed")[0]
-        frozen, until = int(claimed["contested"]), int(claimed["until"])
-        transaction = bytes(receipt["transactionHash"])
-        token = session.views.license(number).token
-        return Outcome(
-            {"license": number, "revoked": True, "contested": frozen, "until": until, "transaction": transaction},
-            [f"License {number} has ended; {session.amount(frozen, token)} are frozen until {_time(until)}."],
-        )
-
-    event = events_in(receipt, licenses, "LicenseRevoked")[0]
-    token = session.views.license(number).token
-    return Outcome(
-        {
-            "license": number,
-            "revoked": True,
-            "refund": int(event["refund"]),
-            "transaction": bytes(receipt["transactionHash"]),
-        },
-        [f"License {number} has ended; {session.amount(int(event['refund']), token)} went back."],
-    )
-
-
 def _refund(session: Session, number: int) -> Outcome:
     licenses = session.chain.contract("Licenses")
     call = licenses.functions.refundUnreleased(number)
@@ -198,14 +123,15 @@ def _refund(session: Session, number: int) -> Outcome:
     )
 
 
-def _time(seconds: int) -> str:
+def time_of(seconds: int) -> str:
+    """Seconds since 1970 as people read them."""
     return dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 COMMAND = Command(
     name="license",
     run=license_,
-    summary="Buy a license; or revoke one of your asset; or get a refund.",
+    summary="Buy a license; or get back what a key that never came would have cost.",
     example="--offer 1 --max-price 25",
     parameters=(
         click.option("--offer", type=click.IntRange(min=0), help="Number of the offer to buy under."),
@@ -215,21 +141,6 @@ COMMAND = Command(
             help="Seat to take, of an offer with seats.  [default: the first free]",
         ),
         click.option("--max-price", help="Most to pay, in whole tokens.  [default: what the offer says]"),
-        click.option(
-            "--revoke", type=click.IntRange(min=0), metavar="LICENSE", help="As the asset's owner: end this license."
-        ),
-        click.option(
-            "--renew", type=click.IntRange(min=0), metavar="LICENSE", help="Pay this license for one more period."
-        ),
-        click.option(
-            "--breach", is_flag=True, help="With --revoke: its holder broke the terms; the unearned part is frozen."
-        ),
-        click.option("--cause", default="", help="Why it is revoked; its hash goes on chain."),
-        click.option(
-            "--evidence",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="What the cause rests on; its SHA-256 goes on chain.",
-        ),
         click.option(
             "--refund",
             type=click.IntRange(min=0),

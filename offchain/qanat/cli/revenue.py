@@ -1,0 +1,168 @@
+"""`qanat revenue`: who earned what, from which sale, and when."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qanat.cli.command import Command
+from qanat.cli.session import Outcome, Session, table
+
+__all__ = ["COMMAND", "revenue"]
+
+_COLUMNS = ("time", "block", "asset", "event", "license", "account", "token", "amount")
+
+
+def revenue(session: Session, *, asset: int | None, csv_file: Path | None) -> Outcome:
+    """What licenses of assets brought: sales and renewals, refunds, what is earned, and to whom it went."""
+    from qanat.errors import BadParameters, FileUnreadable
+
+    index = session.synced_index()
+    if asset is None and not session.has_account:
+        raise BadParameters("Name an --asset, or an account, whose assets are then shown.")
+    wanted = [asset] if asset is not None else sorted(index.assets_held(session.address))
+    entries = sorted(_entries(session, index, set(wanted)), key=lambda item: item["block"])
+    if csv_file is not None:
+        try:
+            with csv_file.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writeheader()
+                writer.writerows(entries)
+        except OSError as error:
+            message = f"The file {csv_file} cannot be written: {error.strerror}."
+            raise FileUnreadable(message, path=str(csv_file)) from error
+    books = [book for number in wanted for book in _books(session, index, number)]
+    rows = [
+        [item["time"], item["asset"], item["event"], item["license"], item["account"], _shown(session, item)]
+        for item in entries
+    ]
+    columns = ["when (UTC)", "asset", "what", "license", "who", "amount"]
+    says = [] if entries else ["Nothing was sold yet."]
+    if csv_file is not None:
+        says.append(f"Written: {csv_file}")
+    tables = [table("What happened", columns, rows, right=["asset", "license", "amount"])] if rows else []
+    return Outcome({"entries": entries, "books": books}, says, [*tables, *_tree(session, books)])
+
+
+def _entries(session: Session, index: Any, wanted: set[int]) -> Iterator[dict[str, Any]]:
+    """Every event that has to do with an asset's money, with its amount; what goes out of a book is negative."""
+    licenses = {item.license_id: item for item in index.licenses() if item.asset_id in wanted}
+    offers = {item.offer_id: item.terms for item in index.offers()}
+    times: dict[int, str] = {}
+
+    def entry(
+        event: Any, asset: int, what: str, license_id: int | None, who: str, token: str, amount: int
+    ) -> dict[str, Any]:
+        if event.block not in times:
+            seconds = int(session.chain.block(event.block)["timestamp"], 16)
+            times[event.block] = dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        return dict(
+            zip(_COLUMNS, (times[event.block], event.block, asset, what, license_id, who, token, amount), strict=True)
+        )
+
+    kinds = {
+        "LicenseSold": ("sale", "licensee", "price", 1),
+        "LicenseRenewed": ("renewal", "payer", "price", 1),
+        "LicenseRevoked": ("refund: revoked", None, "refund", -1),
+        "LicenseLost": ("refund: storage ended", None, "refund", -1),
+        "LicenseRefunded": ("refund: no key came", None, "amount", -1),
+        "BreachConcluded": ("refund: breach", None, "refund", -1),
+    }
+    for name, (what, who, field, sign) in kinds.items():
+        for event in index.events(name, contract="Licenses"):
+            number = int(event.arguments["licenseId"])
+            if number not in licenses:
+                continue
+            item = licenses[number]
+            account = item.licensee if who is None else str(event.arguments[who])
+            token = str(offers[item.offer_id].token)
+            yield entry(event, item.asset_id, what, number, account, token, sign * int(event.arguments[field]))
+    payments, module = session.chain.contract("Payments"), session.chain.contract("Licenses").address
+    accounts = {
+        "0x"
+        + bytes(session.chain.call(payments.functions.moduleAccount(module, number.to_bytes(32, "big")))).hex(): number
+        for number in wanted
+    }
+    for event in index.events("StreamsSettled", contract="Payments"):
+        asset = accounts.get(str(event.arguments["account"]))
+        if asset is None:
+            continue
+        token, fee = str(event.arguments["token"]), int(event.arguments["fee"])
+        upstream, amount = int(event.arguments["upstreamPart"]), int(event.arguments["amount"])
+        owner = session.chain.web3.to_checksum_address("0x" + str(event.arguments["to"])[-40:])
+        yield entry(event, asset, "paid to the owner", None, owner, token, -(amount - fee - upstream))
+        if fee:
+            yield entry(event, asset, "protocol's part", None, "", token, -fee)
+        if upstream:
+            yield entry(event, asset, "upstream part", None, "", token, -upstream)
+
+
+def _books(session: Session, index: Any, asset: int) -> Iterator[dict[str, Any]]:
+    """An asset's book in each token, with its licenses and what each has earned by now."""
+    licenses = session.chain.contract("Licenses").functions
+    offers = {item.offer_id: item.terms for item in index.offers(asset)}
+    for token in sorted({str(terms.token) for terms in offers.values()}):
+        balance, due = session.views.license_book(asset, token)
+        items = []
+        for item in index.licenses(asset_id=asset):
+            if str(offers[item.offer_id].token) != token:
+                continue
+            record = session.views.license(item.license_id)
+            items.append(
+                {
+                    "license": item.license_id,
+                    "licensee": record.licensee,
+                    "price": record.price,
+                    "earned": int(session.chain.call(licenses.earned(item.license_id))),
+                    "refunded": record.refunded,
+                    "revoked": bool(record.revoked_at),
+                    "ends": record.end,
+                }
+            )
+        if items:
+            yield {"asset": asset, "token": token, "balance": balance, "due": due, "licenses": items}
+
+
+def _tree(session: Session, books: list[dict[str, Any]]) -> list[Any]:
+    from rich.tree import Tree
+
+    trees = []
+    for book in books:
+        balance, due = (session.amount(book[name], book["token"]) for name in ("balance", "due"))
+        tree = Tree(f"asset {book['asset']}: {balance} lie here, of which {due} can be claimed")
+        for item in book["licenses"]:
+            earned, back = (session.amount(item[name], book["token"]) for name in ("earned", "refunded"))
+            state = "revoked" if item["revoked"] else f"price {session.amount(item['price'], book['token'])}"
+            tree.add(f"license {item['license']} of {item['licensee']}: {state}, earned {earned}, returned {back}")
+        trees.append(tree)
+    return trees
+
+
+def _shown(session: Session, item: dict[str, Any]) -> str:
+    return session.amount(item["amount"], item["token"])
+
+
+COMMAND = Command(
+    name="revenue",
+    run=revenue,
+    summary="Who earned what, from which sale, and when: as a table, a tree, and a CSV file.",
+    details=(
+        "Of one asset, or of all that are or were the account's. What goes out is negative; amounts in the file are in "
+        "the token's smallest units."
+    ),
+    example="--asset 1 --csv revenue.csv",
+    account="maybe",
+    parameters=(
+        click.option(
+            "--asset", type=click.IntRange(min=1), help="Number of the asset.  [default: the account's assets]"
+        ),
+        click.option(
+            "--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the table here, too."
+        ),
+    ),
+)
