@@ -23,7 +23,7 @@ contract AuditsHandler is AuditsModel {
         uint256 deadline;
     }
 
-    uint256 internal constant MAX_THINGS = 16;
+    uint256 internal constant MAX_THINGS = 24;
     uint256 internal constant BPS = 10_000;
 
     mapping(uint256 epoch => SealedEpoch) internal seals;
@@ -62,7 +62,7 @@ contract AuditsHandler is AuditsModel {
     }
 
     /// An epoch as it usually goes: sealed, answered by most, settled or reported.
-    function play(uint256 who, uint256 mask, uint256 blocks) external {
+    function play(uint256 who, uint256 mask, uint256 blocks) public {
         _roll(shards.seedBlockOf(1, shards.epochAt(1, height) + 1));
         seal(7); // a block too early
         _pass(within(blocks, 1, 5));
@@ -75,6 +75,7 @@ contract AuditsHandler is AuditsModel {
         for (uint256 i = 0; i < OPERATORS; ++i) {
             if ((mask >> i) & 1 != 0) respond(7, i);
         }
+        returnUnproven(7, mask >> 8, who); // before the deadline
         if (blocks % 3 == 0) return;
         _pass(8);
         reportMiss(7, who); // a block too early
@@ -86,9 +87,29 @@ contract AuditsHandler is AuditsModel {
         returnUnproven(7, mask >> 8, who);
     }
 
+    /// Some objects are certified between the block that freezes an epoch and that epoch; some are ended before they began.
     function store(uint256 seed, uint256 matrices, uint256 epochs, uint256 absent) external {
+        uint256 last = shards.seedBlockOf(1, shards.epochAt(1, height) + 1) - 1;
+        if (seed % 5 == 0) {
+            _roll(last);
+            _freeze();
+        }
+        uint256 count = things.length;
         open(seed, matrices, epochs);
-        certify(things.length - 1, absent);
+        if (things.length == count) return;
+        certify(count, absent);
+        if (seed % 7 == 0 && things[count].first != 0) _endAtOnce(count);
+    }
+
+    function _endAtOnce(uint256 number) private {
+        (bool ended,) = address(this).call(abi.encodeCall(this.terminate, (number)));
+        if (!ended) return;
+    }
+
+    /// A new term in a later bucket, once nobody can adopt any more, and what is asked of it then.
+    function prolong(uint256 which, uint256 mask, uint256 blocks) external {
+        extend(which, 3);
+        play(which, mask | 63, blocks);
     }
 
     function _freeze() private {
@@ -237,7 +258,7 @@ contract AuditsHandler is AuditsModel {
         _returnUnsigned(thing);
     }
 
-    function extend(uint256 which, uint256 epochs) external {
+    function extend(uint256 which, uint256 epochs) public {
         Thing storage thing = _certifiedThing(which);
         epochs = 1 + epochs % 4;
         uint64 next = shards.firstEpochAfter(1, height);
@@ -429,7 +450,7 @@ contract AuditsHandler is AuditsModel {
 
     function returnUnproven(uint256 which, uint256 what, uint256 who) public {
         (uint64 epoch, address operator) = (_epoch(which), _operator(1 + who % OPERATORS));
-        Thing storage thing = _certifiedThing(what);
+        Thing storage thing = _liveThing(what, epoch);
         if (!shards.isInRoster(1, thing.roster, operator)) return;
         bytes32 way = keccak256(abi.encode("unproven", thing.id, epoch, operator));
         bool may = _isUnproven(thing, epoch, operator) && !gone[way];
@@ -438,6 +459,7 @@ contract AuditsHandler is AuditsModel {
         if (!_try(address(rewards), call, may, "I-W2: returned once, what is unproven")) return;
 
         ++done[10];
+        _try(address(rewards), call, false, "I-W2: what is unproven goes back once");
         gone[way] = true;
         uint256 fee = _feeOf(thing, _ticketsIn(thing.roster, operator));
         (fees, fund) = (fees - fee, fund + fee - fee * 6000 / BPS);
@@ -455,7 +477,7 @@ contract AuditsHandler is AuditsModel {
 
     function returnVoid(uint256 which, uint256 what) public {
         uint64 epoch = _epoch(which);
-        Thing storage thing = _certifiedThing(what);
+        Thing storage thing = _liveThing(what, epoch);
         uint256 number = numberOf[thing.id];
         bytes32 way = keccak256(abi.encode("void", thing.id, epoch));
         bool may = epoch != 0 && !_isSealed(epoch) && height > shards.seedBlockOf(1, epoch) + 20
@@ -464,6 +486,7 @@ contract AuditsHandler is AuditsModel {
         if (!_try(address(rewards), call, may, "I-W2: returned once, what is void")) return;
 
         ++done[11];
+        _try(address(rewards), call, false, "I-W2: what is void goes back once");
         gone[way] = true;
         uint256 tickets = _ticketsOf(thing.roster);
         uint16[] memory absent = _absentIn(number, epoch);
@@ -622,6 +645,17 @@ contract AuditsHandler is AuditsModel {
             if (thing.first != 0) return thing;
         }
         revert("none");
+    }
+
+    /// One that lives in the epoch, mostly; else any.
+    function _liveThing(uint256 which, uint64 epoch) private view returns (Thing storage) {
+        if (which % 5 != 0) {
+            for (uint256 i = 0; i < things.length; ++i) {
+                Thing storage thing = things[(which + i) % things.length];
+                if (_isLive(thing, epoch)) return thing;
+            }
+        }
+        return _certifiedThing(which);
     }
 
     function _isSealed(uint64 epoch) private view returns (bool) {
