@@ -12,11 +12,19 @@ from typing import Any
 
 import httpx
 import pytest
-from web3.exceptions import TransactionNotFound
+from web3.exceptions import TransactionNotFound, Web3RPCError
 
 from qanat.chain.misses import reports
 from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
-from qanat.errors import ChainError, ChainUnreachable, RandomnessUnavailable, StoreCorrupted, TransactionReverted
+from qanat.errors import (
+    BadParameters,
+    ChainError,
+    ChainUnreachable,
+    InsufficientFunds,
+    RandomnessUnavailable,
+    StoreCorrupted,
+    TransactionReverted,
+)
 from qanat.node import alarms as alarms_module
 from qanat.node import duty as duty_module
 from qanat.node.alarms import Alarms
@@ -291,6 +299,43 @@ def test_an_epoch_whose_logs_are_missing_holds_up_no_other(loop: DutyLoop, views
     with pytest.raises(ChainError, match="no log"):
         turn(loop, views, 122)
     assert loop.sends.names[-1:] == ["respond"]  # type: ignore[attr-defined]
+    assert loop.sends.arguments[-1] == ((EPOCH + 1,),)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("error", [InsufficientFunds("8 are too dear"), ChainError("oversized data")])
+def test_answers_that_are_too_much_together_are_sent_one_by_one(
+    loop: DutyLoop, views: FakeViews, error: ChainError
+) -> None:
+    """What the account can't pay, or a transaction can't hold, at once."""
+    two_sealed(views)
+    loop.sends.then["respondMany"] = error  # type: ignore[attr-defined]
+    assert turn(loop, views, 122) == ["respondMany", "respond", "respond"]
+    assert [state(loop, epoch) for epoch in (EPOCH, EPOCH + 1)] == [DutyState.ANSWERED] * 2
+
+
+def test_an_endpoint_that_is_gone_is_not_asked_one_by_one(loop: DutyLoop, views: FakeViews) -> None:
+    """Nothing says that the batch did not leave."""
+    two_sealed(views)
+    loop.sends.then["respondMany"] = ChainUnreachable("gone")  # type: ignore[attr-defined]
+    with pytest.raises(ChainUnreachable):
+        turn(loop, views, 122)
+    assert loop.sends.names == ["respondMany"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("error", [ChainError("no log"), BadParameters("no such position"), Web3RPCError("limit")])
+def test_whatever_is_wrong_with_one_epoch_holds_up_no_other(loop: DutyLoop, views: FakeViews, error: Exception) -> None:
+    """Missing logs, logs that contradict the chain, an endpoint's refusal."""
+    two_sealed(views)
+    good = loop.response
+
+    def bad(epoch: int) -> Any:
+        if epoch == EPOCH:
+            raise error
+        return good(epoch)
+
+    loop.response = bad  # type: ignore[method-assign]
+    with pytest.raises(type(error)):
+        turn(loop, views, 122)
     assert loop.sends.arguments[-1] == ((EPOCH + 1,),)  # type: ignore[attr-defined]
 
 
@@ -717,6 +762,21 @@ def test_an_extended_object_stays_and_a_terminated_one_goes_when_its_new_last_ep
     keeper.delete_what_is_over(147)
     assert is_held(keeper)
     keeper.delete_what_is_over(148)
+    assert not is_held(keeper)
+
+
+def test_an_extension_that_the_logs_left_out_keeps_the_object(keeper: Keeper, views: FakeViews) -> None:
+    """Its end is read once more before anything is deleted."""
+    held_object(keeper, views, status=ObjectStatus.CERTIFIED, first_epoch=4)
+    for epoch in (4, 6, 8):
+        views.seeds[epoch] = Seed(bytes(32), 20 * epoch + 1, 20 * epoch + 9)
+    keeper.delete_what_is_over(100)
+    views.change_object(OBJECT, block=101, end_epoch=9)
+    views.moved_ends = lambda *_: []  # type: ignore[method-assign]
+    for final in (147, 170):
+        keeper.delete_what_is_over(final)
+        assert is_held(keeper), final
+    keeper.delete_what_is_over(195)
     assert not is_held(keeper)
 
 

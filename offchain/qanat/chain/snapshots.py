@@ -21,6 +21,7 @@ from typing import Any, overload
 from web3.types import BlockIdentifier
 
 from qanat.chain.draws import BUCKETS, Bucket, Draw, ListedObject, Place, Snapshot, draw_context
+from qanat.chain.logs import logs_between
 from qanat.chain.views import Roster, Views
 from qanat.errors import ChainError
 
@@ -156,9 +157,8 @@ class SnapshotReader:
     def _entries(self, roster: Roster, first: int, last: int) -> list[_Entry]:
         """Return what blocks ``first`` to ``last`` listed in a roster."""
         events = self.views.chain.contract("Objects").events
-        span = {"from_block": first, "to_block": last}
-        said = [(log["args"], False) for log in events.ObjectCertified().get_logs(**span)]
-        said += [(log["args"], True) for log in events.ObjectExtended().get_logs(**span)]
+        said = [(log["args"], False) for log in logs_between(events.ObjectCertified, first, last)]
+        said += [(log["args"], True) for log in logs_between(events.ObjectExtended, first, last)]
         # an extension that stayed in its bucket listed nothing
         said = [(args, moved) for args, moved in said if not moved or args["listedFrom"]]
         words = [word for word, _ in self._words([bytes(args["objectId"]) for args, _ in said])]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import structlog
 from eth_utils.crypto import keccak
-from web3.exceptions import TransactionNotFound
+from web3.exceptions import TransactionNotFound, Web3Exception
 
 from qanat.chain.draws import follow, non_signers_hash
+from qanat.chain.logs import logs_between
 from qanat.chain.randomness import randomness_proof, relays_of
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
@@ -23,6 +24,7 @@ from qanat.chain.views import DutyStatus, Views
 from qanat.errors import (
     ChainError,
     ChainUnreachable,
+    QanatError,
     RandomnessUnavailable,
     SliceMismatch,
     StoreError,
@@ -59,8 +61,7 @@ def non_signers_of(views: Views, object_id: bytes, epoch: int) -> tuple[int, ...
     events = views.chain.contract("Objects").events
     # certified within an epoch, adopted until the second epoch of the object is frozen
     first, last = record.opened_block, min(views.chain.latest(), record.opened_block + 3 * length)
-    wanted = {"objectId": object_id}
-    logs = events.ObjectCertified().get_logs(from_block=first, to_block=last, argument_filters=wanted)
+    logs = logs_between(events.ObjectCertified, first, last, objectId=object_id)
     if not logs:
         raise ChainError(f"The chain's logs do not tell who signed object 0x{object_id.hex()}.", object_id=object_id)
     absent = tuple(int(index) for index in logs[-1]["args"]["nonSigners"])
@@ -68,7 +69,7 @@ def non_signers_of(views: Views, object_id: bytes, epoch: int) -> tuple[int, ...
         return absent
     adopted = {
         int(log["args"]["seat"])
-        for log in events.ObjectAdopted().get_logs(from_block=first, to_block=last, argument_filters=wanted)
+        for log in logs_between(events.ObjectAdopted, first, last, objectId=object_id)
         if int(log["args"]["fromEpoch"]) <= epoch
     }
     return tuple(index for index in absent if index not in adopted)
@@ -278,36 +279,48 @@ class DutyLoop(threading.Thread):
     def _answer(self, due: list[_Due]) -> None:
         """Answer what is due: several epochs in one transaction, unless that is refused."""
         ready: list[tuple[_Due, Response]] = []
-        failed: ChainError | None = None
+        failed: Exception | None = None
         for item in due:
             try:
                 response = self._prepared(item.duty)
             except ChainUnreachable:
                 raise
-            except ChainError as error:
-                failed = error  # that one's logs are not to be had: the others don't wait for them
+            except (QanatError, Web3Exception) as error:
+                failed = error  # that one's logs are not to be had, or wrong: the others don't wait for them
                 continue
             if response is not None:
                 ready.append((item, response))
         for start in range(0, len(ready), _MOST_ANSWERS):
-            self._send_all(ready[start : start + _MOST_ANSWERS])
+            failed = self._send_all(ready[start : start + _MOST_ANSWERS]) or failed
         if failed is not None:
             raise failed
 
-    def _send_all(self, batch: list[tuple[_Due, Response]]) -> None:
+    def _send_all(self, batch: list[tuple[_Due, Response]]) -> ChainError | None:
+        """Send answers together, or else one by one. Return what stood against one of them but was no refusal.
+
+        Together they may cost more than the account holds, or than a transaction may: one by one they need not.
+        """
         if len(batch) > 1:
             try:
                 self._send(batch)
-            except TransactionReverted as error:
+            except ChainUnreachable:
+                raise
+            except ChainError as error:
                 epochs = [item.duty.epoch for item, _ in batch]
                 log.warning("answers refused together, sent one by one", epochs=epochs, error=error.message)
             else:
-                return
+                return None
+        failed: ChainError | None = None
         for single in batch:
             try:
                 self._send([single])
+            except ChainUnreachable:
+                raise
             except TransactionReverted as error:
                 self._refused(single[0].duty.epoch, error)
+            except ChainError as error:
+                failed = error
+        return failed
 
     def _prepared(self, duty: Duty) -> Response | None:
         """Build an answer; None, noted and told, if a slice for it is missing or damaged."""

@@ -264,5 +264,12 @@ class Keeper(threading.Thread):
             return False
         last = self.views.seed(held.shard, self._ends[object_id] - 1, finalized)
         if last.is_sealed:
-            return finalized > last.deadline + parameters.finality
-        return finalized > first_after - parameters.epoch_length + parameters.sealing_limit + parameters.finality
+            over = finalized > last.deadline + parameters.finality
+        else:
+            closed = first_after - parameters.epoch_length + parameters.sealing_limit
+            over = finalized > closed + parameters.finality
+        if over:
+            # an endpoint may have left out the event of an extension: nothing is deleted by what was remembered
+            end = self.views.object(object_id, finalized).end_epoch
+            over, self._ends[object_id] = end == self._ends[object_id], end
+        return over
