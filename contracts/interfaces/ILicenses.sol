@@ -73,6 +73,8 @@ interface ILicenses {
     error HandoversWrong(uint64 got, uint64 expected);
     error OfferSignatureInvalid(bytes32 digest, address owner);
     error OfferIsCancelled(bytes32 digest);
+    /// @notice It was signed, not published: `buySigned`.
+    error SignatureNeeded(uint256 offerId);
     error RequestInvalid(uint256 licenseId, address signer);
     error RequestExpired(uint256 deadline, uint256 timestamp);
     /// @notice Former owners, or days, are too many for one call: `settle` first.
@@ -129,7 +131,7 @@ interface ILicenses {
     /// most `maxDays` days for each of them: `isDone` says whether there is more to do.
     function settle(uint256 assetId, address token, uint256 maxDays) external returns (uint256 amount, bool isDone);
     /// @notice Pays for one more period, from the license's end on, under the offer that it was sold under, which must still stand; all of the price is earned
-    /// linearly. Anyone; at most one period ahead.
+    /// linearly. Its holder, or, once a key was released or where nothing is for a release, anyone; at most one period ahead.
     function renew(uint256 licenseId, bytes32 termsHash) external;
     /// @notice Asset's owner: ends a license now and returns its unearned part to its holder. Cause and evidence: hashes of documents, or zero.
     function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash) external returns (uint256 refund);
@@ -144,7 +146,7 @@ interface ILicenses {
     function decide(uint256 licenseId, uint256 refund) external;
     /// @notice Undisputed in time: the frozen money is earned. Undecided in time: it goes back. Anyone. Before: the asset's owner gives in, and it goes back.
     function conclude(uint256 licenseId) external;
-    /// @notice An object of the asset is stored no longer: ends the license as `revoke` does. Anyone.
+    /// @notice An object of the asset is stored no longer: ends the license as `revoke` does, if its holder wants that. Its holder.
     function refundLost(uint256 licenseId, bytes32 objectId) external returns (uint256 refund);
     /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
     function refundUnreleased(uint256 licenseId) external returns (uint256 amount);

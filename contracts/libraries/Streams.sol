@@ -9,12 +9,12 @@ pragma solidity 0.8.37;
 /// Scaled units are 1/2^40 of a unit. A stream of P units over [s, e), d = e − s, that ends on the day beginning at b, has
 ///   r = ⌊P·2^40 / d⌋ a second, and m = P·2^40 − r·d besides: less than 2^−8 unit, as d < 2^32.
 /// - A stop at t leaves ⌊P − r·(t − s) / 2^40⌋ units: P before s, less than a unit from what is unearned in rational numbers.
-/// - counted(t) = m + r·(t − s) before b, m + r·(b − s) on the day from b on (0 if it starts on that day), P·2^40 when that day is over. A stream that
+/// - counted(t) = r·(t − s) before b, r·(b − s) on the day from b on (0 if it starts on that day), P·2^40 when that day is over: m is counted last, so
+///   that no number of streams together is ever ahead of what is earned. A stream that
 ///   is opened before it starts counts its first day, too, when that is over. What settling pays goes by it: whole units of the sum.
 ///
 /// Invariants, for each stream of a book:
-/// - I-S1  counted is less than 2^−8 unit above what is earned, at any time, and never falls but by that, at a stop; it ends at P, or at P less
-///         what the stop left
+/// - I-S1  counted never exceeds what is earned and never falls; it ends at P, or at P less what the stop left
 /// - I-S2  the line at t = Σ counted(t) + what was added − what was taken, to the scaled unit, whatever was settled in between
 library Streams {
     /// @notice An amount from 2^96 on, 2^79 units a second or more, or a length of no second or of 2^32 and more.
@@ -84,12 +84,12 @@ library Streams {
 
         if (start == block.timestamp) {
             _setSlope(state, int256(rate));
-            _addToLine(state, int256(rest) - int256(rate * (start - state.settledTo)));
+            _addToLine(state, -int256(rate * (start - state.settledTo)));
         } else {
-            _change(self, first, 0, int256(rest + rate * ((first + 1) * DAY - start)));
+            _change(self, first, 0, int256(rate * ((first + 1) * DAY - start)));
             _change(self, first + 1, -int256(rate), 0);
         }
-        _change(self, last, int256(rate), int256(rate * (end - last * DAY)));
+        _change(self, last, int256(rate), int256(rest + rate * (end - last * DAY)));
     }
 
     /// @notice Ends a stream that was opened at `opened` now. What it has earned stays in the line, rounded up to whole units; returns the rest.
@@ -111,15 +111,15 @@ library Streams {
         }
 
         if (start > opened && state.settledTo < (first + 1) * DAY) {
-            _change(self, first, 0, -int256(rest + rate * ((first + 1) * DAY - start)));
+            _change(self, first, 0, -int256(rate * ((first + 1) * DAY - start)));
             _change(self, first + 1, int256(rate), 0);
         } else if (state.settledTo < last * DAY) {
             _setSlope(state, -int256(rate));
-            _addToLine(state, int256(rate) * (int256(start) - int256(uint256(state.settledTo))) - int256(rest));
+            _addToLine(state, int256(rate) * (int256(start) - int256(uint256(state.settledTo))));
         } else {
-            _addToLine(state, -int256(rest + rate * (last * DAY - start)));
+            _addToLine(state, -int256(rate * (last * DAY - start)));
         }
-        _change(self, last, -int256(rate), -int256(rate * (end - last * DAY)));
+        _change(self, last, -int256(rate), -int256(rest + rate * (end - last * DAY)));
     }
 
     /// @notice Adds to what is counted, in units.

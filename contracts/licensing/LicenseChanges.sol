@@ -36,6 +36,10 @@ contract LicenseChanges is LicenseStore {
     function renew(uint256 licenseId, bytes32 termsHash) external nonReentrant {
         LicenseRecord memory record = _license(licenseId);
         if (!_isRunning(record)) revert ILicenses.LicenseNotActive(licenseId);
+        // else whoever owns the asset puts the day off on which the part for a key that never came falls due
+        if (record.releasedAt == 0 && msg.sender != record.licensee && _releasePart(record) != 0) {
+            revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
+        }
         OfferTerms memory terms = _checkOffer(record.offerId, termsHash, record.price);
         Renewal memory renewal = _renewals[licenseId];
         if (renewal.end == 0) {
@@ -75,6 +79,7 @@ contract LicenseChanges is LicenseStore {
     /// @notice See `ILicenses.refundLost`.
     function refundLost(uint256 licenseId, bytes32 objectId) external nonReentrant returns (uint256 refund) {
         LicenseRecord memory record = _license(licenseId);
+        if (msg.sender != record.licensee) revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
         uint256 assetId = ASSETS.assetOf(objectId);
         if (assetId != record.assetId) revert ILicenses.ObjectNotOfAsset(objectId, record.assetId);
         IObjects objects = IObjects(DIRECTORY.module(ModuleNames.OBJECTS));

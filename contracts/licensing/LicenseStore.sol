@@ -71,6 +71,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
     uint8 internal constant WITHDRAWN = 1;
     uint8 internal constant EXCLUSIVE = 2;
     uint8 internal constant TRANSFERABLE = 4;
+    uint8 internal constant SIGNED = 8;
 
     /// Former owners that one call settles: more are settled with `settle`.
     uint256 private constant MAX_TENURES = 16;

@@ -115,7 +115,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         nonReentrant
         returns (uint256 licenseId)
     {
-        return _sell(offerId, _checkOffer(offerId, termsHash, maxPrice), 0);
+        return _sell(offerId, _checkForSale(offerId, termsHash, maxPrice), 0);
     }
 
     /// @inheritdoc ILicenses
@@ -124,7 +124,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         nonReentrant
         returns (uint256 licenseId)
     {
-        OfferTerms memory terms = _checkOffer(offerId, termsHash, maxPrice);
+        OfferTerms memory terms = _checkForSale(offerId, termsHash, maxPrice);
         _usePermit(terms, permit);
         return _sell(offerId, terms, seat);
     }
@@ -152,6 +152,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         if (offerId == CANCELLED) revert OfferIsCancelled(digest);
         if (offerId == 0) {
             offerId = _publish(terms, owner, handovers);
+            _offers[offerId].flags |= SIGNED;
             _signedOffers[digest] = offerId;
         } else if (_offers[offerId].flags & WITHDRAWN != 0) {
             revert OfferIsWithdrawn(offerId);
@@ -450,6 +451,16 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
             arbiter: terms.arbiter
         });
         emit OfferPublished(offerId, terms.assetId, terms);
+    }
+
+    /// An offer that was published: a signed one is bought with its signature, within its time.
+    function _checkForSale(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
+        private
+        view
+        returns (OfferTerms memory)
+    {
+        if (_offers[offerId].flags & SIGNED != 0) revert SignatureNeeded(offerId);
+        return _checkOffer(offerId, termsHash, maxPrice);
     }
 
     function _withdraw(uint256 offerId, Offer storage published) private {

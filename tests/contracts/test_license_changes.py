@@ -7,7 +7,7 @@ from eth_account import Account
 from eth_utils import keccak
 
 from qanat.licensing.streams import Stream
-from tests.contracts.licensing import DAY, EVALUATE, TRAIN, make_market, name, object_id, terms_hash
+from tests.contracts.licensing import DAY, EVALUATE, TERMS_FIELDS, TRAIN, make_market, name, object_id, terms_hash
 from tests.contracts.reverts import reverts_with
 
 CAUSE, EVIDENCE = keccak(text="cause"), keccak(text="evidence")
@@ -121,18 +121,22 @@ class TestRenew:
             renew(number)
             assert licenses.license(number).end == end + (period + 1) * MONTH
 
-    def test_anybody_may_pay(self, licenses, asset, sell, renew, licensee, stranger):
-        """It is the holder's all the same."""
+    def test_anybody_may_pay_once_a_key_came(self, licenses, asset, sell, renew, release, licensee, stranger, owner):
+        """It is the holder's all the same. Before, that would put off what comes back if none does."""
         number, _, end = sell()
+        for payer in (stranger, owner):
+            with reverts_with(licenses.NotLicensee, licenseId=number, caller=payer, licensee=licensee):
+                renew(number, payer)
+        release(number)
         renew(number, stranger)
         assert licenses.isLicensedAt(licensee, asset, TRAIN, end)
         assert not licenses.isLicensedAt(stranger, asset, TRAIN, end)
 
-    def test_needs_the_offer_to_stand(self, market, licenses, asset, sell, renew, owner, stranger, chain):
+    def test_needs_the_offer_to_stand(self, market, licenses, asset, sell, renew, owner, licensee, stranger, chain):
         """Not withdrawn, of this tenure, with the terms that the payer read."""
         number, _, _ = sell()
         with reverts_with(licenses.TermsChanged, got=CAUSE):
-            licenses.renew(number, CAUSE, sender=stranger)
+            licenses.renew(number, CAUSE, sender=licensee)
         with chain.isolate():
             licenses.withdrawOffer(1, sender=owner)
             with reverts_with(licenses.OfferIsWithdrawn, offerId=1):
@@ -318,31 +322,33 @@ class TestRefundLost:
         market.directory.set(name("shards"), double, sender=deployer)
         return double
 
-    def test_refunds_when_an_object_is_stored_no_longer(
+    def test_refunds_its_holder_when_an_object_is_stored_no_longer(
         self, market, licenses, asset, sell, shards, owner, licensee, stranger, deployer, at
     ):
-        """From the first epoch after its last, by anybody, once, as a revocation would."""
+        """From the first epoch after its last, by its holder alone, once, as a revocation would."""
         number, start, _ = sell()
         shards.setEpoch(8, sender=deployer)
         lost = object_id(market.objects_made)
         with reverts_with(licenses.ObjectStillStored, objectId=lost, epoch=8, endEpoch=9):
-            licenses.refundLost(number, lost, sender=stranger)
+            licenses.refundLost(number, lost, sender=licensee)
         shards.setEpoch(9, sender=deployer)
+        with reverts_with(licenses.NotLicensee, licenseId=number, caller=stranger, licensee=licensee):
+            licenses.refundLost(number, lost, sender=stranger)
         at(start + 10 * DAY)
-        receipt = licenses.refundLost(number, lost, sender=stranger)
+        receipt = licenses.refundLost(number, lost, sender=licensee)
         assert receipt.return_value == 250_000 + 500_002 == market.payments.claimable(market.token, licensee)
         assert receipt.events.filter(licenses.LicenseLost) == [licenses.LicenseLost(number, lost, 250_000 + 500_002)]
         assert not licenses.isLicensed(licensee, asset, TRAIN)
         with reverts_with(licenses.AlreadyRevoked, licenseId=number):
-            licenses.refundLost(number, lost, sender=stranger)
+            licenses.refundLost(number, lost, sender=licensee)
 
-    def test_refuses_another_assets_object(self, market, licenses, asset, sell, shards, owner, stranger, deployer):
+    def test_refuses_another_assets_object(self, market, licenses, asset, sell, shards, owner, licensee, deployer):
         number, _, _ = sell()
         market.mint(owner)
         shards.setEpoch(99, sender=deployer)
         for wrong in (object_id(market.objects_made), CAUSE):
             with reverts_with(licenses.ObjectNotOfAsset, objectId=wrong, assetId=asset):
-                licenses.refundLost(number, wrong, sender=stranger)
+                licenses.refundLost(number, wrong, sender=licensee)
 
 
 class TestTenures:
@@ -367,3 +373,30 @@ def test_nothing_is_done_in_its_code_alone(project, licenses, owner):
     for call in (changes.revoke, changes.revokeForBreach):
         with reverts_with(licenses.LicenseUnknown, licenseId=1):
             call(1, CAUSE, EVIDENCE, sender=owner)
+
+
+def test_streams_that_open_and_stop_at_once_take_nothing_from_the_book(
+    market, licenses, project, deployer, owner, licensee, chain
+):
+    """Hundreds of long ones at one time, settled in between: another's money, held for its release, stays whole."""
+    asset = market.mint(owner)
+    victim = market.buy(market.offer(owner, asset, price=10**9, earnedAtReleaseBps=10_000), licensee)
+    offer = market.offer(owner, asset, price=1, earnedAtReleaseBps=0, duration=3_150_463_117, purposes=EVALUATE)
+    caller = deployer.deploy(project.Caller)
+    market.token.mint(caller, 350, sender=deployer)
+    caller.runMany([market.token], [market.token.approve.encode_input(market.payments, 350)], sender=deployer)
+    market.assets.transferFrom(owner, caller, asset, sender=owner)
+    # the seller's offers ended with the sale: the attacker, who owns the asset now, publishes its own
+    terms = dict(zip(TERMS_FIELDS, licenses.offer(offer)[0], strict=True))
+    publish = licenses.publishOffer.encode_input(terms)
+    caller.runMany([licenses], [publish], sender=deployer)
+    buy = licenses.buy.encode_input(offer + 1, terms_hash(terms), 1)
+    calls = [buy] * 350
+    calls.append(licenses.settle.encode_input(asset, market.token, 400))
+    calls += [licenses.revoke.encode_input(victim + 1 + number, CAUSE, EVIDENCE) for number in range(350)]
+    # 49 million gas: a block of a chain that has larger ones
+    chain.provider.web3.provider.make_request("evm_setBlockGasLimit", [hex(100_000_000)])
+    chain.mine()
+    caller.runMany([licenses] * len(calls), calls, sender=deployer, gas=90_000_000)
+    assert market.book(asset) == 10**9
+    assert market.payments.claimable(market.token, caller) == 350

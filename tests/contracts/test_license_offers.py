@@ -270,6 +270,19 @@ class TestSigned:
         with reverts_with(licenses.SeatTaken, offerId=1, seat=2, licenseId=2):
             take(stranger, signed, signature, seat=2)
 
+    def test_is_bought_with_its_signature_only(self, market, licenses, owner, licensee, make, sign, take):
+        """Its time, and a contract's mind, count at every purchase: its number alone buys nothing."""
+        signed = make(price=500)
+        take(licensee, signed, sign(owner, signed))
+        market.fund(licensee, 500)
+        digest = terms_hash(signed["terms"])
+        with reverts_with(licenses.SignatureNeeded, offerId=1):
+            licenses.buy(1, digest, 500, sender=licensee)
+        with reverts_with(licenses.SignatureNeeded, offerId=1):
+            licenses.buyWith(1, digest, 500, 0, NO_PERMIT, sender=licensee)
+        # a further period of what was bought is no purchase by a stranger
+        licenses.renew(1, digest, sender=licensee)
+
     def test_digest_is_what_wallets_sign(self, licenses, owner, make, sign):
         """EIP-712, recovered here."""
         signed = make(seats=3, exclusive=True, transferable=True)

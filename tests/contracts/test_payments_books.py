@@ -133,17 +133,17 @@ class TestOpenStream:
 
 class TestSettleStreams:
     def test_pays_linearly_and_the_last_day_when_it_is_over(self, ledger, owner):
-        """A thousand a day for two days and a half, from noon: by hand."""
+        """A thousand a day for two days and a half, from noon: by hand; what rounding leaves is paid at the end."""
         ledger.open(DAY // 2, 2500, 3 * DAY)
-        for seconds, total in ((DAY, 500), (DAY * 3 // 2, 1000), (3 * DAY - 1, 2499), (3 * DAY, 2500), (4 * DAY, 2500)):
+        for seconds, total in ((DAY, 499), (DAY * 3 // 2, 999), (3 * DAY - 1, 2499), (3 * DAY, 2499), (4 * DAY, 2500)):
             ledger.settle(seconds, owner)
             assert ledger.payments.claimable(ledger.token, owner) == total
         assert ledger.book()[:2] == (0, 0)
 
     def test_the_day_on_which_a_stream_ends_is_counted_when_it_is_over(self, ledger, owner):
-        """2,000 a day until noon: at noon 2,000 are counted, at midnight all."""
+        """2,000 a day until noon: from the first midnight on they are counted, at the second one all."""
         ledger.open(0, 3000, DAY * 3 // 2)
-        for seconds, total in ((DAY, 2000), (2 * DAY - 1, 2000), (2 * DAY, 3000)):
+        for seconds, total in ((DAY, 1999), (2 * DAY - 1, 1999), (2 * DAY, 3000)):
             ledger.settle(seconds, owner)
             assert ledger.payments.claimable(ledger.token, owner) == total
 
@@ -191,7 +191,7 @@ class TestSettleStreams:
 
         ledger.settle(3 * DAY + 3, owner, until=2 * DAY, era=1)
         ledger.settle(5 * DAY, licensee, era=1)
-        assert [ledger.payments.claimable(ledger.token, who) for who in (owner, licensee)] == [2000, 2000]
+        assert [ledger.payments.claimable(ledger.token, who) for who in (owner, licensee)] == [1999, 2001]
         assert ledger.book()[3] == 1
 
     def test_is_the_modules_own(self, ledger, stranger):
@@ -213,11 +213,13 @@ class TestStopStream:
         assert ledger.book()[0] == 0
 
     def test_does_nothing_to_a_stream_that_is_over(self, ledger, owner):
-        """All of it is earned."""
+        """All of it is earned, its last fraction with the day."""
         ledger.open(0, 1000, 3 * DAY)
         ledger.stop(3 * DAY, 1000, 0, 3 * DAY, to=person(owner))
         assert ledger.payments.claimable(ledger.token, owner) == 0
-        assert ledger.book()[:2] == (1000, 1000)
+        assert ledger.book()[:2] == (1000, 999)
+        ledger.settle(4 * DAY, owner)
+        assert ledger.payments.claimable(ledger.token, owner) == 1000
 
     def test_a_freeze_holds_one_streams_rest_only(self, ledger, owner):
         """Two licenses, one contested for a day; the other earns on, and the first goes on with what was left."""

@@ -445,10 +445,9 @@ contract MoneyHandler is Test {
         if (time >= (last + 1) * DAY) return stream.amount << BITS;
         if (stream.start / DAY == last || time < stream.start) return 0;
         if (stream.start > stream.opened && time < (stream.start / DAY + 1) * DAY) return 0;
-        uint256 length = stream.end - stream.start;
-        uint256 rate = (stream.amount << BITS) / length;
+        uint256 rate = (stream.amount << BITS) / (stream.end - stream.start);
         uint256 until = time < last * DAY ? time : last * DAY;
-        return (stream.amount << BITS) - rate * length + rate * (until - stream.start);
+        return rate * (until - stream.start);
     }
 
     function _unearned(Stream memory stream, uint256 time) private pure returns (uint256) {

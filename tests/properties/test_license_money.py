@@ -387,7 +387,8 @@ class LicenseMoney(RuleBasedStateMachine):
 
         def can() -> bool:
             ahead = len(item.periods) > 1 and self.now < item.periods[-1][0]
-            return item.is_running(self.now) and self.is_offered(item.offer) and not ahead
+            may = payer == item.holder or item.released_at is not None or item.for_release == 0
+            return may and item.is_running(self.now) and self.is_offered(item.offer) and not ahead
 
         if self.do(call, payer, seconds, succeeds=can):
             item.periods.append(self.open(item.offer.asset, item.offer.price, item.end, item.end + item.offer.duration))

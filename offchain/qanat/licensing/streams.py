@@ -4,7 +4,8 @@ The contract keeps one line for all streams of a book; here each stream is compu
 integers. Both must agree to the unit: `tests/properties/test_money.py` compares them.
 
 Scaled units are 1/2^40 of a unit. A stream of P units over [s, e), d = e - s, whose last day begins at b, has the rate
-r = floor(P * 2^40 / d) and m = P * 2^40 - r * d besides.
+r = floor(P * 2^40 / d) and m = P * 2^40 - r * d besides, which is counted when that day is over: no number of streams
+together counts what is not earned.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Stream:
 
     @property
     def rest(self) -> int:
-        """Scaled units that the rate leaves over: less than 2^-8 unit, counted at the start."""
+        """Scaled units that the rate leaves over: less than 2^-8 unit, counted last."""
         return (self.amount << FRACTION_BITS) - self.rate * (self.end - self.start)
 
     def earned(self, time: int) -> int:
@@ -68,7 +69,7 @@ class Stream:
             return 0
         if self.start > self.opened and time < (first_day + 1) * DAY_S:
             return 0
-        return self.rest + self.rate * (min(time, last_day * DAY_S) - self.start)
+        return self.rate * (min(time, last_day * DAY_S) - self.start)
 
 
 @dataclass(frozen=True)
