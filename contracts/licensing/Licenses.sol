@@ -32,7 +32,8 @@ import {LicenseStore} from "./LicenseStore.sol";
 ///
 /// Invariants:
 /// - I-L1  for each asset and token, the balance of the book bytes32(assetId) in Payments = Σ over licenses of what was paid − refunded, − what was settled
-/// - I-L2  for each license, refunded + earned ≤ paid; earned never falls; after end or revocation nothing is earned any more
+/// - I-L2  for each license, refunded + earned ≤ paid; earned never falls; after end or revocation nothing is earned but
+///         what is decided of a breach's frozen money
 /// - I-L3  asset, purposes, start, uses, token, price never change, nor does the licensee unless the offer made the license transferable; only a renewal makes
 ///         it longer; what ends it early refunds what it didn't earn, or leaves that to an arbiter whom its offer named
 /// - I-L4  isLicensedAt(l, a, p, t) = there is a license of a whose purposes hold p, held by l and in force at t
