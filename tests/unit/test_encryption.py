@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +26,7 @@ from qanat.keys import (
     generate_data_key,
     seal,
 )
+from qanat.keys.encryption import _derive
 from qanat.objects import encode
 
 KEY = bytes(range(32))
@@ -113,6 +118,21 @@ def test_every_flipped_bit_of_the_header_is_caught() -> None:
             bad[position] ^= 1 << bit
             with pytest.raises((DecryptionFailed, FormatError)):
                 decrypted(bytes(bad), sealed)
+
+
+def test_a_vector_for_other_implementations() -> None:
+    """Fixed salt and prefix: the bytes that docs/format.md describes, opened by AES-GCM and HKDF alone."""
+    prefix, salt = bytes(range(7)), bytes(range(32, 64))
+    file_key, commitment = _derive(KEY, 64, prefix, salt)
+    header = EncryptionHeader(64, prefix, salt, commitment).to_bytes()
+    sealed = b"".join(FileEncryption.resumed(KEY, header).apply([bytes(range(100))]))
+    assert commitment.hex() == "7d212741dff0e24620919ee58c7494c3a90a3d5c1895d24c9539fbd19446ff84"
+    assert sha256(sealed).hexdigest() == "b9b698af25dcfaa3d4d34f909677f1601e8e8ff5723f66275ad386054c58ffac"
+    info = b"QANAT_FILE_KEY_V1" + (64).to_bytes(4, "big") + prefix
+    assert HKDF(SHA256(), 64, salt, info).derive(KEY) == file_key + commitment
+    first = AESGCM(file_key).decrypt(prefix + bytes(5), sealed[:80], header)
+    last = AESGCM(file_key).decrypt(prefix + b"\0\0\0\1\1", sealed[80:], header)
+    assert first + last == bytes(range(100))
 
 
 def test_chunks_cannot_be_cut_moved_repeated_or_added() -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from qanat.errors import BadParameters, DecryptionFailed, InvalidPoint
 
 _DOMAIN = b"QANAT_SEAL_V1"
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 PUBLIC_BYTES = 32
 SEALED_OVERHEAD = 48
@@ -82,7 +82,7 @@ class SealingKey:
     def open(self, sealed: bytes, context: SealContext) -> bytes:
         """Return what was sealed; another key, another context or altered bytes raise ``DecryptionFailed``."""
         try:
-            return _SUITE.decrypt(sealed, self.private, info=context.to_bytes())
+            return SUITE.decrypt(sealed, self.private, info=context.to_bytes())
         except (InvalidTag, ValueError) as error:
             raise DecryptionFailed(
                 "A sealed key does not open: it was sealed for another recipient, asset or chain, or was altered."
@@ -95,6 +95,6 @@ def seal(secret: bytes, recipient_public: bytes, context: SealContext) -> bytes:
         raise InvalidPoint(f"An X25519 key has 32 bytes, not {len(recipient_public)}.")
     info = context.to_bytes()
     try:
-        return _SUITE.encrypt(secret, X25519PublicKey.from_public_bytes(recipient_public), info=info)
+        return SUITE.encrypt(secret, X25519PublicKey.from_public_bytes(recipient_public), info=info)
     except (InvalidTag, ValueError) as error:
         raise InvalidPoint("This X25519 key has low order: whatever is sealed to it anyone could read.") from error
