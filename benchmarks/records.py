@@ -194,6 +194,7 @@ def stages() -> dict[str, float]:
     together = split_records(b"".join(sign_all(fields, count, ITEMS)))
     of_item = len(records) / (len(together) * ITEMS)  # costs below are divided by the number of records
 
+    (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
         journal = Journal.create(Path(name) / "journal", fields[2])
         actions = {

@@ -71,6 +71,39 @@ def curve_point(x: int) -> bytes:
         x += 1
 
 
+@pytest.mark.parametrize("count", [1, 32, 127, 128, 130])
+def test_sums_of_multiples_are_those_of_arkworks(count: int) -> None:
+    """With every window's size: scalars at borders of digits and windows, the identity, equal and opposite points."""
+    group = commitment_kernel()
+    draw = random.Random(count)
+    edges = [0, 1, 16, 17, 31, 64, 65, 127, MODULUS - 1, MODULUS - 16, MODULUS >> 1, (1 << 254) - 1, 1 << 253]
+    scalars = [draw.choice(edges) if draw.random() < 0.5 else draw.randrange(MODULUS) for _ in range(count)]
+    points = some_points(count)
+    for i in range(3, count, 3):
+        points[i] = points[i - 1] if i % 2 else group.negate(points[i - 1])
+    raw = [group.to_raw(point) for point in points]
+    expected = group.identity()
+    for point, scalar in zip(points, scalars, strict=True):
+        expected = group.add(expected, group.multiply(point, scalar))
+    assert points_in_words.combine(raw, scalars) == group.to_raw(expected)
+    assert group.to_raw(group.combine(points, scalars)) == group.to_raw(expected)
+    assert points_in_words.combine(raw, [0] * count) == RAW_IDENTITY
+    opposite = [group.to_raw(group.negate(point)) for point in points]
+    assert points_in_words.combine(raw + opposite, scalars * 2) == RAW_IDENTITY
+
+
+def test_windows_of_large_sums_agree_with_those_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum does not depend on how many bits a window has."""
+    group = commitment_kernel()
+    raw = [group.to_raw(point) for point in some_points(40)]
+    scalars = [random.Random(i).randrange(MODULUS) for i in range(40)]
+    found = set()
+    for bits in {bits for bits, _ in points_in_words.WINDOW_BITS}:
+        monkeypatch.setattr(points_in_words, "WINDOW_BITS", ((bits, 0),))
+        found.add(points_in_words.combine(raw, scalars))
+    assert len(found) == 1
+
+
 def test_many_points_are_read_as_one_by_one() -> None:
     """Both signs of y, the identity, more than a batch; the bad one is named wherever it stands."""
     group = commitment_kernel()

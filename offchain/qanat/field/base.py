@@ -46,7 +46,11 @@ _ROOT = np.array([((MODULUS + 1) // 4) >> (4 * i) & 15 for i in range(_DIGITS - 
 """(p + 1)/4 in digits of four bits, most significant first: p is 3 mod 4, so this power of a square is a root of it."""
 
 ROOT_SCRATCH = 17
-"""Numbers that :func:`square_root` writes to while it works."""
+"""Numbers that :func:`square_root` writes to while it works, rows that :func:`square_roots` does."""
+
+ROW_WORDS = 8 * (RADIX_BITS // LIMB)
+ROW = 8 * ROW_WORDS
+"""Bytes of a row of eight numbers (:mod:`qanat.field.lanes`)."""
 
 _STEPS = 30
 _MASK = (1 << _STEPS) - 1
@@ -209,3 +213,24 @@ def square_root(out, value, one, scratch):
         if digit:
             product((result, result, scratch + 48 * digit))
     copy_words((out, result), 6)
+
+
+@compiled
+def square_roots(out, values, scratch):
+    """Do :func:`square_root` on eight numbers at once, which lie in a row; scratch has ``ROOT_SCRATCH`` rows."""
+    load((scratch + ROW, values))
+    for i in range(2, 16):
+        rows_product((scratch + ROW * i, scratch + ROW * (i - 1), scratch + ROW))
+    result = scratch + ROW * 16
+    begun = False
+    for position in range(_DIGITS):
+        digit = np.int64(_ROOT[position])
+        if begun:
+            for _ in range(4):
+                rows_product((result, result, result))
+            if digit:
+                rows_product((result, result, scratch + ROW * digit))
+        elif digit:
+            copy_words((result, scratch + ROW * digit), ROW_WORDS)
+            begun = True
+    store((out, result))

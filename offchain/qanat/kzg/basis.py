@@ -150,7 +150,7 @@ class FixedBasis:
         starts, sizes = space.starts[: 2 * side], space.counts[: 2 * side]
         msm.spread(space.buckets, side, space.partial, starts, sizes)
         msm.sum_groups(space.partial, space.other, starts, sizes, space.sums, space.work)
-        msm.finish(space.sums, side, space.work[-2], space.work[-1], space.out)
+        msm.finish(space.sums[np.newaxis], side, 0, space.work[-2], space.work[-1], space.out)
 
     def _add_part(self, space: Workspace, *, last: bool) -> None:
         """Replace the part in space.out by 2^bits times the sum so far, plus the part; the last part comes first."""

@@ -12,8 +12,11 @@ from qanat.kzg.points import check_compressed, check_raw
 from qanat.kzg.polynomials import Polynomials
 from qanat.kzg.setup import trusted_setup
 
-COMPILED_FROM = 64
+COMPILED_FROM = 16
 """Points from which compiled loops are faster: with few, inversions are most of their work."""
+
+COMBINED_FROM = 32
+"""The same for sums of multiples."""
 
 
 class FastCommitments(Polynomials):
@@ -74,6 +77,10 @@ class FastCommitments(Polynomials):
     def combine(self, points: Sequence[G1Point], scalars: Sequence[int]) -> G1Point:
         """Return the sum of scalars[i] * points[i] (the GIL is free meanwhile)."""
         pairs = list(zip(points, scalars, strict=True))
+        if len(pairs) >= COMBINED_FROM:
+            from qanat.kzg.points_in_words import combine
+
+            return G1Point.from_xy_bytes_unchecked_be(combine([point.to_xy_bytes_be() for point in points], scalars))
         return G1Point.multiexp_unchecked([point for point, _ in pairs], [Scalar(scalar) for _, scalar in pairs])
 
     def verify(self, commitment: bytes, z: bytes, y: bytes, proof: bytes) -> bool:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanat.field.base import opposite, product, square_root, total
+from qanat.field.base import LANES, ROOT_SCRATCH, ROW_WORDS, opposite, product, square_root, square_roots, total
 from qanat.field.compiled import compiled
 from qanat.field.emit import all_equal, copy_words, greater
-from qanat.kzg.msm import BATCH, NUMBER, PLAIN_ONE, POINT, add_pairs
+from qanat.kzg.msm import BATCH, GROUP, NUMBER, PLAIN_ONE, POINT, add_pairs
 
 DIGIT_BITS = 4
 DIGITS = 33
@@ -96,24 +96,36 @@ def sums_and_differences(top, bottom, pairs, work):
 def find_points(abscissas, larger, square, four, points, good, work):
     """Write the point with each x (count, 6), out of Montgomery form, and the larger y or the smaller one.
 
-    square is R^2, four 4R, both addresses. good (count) becomes 0 where no point of the curve has that x.
+    square is R^2, four 4R, both addresses. good (count) becomes 0 where no point of the curve has that x. Eight at a
+    time where there are lanes; what is missing of the last eight is zeros.
     """
     constants, scratch = work[5], work[6]
     plain = constants + NUMBER * PLAIN_ONE
-    t, one_way, other_way, room = scratch, scratch + NUMBER, scratch + 2 * NUMBER, scratch + 3 * NUMBER
-    for i in range(points.shape[0]):
-        x = points.ctypes.data + POINT * i
-        y = x + NUMBER
-        product((x, abscissas.ctypes.data + NUMBER * i, square))
-        product((t, x, x))
-        product((t, t, x))
-        total((t, t, four))
-        square_root(y, t, constants, room)
-        product((room, y, y))
-        good[i] = all_equal((room, t), 6)
-        product((one_way, y, plain))
-        opposite((other_way, one_way, 1))
-        opposite((y, y, np.int64(greater((one_way, other_way), 6) != (larger[i] != 0))))
+    one_way, other_way, room = scratch, scratch + NUMBER, scratch + 2 * NUMBER
+    count = points.shape[0]
+    cubes, roots = np.zeros((GROUP, 6), dtype=np.uint64), np.empty((GROUP, 6), dtype=np.uint64)
+    rows = np.empty(ROOT_SCRATCH * ROW_WORDS, dtype=np.uint64)
+    for start in range(0, count, GROUP):
+        size = min(GROUP, count - start)
+        for i in range(size):
+            x, t = points.ctypes.data + POINT * (start + i), cubes.ctypes.data + NUMBER * i
+            product((x, abscissas.ctypes.data + NUMBER * (start + i), square))
+            product((t, x, x))
+            product((t, t, x))
+            total((t, t, four))
+        if LANES:
+            square_roots(np.int64(roots.ctypes.data), np.int64(cubes.ctypes.data), np.int64(rows.ctypes.data))
+        else:
+            for i in range(size):
+                square_root(roots.ctypes.data + NUMBER * i, cubes.ctypes.data + NUMBER * i, constants, room)
+        for i in range(size):
+            at = start + i
+            y, root = points.ctypes.data + POINT * at + NUMBER, roots.ctypes.data + NUMBER * i
+            product((room, root, root))
+            good[at] = all_equal((room, cubes.ctypes.data + NUMBER * i), 6)
+            product((one_way, root, plain))
+            opposite((other_way, one_way, 1))
+            opposite((y, root, np.int64(greater((one_way, other_way), 6) != (larger[at] != 0))))
 
 
 @compiled

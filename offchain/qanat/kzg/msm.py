@@ -386,42 +386,48 @@ def _projective(out, point, constants):
 
 
 @compiled
-def finish(sums, side, constants, scratch, out):
-    """Write side * sum of u*row_u + sum of (v+1)*column_v, u and v from 0: x and y without R, all zero the identity.
+def _empty(out, constants):
+    """Write the identity, (0 : 1 : 0)."""
+    difference((out, constants, constants))
+    copy_words((out + 48, constants), 6)
+    difference((out + 96, constants, constants))
 
-    sums (2*side, 12): the rows' sums, then the columns'. That is the sum of d * bucket_d, as d = side*u + v + 1. side
-    is a power of two. out (2, 6).
+
+@compiled
+def finish(sums, side, bits, constants, scratch, out):
+    """Write the sum over windows w of 2^(bits*w) times that window's: x and y without R, all zero the identity.
+
+    sums (windows, 2*side, 12): the rows' sums, then the columns'. A window's is side * sum of u*row_u + sum of
+    (v+1)*column_v, u and v from 0: the sum of d * bucket_d, as d = side*u + v + 1. side is a power of two. out (2, 6).
     """
-    zero = scratch
-    running, whole, point, room = scratch + 48, scratch + 4 * 48, scratch + 7 * 48, scratch + 10 * 48
-    difference((zero, constants, constants))
-    base = sums.ctypes.data
-    for part in range(2):
-        if part == 0:  # rows: the whole starts empty
-            copy_words((whole, zero), 6)
-            copy_words((whole + 48, constants), 6)
-            copy_words((whole + 96, zero), 6)
-        else:
-            doubling = side
+    running, whole, point = scratch, scratch + 3 * 48, scratch + 6 * 48
+    result, room = scratch + 9 * 48, scratch + 12 * 48
+    _empty(result, constants)
+    for window in range(sums.shape[0] - 1, -1, -1):
+        base = sums.ctypes.data + POINT * 2 * side * window
+        for _ in range(bits):
+            _add_complete(result, result, result, constants, room)
+        _empty(whole, constants)
+        for part in range(2):  # rows, then columns
+            doubling = side if part else 1
             while doubling > 1:
                 _add_complete(whole, whole, whole, constants, room)
                 doubling //= 2
-        copy_words((running, zero), 6)
-        copy_words((running + 48, constants), 6)
-        copy_words((running + 96, zero), 6)
-        for i in range(side - 1, -part, -1):
-            _projective(point, base + POINT * (part * side + i), constants)
-            _add_complete(running, running, point, constants, room)
-            _add_complete(whole, whole, running, constants, room)
+            _empty(running, constants)
+            for i in range(side - 1, -part, -1):
+                _projective(point, base + POINT * (part * side + i), constants)
+                _add_complete(running, running, point, constants, room)
+                _add_complete(whole, whole, running, constants, room)
+        _add_complete(result, result, whole, constants, room)
     target = out.ctypes.data
-    if all_zero(whole + 96, 6):
+    if all_zero(result + 96, 6):
         out[:] = np.uint64(0)
         return
-    invert(point, whole + 96)
-    product((whole, whole, point))
-    product((whole + 48, whole + 48, point))
-    product((target, whole, constants + NUMBER * PLAIN_ONE))
-    product((target + 48, whole + 48, constants + NUMBER * PLAIN_ONE))
+    invert(point, result + 96)
+    product((result, result, point))
+    product((result + 48, result + 48, point))
+    product((target, result, constants + NUMBER * PLAIN_ONE))
+    product((target + 48, result + 48, constants + NUMBER * PLAIN_ONE))
 
 
 @compiled

@@ -14,7 +14,7 @@ from qanat.field import MODULUS, base, root_of_unity
 from qanat.field.emit import words_of
 from qanat.field.fast import bit_reversal
 from qanat.kzg import ladders, msm
-from qanat.kzg.basis import Words, batch_workspace
+from qanat.kzg.basis import Words, batch_workspace, raw_of, windows_of
 from qanat.kzg.points import COMPRESSED_IDENTITY, NUMBER_BYTES, RAW_BYTES, RAW_IDENTITY, check_compressed
 
 PARAMETER = 0xD201000000010000
@@ -22,6 +22,9 @@ PARAMETER = 0xD201000000010000
 
 BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFFFFFFEFFFE
 """The cube root of one for which (BETA*x, y) is -X^2 times (x, y)."""
+
+WINDOW_BITS = ((9, 4096), (7, 128), (5, 0))
+"""Bits of a window, and from how many points on."""
 
 _BETA = np.array([words_of(BETA * base.MONTGOMERY % base.MODULUS, base.WORDS)], dtype=np.uint64)
 _PARAMETER_BITS = np.array([int(bit) for bit in f"{PARAMETER:b}"], dtype=np.int64)
@@ -69,6 +72,48 @@ def multiply(points: Words, scalars: Sequence[int]) -> Words:
         ladders.multiply_all(out[part], lines[part], _BETA.ctypes.data, tables, pairs, work)
     del kept
     return out
+
+
+def combine(raw: Sequence[bytes], scalars: Sequence[int]) -> bytes:
+    """Return the sum of scalars[i] times points[i], raw; any points of the curve, scalars in [0, r).
+
+    As :mod:`qanat.kzg.basis` does it, but of points that are seen once: there is no table of their multiples, so every
+    window has buckets of its own. The buckets of all windows are summed together, in full batches.
+    """
+    count = len(raw)
+    bits = next(bits for bits, least in WINDOW_BITS if count >= least)
+    half, side, windows = 1 << (bits - 1), 1 << (bits // 2), windows_of(bits)
+    words = np.frombuffer(b"".join(scalar.to_bytes(32, "little") for scalar in scalars), dtype="<u8").reshape(count, 4)
+    digits = np.empty((count, windows), dtype=np.int16)
+    msm.recode(words, bits, windows, digits, np.empty(half, dtype=np.int64))
+
+    chosen = np.flatnonzero(digits)
+    digit = digits.ravel()[chosen]
+    bucket = (half * (chosen % windows) + np.abs(digit) - 1).astype(np.int16)  # 16 bits are sorted in linear time
+    entries = (2 * (chosen // windows) + (digit < 0))[np.argsort(bucket, kind="stable")].astype(np.int32)
+    sizes = np.bincount(bucket, minlength=windows * half)
+    starts = np.cumsum(sizes) - sizes
+    room = max((len(entries) + len(sizes)) // 2 + 1, 2 * len(sizes))
+    partial, other = np.empty((room, 12), dtype=np.uint64), np.empty((room // 2 + len(sizes) + 1, 12), dtype=np.uint64)
+    buckets = np.zeros((len(sizes), 12), dtype=np.uint64)
+    pairs, work, kept = batch_workspace()
+    if len(entries):
+        msm.sum_entries(to_words(raw), entries, starts, sizes, partial, buckets, pairs, work)
+        msm.sum_groups(partial, other, starts, sizes, buckets, work)
+
+    lines = 2 * side
+    starts, sizes = np.empty(windows * lines, dtype=np.int64), np.empty(windows * lines, dtype=np.int64)
+    for window in range(windows):
+        of_lines, at = slice(window * lines, (window + 1) * lines), 2 * half * window
+        own = buckets[half * window : half * (window + 1)]
+        msm.spread(own, side, partial[at : at + 2 * half], starts[of_lines], sizes[of_lines])
+    sums = np.empty((windows * lines, 12), dtype=np.uint64)
+    msm.sum_groups(partial, other, side * np.arange(windows * lines), sizes, sums, work)
+
+    out = np.empty((2, base.WORDS), dtype=np.uint64)
+    msm.finish(sums.reshape(windows, lines, 12), side, bits, work[-2], work[-1], out)
+    del kept
+    return raw_of(out)
 
 
 def decompress(data: Sequence[bytes]) -> list[bytes]:
