@@ -64,6 +64,15 @@ contract Coin {
         if (stubborn && amount != 0 && allowance[msg.sender][spender] != 0) revert AllowanceNotZero();
         allowance[msg.sender][spender] = amount;
     }
+    function take(address from, uint256 amount) external {
+        allowance[from][msg.sender] -= amount;
+        balanceOf[from] -= amount;
+        balanceOf[msg.sender] += amount;
+    }
+}
+
+contract Till {
+    function pay(Coin coin, uint256 amount) external { coin.take(msg.sender, amount); }
 }
 """
 

@@ -233,6 +233,32 @@ class TestTokens:
         assert sender.approve_if_needed(coin.address, self.SPENDER, 900) is not None
         assert coin.functions.allowance(sender.address, self.SPENDER).call() == 900
 
+    @pytest.mark.parametrize("others", [1, 3])
+    def test_an_allowance_that_other_payments_take_is_given_anew(self, sender, monkeypatch, others):
+        """Two payments of one account see the other's allowance, or none, whenever they look."""
+        coin, till = deploy(sender, "Coin", False), deploy(sender, "Till")
+        approve, waiting = sender.approve_if_needed, [100] * others
+
+        def approve_and_be_overtaken(*args):
+            receipt = approve(*args)
+            if waiting:
+                sender.send(till.functions.pay(coin.address, waiting.pop()))
+            return receipt
+
+        monkeypatch.setattr(sender, "approve_if_needed", approve_and_be_overtaken)
+        sender.pay(till.functions.pay(coin.address, 400), coin.address, till.address, 400)
+        assert not waiting
+        assert coin.functions.balanceOf(till.address).call() == 400 + 100 * others
+
+    def test_a_refusal_that_is_none_of_the_allowance_is_told_at_once(self, sender, monkeypatch):
+        coin, till = deploy(sender, "Coin", False), deploy(sender, "Till")
+        given = []
+        approve = sender.approve_if_needed
+        monkeypatch.setattr(sender, "approve_if_needed", lambda *args: given.append(approve(*args)))
+        with pytest.raises(TransactionReverted):
+            sender.pay(till.functions.pay(coin.address, 1001), coin.address, till.address, 1000)
+        assert len(given) == 1
+
 
 class TestKeySigner:
     def test_is_a_signer(self):

@@ -52,6 +52,8 @@ STATE_KEPT = 64
 REMEMBERED = 64
 #: Times that a call is signed anew since others' transactions took its nonce.
 MOST_TAKEN = 5
+#: Times that an allowance is given anew since another payment took it.
+ALLOWED_ANEW = 5
 
 _locks: dict[tuple[int, str], threading.RLock] = {}
 _locks_guard = threading.Lock()
@@ -693,8 +695,24 @@ class Sender:
         if not self.is_under_way(function):
             self.check_tokens(token, amount)
             self.check_refusal(function)
-            self.approve_if_needed(token, spender, amount)
+            self.allow(function, token, spender, amount)
         return self.send(function)
+
+    def allow(self, function: Any, token: str, spender: str, amount: int) -> None:
+        """Let ``spender`` take an amount of an ERC-20 until a call that needs it would succeed.
+
+        Another payment of the account, of this process or another one, may set the allowance to what it needs itself,
+        or use it up. Raises what the call is refused for otherwise, and as :meth:`approve_if_needed`.
+        """
+        for left in range(ALLOWED_ANEW, -1, -1):
+            self.approve_if_needed(token, spender, amount)
+            try:
+                self.estimate(function)
+            except TransactionReverted:
+                if not left or self._allowance(token, spender) >= amount:
+                    raise
+            else:
+                return
 
     def check_refusal(self, function: Any) -> None:
         """Raise what a contract itself refuses in a call that takes tokens.
@@ -729,6 +747,10 @@ class Sender:
         known = self.chain.deployment.token(token)
         return f"{format_units(units, known.decimals)} {self.chain.deployment.symbol(token)}"
 
+    def _allowance(self, token: str, spender: str) -> int:
+        allowance = self.chain.token(token).functions.allowance(self.address, to_checksum_address(spender))
+        return int(self.chain.call(allowance))
+
     def approve_if_needed(self, token: str, spender: str, amount: int) -> TxReceipt | None:
         """Let ``spender`` take exactly ``amount`` of an ERC-20, unless it may take as much already.
 
@@ -740,7 +762,7 @@ class Sender:
         self.check_tokens(token, amount)
         contract = self.chain.token(token)
         spender = to_checksum_address(spender)
-        allowed = int(self.chain.call(contract.functions.allowance(self.address, spender)))
+        allowed = self._allowance(token, spender)
         if allowed >= amount:
             return None
         if allowed > 0:

@@ -62,8 +62,7 @@ def extend(session: Session, *, object_id: str, epochs: int) -> Outcome:
     )
     absent = list(non_signers_of(views, name, record.end_epoch))
     function = chain.contract("Objects").functions.extend(name, epochs, fee, absent)
-    session.sender.approve_if_needed(token, chain.contract("Payments").address, fee)
-    receipt = session.sender.send(function)
+    receipt = session.sender.pay(function, token, chain.contract("Payments").address, fee)
     after = views.object(name)
     return Outcome(
         {

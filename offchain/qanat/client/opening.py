@@ -120,8 +120,7 @@ class Opener:
         function = self.objects.functions.open(request.as_tuple())
         self.sender.check_refusal(function)
         payments = self.views.chain.contract("Payments").address
-        self.sender.approve_if_needed(token, payments, request.max_payment)
-        self.sender.estimate(function)
+        self.sender.allow(function, token, payments, request.max_payment)
         nonce = self.views.nonce(self.sender.address)
         owner = self.sender.address
         prepared(nonce, object_id_of(self.views.chain.chain_id, self.objects.address, owner, nonce, root))
