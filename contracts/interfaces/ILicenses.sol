@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {LicenseQuery, LicenseRecord, OfferTerms, Permit, Renewal, SignedOffer} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
 
 /// @title Offers and licenses
 /// @notice A license is an ERC-721 with the terms that its offer had at the sale: an offer's terms never change. It is bound to its licensee (ERC-5192)
@@ -39,6 +39,10 @@ interface ILicenses {
     event KeyReleased(uint256 indexed licenseId, address indexed keyHolder, bytes32 recipientKey);
     /// @notice `payer` paid `price` for a further period, which ends at `end`.
     event LicenseRenewed(uint256 indexed licenseId, address indexed payer, uint64 end, uint256 price);
+    /// @notice A period was paid for a license that was over: `payer` may take it back from Payments (`takeBack`, key bytes32(licenseId)) until it is reinstated.
+    event LicensePaidLate(uint256 indexed licenseId, address indexed payer, uint256 price);
+    /// @notice What `payer` paid late counts from now on, until `end`.
+    event LicenseReinstated(uint256 indexed licenseId, address indexed payer, uint64 end, uint256 price);
     /// @notice The storage of one of the asset's objects is over: the license ended with it.
     event LicenseLost(uint256 indexed licenseId, bytes32 indexed objectId, uint256 refund);
     /// @notice The owner ended a license because its holder broke the terms. `contested` lies held; the holder may dispute it until `until`.
@@ -64,6 +68,7 @@ interface ILicenses {
     error LicenseUnknown(uint256 licenseId);
     error LicenseNotActive(uint256 licenseId);
     error AlreadyRevoked(uint256 licenseId);
+    error LicenseStillRuns(uint256 licenseId, uint64 end);
     error NotTransferable(uint256 licenseId);
     /// @notice Seats are numbered from one; an offer without seats has only seat zero.
     error SeatUnknown(uint256 offerId, uint256 seat, uint256 seats);
@@ -132,7 +137,12 @@ interface ILicenses {
     function settle(uint256 assetId, address token, uint256 maxDays) external returns (uint256 amount, bool isDone);
     /// @notice Pays for one more period, from the license's end on, under the offer that it was sold under, which must still stand; all of the price is earned
     /// linearly. Its holder, or, once a key was released or where nothing is for a release, anyone; at most one period ahead.
+    /// After the end (and not after a revocation, nor where no key was released and something was for that) the price goes to escrow: it is the payer's,
+    /// to take back from Payments at any time, until the asset's owner reinstates the license.
     function renew(uint256 licenseId, bytes32 termsHash) external;
+    /// @notice Asset's owner: a license that is over goes on for a period from now, for what `payer` paid late. `seat`: the one that it had, if its offer has
+    /// seats, which nobody has taken since. What it holds exclusively must be free. The gap stays a gap.
+    function reinstate(uint256 licenseId, address payer, uint256 seat) external;
     /// @notice Asset's owner: ends a license now and returns its unearned part to its holder. Cause and evidence: hashes of documents, or zero.
     function revoke(uint256 licenseId, bytes32 causeHash, bytes32 evidenceHash) external returns (uint256 refund);
     /// @notice Asset's owner: ends a license whose holder broke the terms, where its offer named an arbiter. The unearned part is frozen: the owner's if the holder
@@ -144,7 +154,8 @@ interface ILicenses {
     function dispute(uint256 licenseId) external;
     /// @notice The offer's arbiter: what of the frozen money goes back; the rest is earned.
     function decide(uint256 licenseId, uint256 refund) external;
-    /// @notice Undisputed in time: the frozen money is earned. Undecided in time: it goes back. Anyone. Before: the asset's owner gives in, and it goes back.
+    /// @notice Undisputed in time: the frozen money is earned. Undecided in time: it goes back. Anyone. Before: who claimed the breach gives in, and it goes back.
+    /// What is earned is paid to who owned the asset when the breach was claimed.
     function conclude(uint256 licenseId) external;
     /// @notice An object of the asset is stored no longer: ends the license as `revoke` does, if its holder wants that. Its holder.
     function refundLost(uint256 licenseId, bytes32 objectId) external returns (uint256 refund);
@@ -158,7 +169,7 @@ interface ILicenses {
     function isLicensedAt(address licensee, uint256 assetId, uint32 purpose, uint64 time) external view returns (bool);
     /// @notice `isLicensedAt` of each, in order.
     function areLicensed(LicenseQuery[] calldata queries) external view returns (bool[] memory);
-    /// @notice Whether this license itself is in force for all bits of `purpose` at `time`.
+    /// @notice Whether this license itself is in force for all bits of `purpose` at `time`; of one that was reinstated only since then.
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool);
     /// @notice An offer's terms, and whether it can no longer be bought: withdrawn, or void because the asset changed hands.
     function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn);
@@ -169,11 +180,14 @@ interface ILicenses {
     /// @notice The offer that a signed one became at its first purchase; 0 before.
     function signedOfferId(SignedOffer calldata signed) external view returns (uint256);
     function license(uint256 licenseId) external view returns (LicenseRecord memory);
-    /// @notice A renewed license's last two periods; zeros if it never was.
-    function periodsOf(uint256 licenseId) external view returns (Renewal memory);
+    /// @notice From when on a license runs without a gap (its sale, or its reinstatement), how many periods of equal length since, and how many before.
+    function periodsOf(uint256 licenseId) external view returns (uint64 start, uint256 periods, uint256 earlier);
+    /// @notice Until when any of `purposes` of an asset is sold, so that it can't be sold exclusively, and until when exclusively, so that it can't be sold at
+    /// all; times that are over, or 0: it can. A plain license that was revoked still counts (see Reservations).
+    function takenUntil(uint256 assetId, uint32 purposes) external view returns (uint256 sold, uint256 exclusively);
     /// @notice Money of a claimed breach; `until` 0: there is none.
     function contestOf(uint256 licenseId) external view returns (uint256 amount, uint64 until, bool disputed);
-    /// @notice What the license has earned by now, settled or not; whole units, rounded up.
+    /// @notice What the license has earned by now, settled or not; whole units, rounded up. What a breach froze counts once it is concluded.
     function earned(uint256 licenseId) external view returns (uint256);
     function offerCount() external view returns (uint256);
     function licenseCount() external view returns (uint256);

@@ -64,7 +64,10 @@ interface IPayments {
     );
     /// @notice A payment that nothing was due for: its payer may take it back until the module accepts it.
     event LatePaid(address indexed token, address indexed payer, bytes32 indexed account, uint256 amount);
-    event LateAccepted(address indexed token, address indexed payer, bytes32 indexed account, uint256 amount);
+    /// @notice It went into `book`.
+    event LateAccepted(
+        address indexed token, address indexed payer, bytes32 indexed account, bytes32 book, uint256 amount
+    );
     event LateTakenBack(address indexed token, address indexed payer, bytes32 indexed account, uint256 amount);
     event ProtocolFeeAnnounced(uint256 bps, address account, uint256 from);
 
@@ -104,8 +107,8 @@ interface IPayments {
     /// @notice Takes tokens as `collect` does, for a payment that the module can't apply (what was to be renewed is over). They lie apart, for (module,
     /// payer, key), until the payer takes them back or the module accepts them: nobody else can touch them.
     function payLate(address token, address from, bytes32 key, uint256 amount) external;
-    /// @notice Moves late money of a payer, held, into the caller's book `key`.
-    function acceptLate(address token, address payer, bytes32 key, uint32 era, uint256 amount) external;
+    /// @notice Moves money that a payer paid late for `lateKey`, held, into the caller's book `key`.
+    function acceptLate(address token, address payer, bytes32 lateKey, bytes32 key, uint32 era, uint256 amount) external;
     /// @notice Moves all late money of the caller with a module to the caller's own account. Any time.
     function takeBack(address token, address module, bytes32 key) external returns (uint256 amount);
 
@@ -140,6 +143,9 @@ interface IPayments {
     ) external returns (uint256 unearned);
     /// @notice What is held in the caller's book is earned, now.
     function earnHeld(address token, bytes32 key, uint32 era, uint256 amount) external;
+    /// @notice What is held in the caller's book is earned by `to`, who isn't its beneficiary of now: goes through the waterfall at once. No era.
+    function pourHeld(address token, bytes32 key, bytes32 to, bytes32 upstream, uint256 upstreamBps, uint256 amount)
+        external;
     /// @notice Moves what is held in the caller's book to any account.
     function moveHeld(address token, bytes32 key, bytes32 to, uint256 amount) external;
     /// @notice Pays out through the waterfall what the caller's book counts at `until` (now, if that is 0 or later). At most `maxDays` starts of days are

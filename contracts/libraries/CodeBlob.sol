@@ -35,6 +35,18 @@ library CodeBlob {
         if (pointer == address(0)) revert BlobNotWritten(size);
     }
 
+    /// @notice The account that a contract created as its `number`-th, from 1 on: keccak256(rlp([creator, number])), since a contract's nonce begins at 1
+    /// (EIP-161) and counts what it creates. A contract that creates nothing but blobs finds each by its number, and needs no slot for its address.
+    function createdBy(address creator, uint256 number) internal pure returns (address) {
+        bytes memory encoded;
+        if (number < 0x80) encoded = abi.encodePacked(hex"d694", creator, uint8(number));
+        else if (number <= type(uint8).max) encoded = abi.encodePacked(hex"d794", creator, hex"81", uint8(number));
+        else if (number <= type(uint16).max) encoded = abi.encodePacked(hex"d894", creator, hex"82", uint16(number));
+        else if (number <= type(uint24).max) encoded = abi.encodePacked(hex"d994", creator, hex"83", uint24(number));
+        else encoded = abi.encodePacked(hex"da94", creator, hex"84", uint32(number));
+        return address(uint160(uint256(keccak256(encoded))));
+    }
+
     /// @notice The number of bytes in a blob.
     function sizeOf(address pointer) internal view returns (uint256) {
         uint256 codeBytes = pointer.code.length;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 import {Purposes} from "./Purposes.sol";
 
 /// @title Reservations
@@ -49,6 +51,17 @@ library Reservations {
         }
         if (soldAfter != sold) self.soldUntil = soldAfter;
         if (reservedAfter != reserved) self.exclusiveUntil = reservedAfter;
+    }
+
+    /// @notice Until when any of `purposes` is sold, and until when exclusively: from then on they can be sold exclusively, or at all.
+    function takenUntil(State storage self, uint32 purposes) internal view returns (uint256 sold, uint256 reserved) {
+        (uint256 soldWord, uint256 reservedWord) = (self.soldUntil, self.exclusiveUntil);
+        for (uint256 lane; lane < LANES; ++lane) {
+            if (purposes >> lane & 1 == 0) continue;
+            uint256 shift = lane * LANE_BITS;
+            sold = Math.max(sold, soldWord >> shift & LANE);
+            reserved = Math.max(reserved, reservedWord >> shift & LANE);
+        }
     }
 
     /// @notice Prolongs what a license in force took, to `end`, which is later: nothing that clashes with it can have been sold.

@@ -147,6 +147,7 @@ library Streams {
             time = day * DAY;
             bucket = self.buckets[day];
             slope = uint256(int256(slope) - bucket.slope);
+            if (slope >= SLOPE_LIMIT) revert BookFull(slope, SLOPE_LIMIT);
         }
         if (arrives && until > time) {
             line += int256(slope * (until - time));

@@ -12,7 +12,7 @@ import {IShards} from "../interfaces/IShards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Reservations} from "../libraries/Reservations.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseRecord, OfferTerms, Renewal} from "../types/Types.sol";
+import {LicenseRecord, OfferTerms} from "../types/Types.sol";
 import {LicenseStore} from "./LicenseStore.sol";
 
 /// @title LicenseChanges
@@ -35,31 +35,78 @@ contract LicenseChanges is LicenseStore {
     /// @notice See `ILicenses.renew`.
     function renew(uint256 licenseId, bytes32 termsHash) external nonReentrant {
         LicenseRecord memory record = _license(licenseId);
-        if (!_isRunning(record)) revert ILicenses.LicenseNotActive(licenseId);
+        if (!_isRunning(record)) return _payLate(licenseId, record, termsHash);
         // else whoever owns the asset puts the day off on which the part for a key that never came falls due
         if (record.releasedAt == 0 && msg.sender != record.licensee && _releasePart(record) != 0) {
             revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
         }
         OfferTerms memory terms = _checkOffer(record.offerId, termsHash, record.price);
-        Renewal memory renewal = _renewals[licenseId];
-        if (renewal.end == 0) {
-            (renewal.start, renewal.opened) = (uint40(record.start), uint40(record.start));
-        } else if (block.timestamp < renewal.nextStart) {
+        Life memory life = _lifeOf(licenseId);
+        if (life.renewals != 0 && block.timestamp < record.end - life.duration) {
             revert ILicenses.AlreadyRenewed(licenseId, record.end);
-        } else {
-            (renewal.start, renewal.opened) = (renewal.nextStart, renewal.nextOpened);
         }
-        (renewal.nextStart, renewal.nextOpened) = (uint40(record.end), uint40(block.timestamp));
-        uint256 end = record.end + terms.duration;
-        renewal.end = end.toUint40();
+        _progress[licenseId].renewals = (uint256(life.renewals) + 1).toUint16();
 
-        _renewals[licenseId] = renewal;
+        uint256 end = record.end + terms.duration;
         _terms[record.licensee][record.assetId][record.purposes].prolong(_sales[licenseId].term, end);
         _reservations[record.assetId].prolong(record.purposes, end, terms.exclusive);
         emit ILicenses.LicenseRenewed(licenseId, msg.sender, uint64(end), record.price);
 
         uint32 era = _eraOf(record.assetId, record.token);
         PAYMENTS.openStream(record.token, msg.sender, _keyOf(record.assetId), era, 0, record.price, record.end, end);
+    }
+
+    /// @notice See `ILicenses.reinstate`.
+    function reinstate(uint256 licenseId, address payer, uint256 seat) external nonReentrant {
+        LicenseRecord memory record = _license(licenseId);
+        _checkOwner(record.assetId);
+        if (_isRunning(record)) revert ILicenses.LicenseStillRuns(licenseId, record.end);
+        _checkReinstatable(licenseId, record);
+        _checkSeatKept(licenseId, record.offerId, seat);
+        Life memory life = _lifeOf(licenseId);
+
+        uint256 end = block.timestamp + life.duration;
+        Progress storage progress = _progress[licenseId];
+        progress.earlier = (uint256(life.earlier) + life.renewals + 1).toUint16();
+        progress.renewals = 0;
+        progress.reinstatedAt = uint40(block.timestamp);
+        bool exclusive = _offers[record.offerId].flags & EXCLUSIVE != 0;
+        _reservations[record.assetId].reserve(record.purposes, end, exclusive);
+        _sales[licenseId].term = _beginTerm(record.licensee, record.assetId, record.purposes, end);
+        emit ILicenses.LicenseReinstated(licenseId, payer, uint64(end), record.price);
+
+        if (record.price == 0) return;
+        bytes32 key = _keyOf(record.assetId);
+        uint32 era = _eraOf(record.assetId, record.token);
+        PAYMENTS.acceptLate(record.token, payer, bytes32(licenseId), key, era, record.price);
+        PAYMENTS.startStream(record.token, key, era, record.price, block.timestamp, end);
+    }
+
+    /// A period is paid for a license that is over: the money is its payer's until the asset's owner reinstates the license.
+    function _payLate(uint256 licenseId, LicenseRecord memory record, bytes32 termsHash) private {
+        _checkReinstatable(licenseId, record);
+        _checkOffer(record.offerId, termsHash, record.price);
+        bytes32 key = bytes32(licenseId);
+        if (PAYMENTS.lateOf(record.token, address(this), msg.sender, key) != 0) {
+            revert ILicenses.AlreadyRenewed(licenseId, record.end);
+        }
+        emit ILicenses.LicensePaidLate(licenseId, msg.sender, record.price);
+        PAYMENTS.payLate(record.token, msg.sender, key, record.price);
+    }
+
+    /// What is for a release that never came went back, or will: there is nothing to go on with, and a purchase is the way.
+    function _checkReinstatable(uint256 licenseId, LicenseRecord memory record) private pure {
+        bool isUnused = record.releasedAt == 0 && _releasePart(record) != 0;
+        if (record.revokedAt != 0 || isUnused) revert ILicenses.LicenseNotActive(licenseId);
+    }
+
+    /// Its own seat, which nobody has taken since.
+    function _checkSeatKept(uint256 licenseId, uint256 offerId, uint256 seat) private view {
+        uint256 seats = _offers[offerId].seats;
+        if (seat > seats || (seat == 0 && seats != 0)) revert ILicenses.SeatUnknown(offerId, seat, seats);
+        if (seat == 0) return;
+        uint256 holder = _seats[offerId][seat];
+        if (holder != licenseId) revert ILicenses.SeatTaken(offerId, seat, holder);
     }
 
     // ─── Ends ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,8 +127,7 @@ contract LicenseChanges is LicenseStore {
     function refundLost(uint256 licenseId, bytes32 objectId) external nonReentrant returns (uint256 refund) {
         LicenseRecord memory record = _license(licenseId);
         if (msg.sender != record.licensee) revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
-        uint256 assetId = ASSETS.assetOf(objectId);
-        if (assetId != record.assetId) revert ILicenses.ObjectNotOfAsset(objectId, record.assetId);
+        if (!ASSETS.holds(record.assetId, objectId)) revert ILicenses.ObjectNotOfAsset(objectId, record.assetId);
         IObjects objects = IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
         uint64 endEpoch = objects.endEpochOf(objectId);
         uint64 epoch =
@@ -99,12 +145,12 @@ contract LicenseChanges is LicenseStore {
         returns (uint256 contested)
     {
         LicenseRecord memory record = _license(licenseId);
-        _checkOwner(record.assetId);
+        uint64 handovers = _checkOwner(record.assetId);
         if (_offers[record.offerId].arbiter == address(0)) revert ILicenses.NoArbiter(licenseId);
 
         contested = _end(licenseId, record, false);
         uint256 until = block.timestamp + DISPUTE_SECONDS;
-        _contests[licenseId] = Contest(uint128(contested), uint40(until), false);
+        _contests[licenseId] = Contest(uint128(contested), uint40(until), false, uint32(handovers));
         emit ILicenses.BreachClaimed(licenseId, causeHash, evidenceHash, contested, until);
     }
 
@@ -133,20 +179,21 @@ contract LicenseChanges is LicenseStore {
             revert ILicenses.NothingToDecide(licenseId, contest.until);
         }
         if (refund > contest.amount) revert ILicenses.RefundTooLarge(licenseId, refund, contest.amount);
-        _conclude(licenseId, record, contest.amount, refund);
+        _conclude(licenseId, record, contest, refund);
     }
 
     /// @notice See `ILicenses.conclude`.
     function conclude(uint256 licenseId) external nonReentrant {
         LicenseRecord memory record = _license(licenseId);
         Contest memory contest = _contestOf(licenseId);
-        (address owner,) = ASSETS.tenureOf(record.assetId);
         bool isOver = block.timestamp > contest.until;
-        if (!isOver && msg.sender != owner) revert ILicenses.ContestOpen(licenseId, contest.until);
+        if (!isOver && msg.sender != _ownerIn(record.assetId, contest.era)) {
+            revert ILicenses.ContestOpen(licenseId, contest.until);
+        }
 
-        // The owner gives in; or nobody decided. Undisputed to the end, it is the owner's.
+        // Who claimed the breach gives in; or nobody decided. Undisputed to the end, it is the claimant's.
         bool goesBack = !isOver || contest.disputed;
-        _conclude(licenseId, record, contest.amount, goesBack ? contest.amount : 0);
+        _conclude(licenseId, record, contest, goesBack ? contest.amount : 0);
     }
 
     /// @notice See `ILicenses.refundUnreleased`.
@@ -162,9 +209,17 @@ contract LicenseChanges is LicenseStore {
 
     // ─── Internal ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    function _checkOwner(uint256 assetId) private view {
-        (address owner,) = ASSETS.tenureOf(assetId);
+    function _checkOwner(uint256 assetId) private view returns (uint64 handovers) {
+        address owner;
+        (owner, handovers) = ASSETS.tenureOf(assetId);
         if (msg.sender != owner) revert ILicenses.NotAssetOwner(assetId, msg.sender, owner);
+    }
+
+    /// Who owned an asset in a tenure, this one or one that is over.
+    function _ownerIn(uint256 assetId, uint32 era) private view returns (address owner) {
+        uint64 handovers;
+        (owner, handovers) = ASSETS.tenureOf(assetId);
+        if (era != handovers) (owner,) = ASSETS.tenureAt(assetId, era);
     }
 
     function _contestOf(uint256 licenseId) private view returns (Contest memory contest) {
@@ -185,14 +240,17 @@ contract LicenseChanges is LicenseStore {
         if (goesBack) _refund(licenseId, record, unearned);
     }
 
-    /// Stops what the license streams; what that leaves is held in the book.
+    /// Stops what the license streams, which are its last two periods at most; what that leaves is held in the book. A period that a renewal added was
+    /// opened before it began; when exactly makes no difference.
     function _stop(uint256 licenseId, LicenseRecord memory record) private returns (uint256 unearned) {
         uint32 era = _eraOf(record.assetId, record.token);
-        Renewal memory renewal = _renewals[licenseId];
-        if (renewal.end == 0) return _stopPeriod(record, era, record.start, record.end, record.start);
+        Life memory life = _lifeOf(licenseId);
+        uint256 last = record.end - life.duration;
+        unearned = _stopPeriod(record, era, last, record.end, life.renewals == 0 ? last : last - 1);
+        if (life.renewals == 0) return unearned;
 
-        unearned = _stopPeriod(record, era, renewal.start, renewal.nextStart, renewal.opened);
-        unearned += _stopPeriod(record, era, renewal.nextStart, renewal.end, renewal.nextOpened);
+        uint256 previous = last - life.duration;
+        unearned += _stopPeriod(record, era, previous, last, life.renewals == 1 ? previous : previous - 1);
     }
 
     function _stopPeriod(LicenseRecord memory record, uint32 era, uint256 start, uint256 end, uint256 opened)
@@ -204,12 +262,13 @@ contract LicenseChanges is LicenseStore {
         return PAYMENTS.stopStream(record.token, _keyOf(record.assetId), era, amount, start, end, opened, bytes32(0));
     }
 
-    function _conclude(uint256 licenseId, LicenseRecord memory record, uint256 amount, uint256 refund) private {
-        delete _contests[licenseId];
-        emit ILicenses.BreachConcluded(licenseId, refund, amount - refund);
-        if (amount != refund) {
-            uint32 era = _eraOf(record.assetId, record.token);
-            PAYMENTS.earnHeld(record.token, _keyOf(record.assetId), era, amount - refund);
+    function _conclude(uint256 licenseId, LicenseRecord memory record, Contest memory contest, uint256 refund) private {
+        uint256 earned = contest.amount - refund;
+        _contests[licenseId] = Contest(uint128(earned), 0, false, 0);
+        emit ILicenses.BreachConcluded(licenseId, refund, earned);
+        if (earned != 0) {
+            bytes32 to = PAYMENTS.personAccount(_ownerIn(record.assetId, contest.era));
+            PAYMENTS.pourHeld(record.token, _keyOf(record.assetId), to, bytes32(0), 0, earned);
         }
         _refund(licenseId, record, refund);
     }
@@ -217,7 +276,7 @@ contract LicenseChanges is LicenseStore {
     /// Returns an amount that is held to the license's holder.
     function _refund(uint256 licenseId, LicenseRecord memory record, uint256 amount) private {
         if (amount == 0) return;
-        _progress[licenseId].refunded = (record.refunded + amount).toUint128();
+        _progress[licenseId].refunded = (record.refunded + amount).toUint104();
         PAYMENTS.moveHeld(record.token, _keyOf(record.assetId), PAYMENTS.personAccount(record.licensee), amount);
     }
 }

@@ -10,7 +10,7 @@ import {ILicenses} from "../interfaces/ILicenses.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
 import {Reservations} from "../libraries/Reservations.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseRecord, OfferTerms, Renewal} from "../types/Types.sol";
+import {LicenseRecord, OfferTerms} from "../types/Types.sol";
 
 /// @title LicenseStore
 /// @notice The state of Licenses, and what both parts of its code do with it: Licenses itself, and LicenseChanges, which it calls by delegation.
@@ -51,19 +51,36 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         uint24 term;
     }
 
-    /// What comes later: written when it happens.
+    /// What comes later: one slot, written when it happens. A price is below 2^96, and at most two periods and what is for a release ever go back.
     struct Progress {
         uint40 releasedAt;
         uint40 revokedAt;
-        uint128 refunded;
+        uint104 refunded;
+        // periods that renewals added, since its sale or since it was reinstated
+        uint16 renewals;
+        // when it was reinstated last; 0: never
+        uint40 reinstatedAt;
+        // periods before that
+        uint16 earlier;
+    }
+
+    /// A license since its sale or since it was reinstated: periods of equal length without a gap.
+    struct Life {
+        uint64 start;
+        uint64 duration;
+        uint16 renewals;
+        uint16 earlier;
     }
 
     /// Money of a license that its owner ended for a breach: whose it is, isn't decided.
     struct Contest {
+        // frozen; once it is concluded: what of it was earned
         uint128 amount;
-        // last second for the licensee to dispute it, then for the arbiter to decide
+        // last second for the licensee to dispute it, then for the arbiter to decide; 0: concluded, or there was none
         uint40 until;
         bool disputed;
+        // the tenure whose owner ended the license: what is earned is that owner's
+        uint32 era;
     }
 
     uint256 internal constant BPS = 10_000;
@@ -85,7 +102,6 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
     mapping(uint256 offerId => Offer) internal _offers;
     mapping(uint256 licenseId => Sale) internal _sales;
     mapping(uint256 licenseId => Progress) internal _progress;
-    mapping(uint256 licenseId => Renewal) internal _renewals;
     mapping(uint256 licenseId => Contest) internal _contests;
 
     /// License that has a seat, or had it last.
@@ -153,8 +169,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         record.assetId = published.assetId;
         record.purposes = published.purposes;
         record.start = sale.start;
-        uint64 renewedTo = _renewals[licenseId].end;
-        record.end = renewedTo == 0 ? sale.start + published.duration : renewedTo;
+        record.end = _endOf(_lifeOf(licenseId));
         record.uses = published.uses;
         record.earnedAtReleaseBps = published.earnedAtReleaseBps;
         record.token = published.token;
@@ -164,6 +179,18 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         record.revokedAt = progress.revokedAt;
         record.releasedAt = progress.releasedAt;
         record.refunded = progress.refunded;
+    }
+
+    function _lifeOf(uint256 licenseId) internal view returns (Life memory) {
+        Sale storage sale = _sales[licenseId];
+        Progress storage progress = _progress[licenseId];
+        uint64 reinstatedAt = progress.reinstatedAt;
+        uint64 start = reinstatedAt == 0 ? sale.start : reinstatedAt;
+        return Life(start, _offers[sale.offerId].duration, progress.renewals, progress.earlier);
+    }
+
+    function _endOf(Life memory life) internal pure returns (uint64) {
+        return life.start + (uint64(life.renewals) + 1) * life.duration;
     }
 
     /// Sold, not over, not revoked.
@@ -183,6 +210,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
     }
 
     /// What a period's stream has: all of the price but, of the first one, the part for the release.
+    /// (Nothing is reinstated in the second of its sale, since it was over before.)
     function _streamOf(LicenseRecord memory record, uint256 start) internal pure returns (uint256) {
         return start == record.start ? record.price - _releasePart(record) : record.price;
     }

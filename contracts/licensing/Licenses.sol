@@ -20,7 +20,7 @@ import {Purposes} from "../libraries/Purposes.sol";
 import {Reservations} from "../libraries/Reservations.sol";
 import {Streams} from "../libraries/Streams.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseQuery, LicenseRecord, OfferTerms, Permit, Renewal, SignedOffer} from "../types/Types.sol";
+import {LicenseQuery, LicenseRecord, OfferTerms, Permit, SignedOffer} from "../types/Types.sol";
 import {LicenseChanges} from "./LicenseChanges.sol";
 import {LicenseStore} from "./LicenseStore.sol";
 
@@ -216,6 +216,11 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     }
 
     /// @inheritdoc ILicenses
+    function reinstate(uint256, address, uint256) external {
+        _delegate();
+    }
+
+    /// @inheritdoc ILicenses
     function revoke(uint256, bytes32, bytes32) external returns (uint256) {
         _delegate();
     }
@@ -294,7 +299,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     function isActiveAt(uint256 licenseId, uint32 purpose, uint64 time) external view returns (bool) {
         LicenseRecord memory record = _license(licenseId);
         uint64 stop = record.revokedAt != 0 ? record.revokedAt : record.end;
-        return Purposes.covers(record.purposes, purpose) && record.start <= time && time < stop;
+        return Purposes.covers(record.purposes, purpose) && _lifeOf(licenseId).start <= time && time < stop;
     }
 
     /// @inheritdoc ILicenses
@@ -335,27 +340,37 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     /// @inheritdoc ILicenses
     function earned(uint256 licenseId) external view returns (uint256 amount) {
         LicenseRecord memory record = _license(licenseId);
-        Renewal memory renewal = _renewals[licenseId];
+        Life memory life = _lifeOf(licenseId);
+        Contest storage contest = _contests[licenseId];
         if (record.releasedAt != 0) amount = _releasePart(record);
-        if (renewal.end == 0) return amount + _earnedIn(record, record.start, record.end);
+        if (contest.until == 0) amount += contest.amount;
 
         // of periods before the last two: all
-        uint256 length = renewal.end - renewal.nextStart;
-        uint256 before = (renewal.start - record.start) / length;
+        uint256 before = life.earlier;
+        uint256 last = record.end - life.duration;
+        if (life.renewals != 0) {
+            before += life.renewals - 1;
+            amount += _earnedIn(record, last - life.duration, last);
+        }
         if (before != 0) amount += before * record.price - _releasePart(record);
-        amount += _earnedIn(record, renewal.start, renewal.nextStart);
-        amount += _earnedIn(record, renewal.nextStart, renewal.end);
+        amount += _earnedIn(record, last, record.end);
     }
 
     /// @inheritdoc ILicenses
-    function periodsOf(uint256 licenseId) external view returns (Renewal memory) {
-        return _renewals[licenseId];
+    function periodsOf(uint256 licenseId) external view returns (uint64, uint256, uint256) {
+        Life memory life = _lifeOf(licenseId);
+        return (life.start, uint256(life.renewals) + 1, life.earlier);
+    }
+
+    /// @inheritdoc ILicenses
+    function takenUntil(uint256 assetId, uint32 purposes) external view returns (uint256, uint256) {
+        return _reservations[assetId].takenUntil(purposes);
     }
 
     /// @inheritdoc ILicenses
     function contestOf(uint256 licenseId) external view returns (uint256 amount, uint64 until, bool disputed) {
         Contest storage contest = _contests[licenseId];
-        return (contest.amount, contest.until, contest.disputed);
+        if (contest.until != 0) return (contest.amount, contest.until, contest.disputed);
     }
 
     /// @inheritdoc ILicenses

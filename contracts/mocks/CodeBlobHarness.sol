@@ -25,4 +25,8 @@ contract CodeBlobHarness {
     function read(address pointer, uint256 start, uint256 length) external view returns (bytes memory) {
         return CodeBlob.read(pointer, start, length);
     }
+
+    function createdBy(address creator, uint256 number) external pure returns (address) {
+        return CodeBlob.createdBy(creator, number);
+    }
 }

@@ -107,14 +107,16 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPayments
-    function acceptLate(address token, address payer, bytes32 key, uint32 era, uint256 amount) external {
-        _debit(token, _lateAccount(msg.sender, payer, key), amount);
+    function acceptLate(address token, address payer, bytes32 lateKey, bytes32 key, uint32 era, uint256 amount)
+        external
+    {
+        _debit(token, _lateAccount(msg.sender, payer, lateKey), amount);
         bytes32 account = moduleAccount(msg.sender, key);
         Streams.Book storage book = _books[token][account];
         Streams.State memory state = _stateIn(book, era);
         state.credit(amount);
         book.state = state;
-        emit LateAccepted(token, payer, account, amount);
+        emit LateAccepted(token, payer, moduleAccount(msg.sender, lateKey), account, amount);
     }
 
     /// @inheritdoc IPayments
@@ -201,6 +203,19 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IPayments
+    function pourHeld(address token, bytes32 key, bytes32 to, bytes32 upstream, uint256 upstreamBps, uint256 amount)
+        external
+    {
+        _checkShares(to, upstream, upstreamBps);
+        bytes32 account = moduleAccount(msg.sender, key);
+        Streams.Book storage book = _books[token][account];
+        Streams.State memory state = book.state;
+        _takeOut(state, account, amount);
+        book.state = state;
+        _pour(token, account, to, upstream, upstreamBps, amount, block.timestamp);
+    }
+
+    /// @inheritdoc IPayments
     function moveHeld(address token, bytes32 key, bytes32 to, uint256 amount) external {
         if (to == bytes32(0)) revert ZeroAccount();
         bytes32 account = moduleAccount(msg.sender, key);
@@ -223,8 +238,7 @@ contract Payments is IPayments, ReentrancyGuardTransient {
         uint256 upstreamBps,
         uint256 maxDays
     ) external returns (uint256 amount, uint256 settledTo) {
-        if (to == bytes32(0) || (upstreamBps != 0 && upstream == bytes32(0))) revert ZeroAccount();
-        if (upstreamBps > BPS) revert ShareTooLarge(upstreamBps, BPS);
+        _checkShares(to, upstream, upstreamBps);
         if (until == 0 || until > block.timestamp) until = block.timestamp;
         bytes32 account = moduleAccount(msg.sender, key);
         Streams.Book storage book = _books[token][account];
@@ -238,6 +252,11 @@ contract Payments is IPayments, ReentrancyGuardTransient {
         _takeOut(state, account, amount);
         book.state = state;
         _pour(token, account, to, upstream, upstreamBps, amount, settledTo);
+    }
+
+    function _checkShares(bytes32 to, bytes32 upstream, uint256 upstreamBps) private pure {
+        if (to == bytes32(0) || (upstreamBps != 0 && upstream == bytes32(0))) revert ZeroAccount();
+        if (upstreamBps > BPS) revert ShareTooLarge(upstreamBps, BPS);
     }
 
     /// The waterfall.

@@ -207,6 +207,28 @@ enum DutyStatus {
     Missed
 }
 
+/// Records of a bundle (docs/records.md), by their places in it: [first, first + count).
+struct RecordRange {
+    bytes32 objectId;
+    uint32 first;
+    uint32 count;
+}
+
+/// What a version of an asset consists of, and what describes it.
+struct AssetContent {
+    // whole objects, and records of bundles
+    bytes32[] objectIds;
+    RecordRange[] ranges;
+    // SHA-256 of the plaintext
+    bytes32 contentHash;
+    // encryption header; empty: those of the objects' manifests hold
+    bytes header;
+    // object with schema and provenance, Croissant JSON-LD in plain; zero: none
+    bytes32 croissant;
+    // URI or JSON of its description
+    string metadata;
+}
+
 /// Terms of an offer, copied into every license at sale.
 struct OfferTerms {
     uint256 assetId;
@@ -231,16 +253,6 @@ struct OfferTerms {
     bool transferable;
     // who judges whether a licensee broke the terms; zero: nobody, and the unearned part always goes back
     address arbiter;
-}
-
-/// The last two periods of a renewed license: the one that ran at the last renewal, over [start, nextStart), and the one that it added, over
-/// [nextStart, end); `opened`: when each was paid for.
-struct Renewal {
-    uint40 start;
-    uint40 opened;
-    uint40 nextStart;
-    uint40 nextOpened;
-    uint40 end;
 }
 
 /// An offer that its owner signed instead of publishing it.

@@ -213,6 +213,162 @@ class TestRenew:
         assert licenses.earned(number) == 3 * PRICE + PRICE - last.unearned(time)
 
 
+class TestLate:
+    """What is paid for a license that is over is its payer's, until the asset's owner wants it."""
+
+    @pytest.fixture
+    def over(self, sell, release, at):
+        """Return what sells a license whose key is released, and lets it end: (id, start, end)."""
+
+        def _over(**overrides):
+            number, start, end = sell(**overrides)
+            release(number)
+            at(end)
+            return number, start, end
+
+        return _over
+
+    def late(self, market, number, payer):
+        return market.payments.lateOf(market.token, market.licenses, payer, number.to_bytes(32, "big"))
+
+    def test_goes_to_escrow_and_back(self, market, licenses, asset, over, renew, licensee, stranger, owner, at):
+        """Anybody's, each its own, once; the license stays over, and the book knows nothing of it."""
+        number, _, end = over()
+        book = market.book(asset)
+        for payer in (licensee, stranger):
+            receipt = renew(number, payer)
+            assert receipt.events.filter(licenses.LicensePaidLate) == [licenses.LicensePaidLate(number, payer, PRICE)]
+            assert self.late(market, number, payer) == PRICE
+            with reverts_with(licenses.AlreadyRenewed, licenseId=number, end=end):
+                renew(number, payer)
+        assert (market.book(asset), licenses.license(number).end) == (book, end)
+        assert not licenses.isLicensed(licensee, asset, TRAIN)
+        at(end + 400 * DAY)
+        key = number.to_bytes(32, "big")
+        market.payments.takeBack(market.token, licenses, key, sender=licensee)
+        assert market.payments.claimable(market.token, licensee) == PRICE
+        assert self.late(market, number, licensee) == 0
+        with reverts_with(market.payments.BalanceTooLow, balance=0, asked=PRICE):
+            licenses.reinstate(number, licensee, 0, sender=owner)
+        licenses.reinstate(number, stranger, 0, sender=owner)
+        assert licenses.isLicensed(licensee, asset, TRAIN)
+        assert not licenses.isLicensed(stranger, asset, TRAIN)
+
+    def test_is_refused_where_nothing_could_go_on(self, market, licenses, sell, renew, owner, licensee, at, chain):
+        """After a revocation; for a license whose key never came; under other terms; of an offer that was withdrawn."""
+        revoked, _, end = sell()
+        licenses.revoke(revoked, CAUSE, EVIDENCE, sender=owner)
+        with reverts_with(licenses.LicenseNotActive, licenseId=revoked):
+            renew(revoked)
+        unused, _, end = sell()
+        free, _, end = sell(earnedAtReleaseBps=0)
+        at(end)
+        for number in (revoked, unused):
+            with reverts_with(licenses.LicenseNotActive, licenseId=number):
+                renew(number)
+            with reverts_with(licenses.LicenseNotActive, licenseId=number):
+                licenses.reinstate(number, licensee, 0, sender=owner)
+        with reverts_with(licenses.TermsChanged, got=CAUSE):
+            licenses.renew(free, CAUSE, sender=licensee)
+        with chain.isolate():
+            renew(free)
+        licenses.withdrawOffer(3, sender=owner)
+        with reverts_with(licenses.OfferIsWithdrawn, offerId=3):
+            renew(free)
+
+    def test_begins_a_period_now_with_the_owners_consent(
+        self, market, licenses, asset, over, renew, licensee, owner, stranger, at
+    ):
+        """The gap stays a gap; what is earned adds up, over both lives, a renewal and a revocation."""
+        number, _, end = over()
+        renew(number)
+        with reverts_with(licenses.NotAssetOwner, assetId=asset, caller=licensee, owner=owner):
+            licenses.reinstate(number, licensee, 0, sender=licensee)
+        again = end + 10 * DAY
+        at(again)
+        receipt = licenses.reinstate(number, licensee, 0, sender=owner)
+        assert receipt.events.filter(licenses.LicenseReinstated) == [
+            licenses.LicenseReinstated(number, licensee, again + MONTH, PRICE)
+        ]
+        with reverts_with(licenses.LicenseStillRuns, licenseId=number, end=again + MONTH):
+            licenses.reinstate(number, licensee, 0, sender=owner)
+        told = {time: licenses.isLicensedAt(licensee, asset, TRAIN, time) for time in (end - 1, end, again - 1, again)}
+        assert list(told.values()) == [True, False, False, True]
+        assert [licenses.isActiveAt(number, TRAIN, time) for time in (again - 1, again, again + MONTH)] == [
+            *(False, True, False),
+        ]
+        assert tuple(licenses.periodsOf(number)) == (again, 1, 1)
+        assert licenses.earned(number) == PRICE
+        renew(number)
+        assert tuple(licenses.periodsOf(number)) == (again, 2, 1)
+        second = Stream(PRICE, again, again + MONTH, again)
+        at(again + 7 * DAY)
+        market.settle(asset, sender=stranger)
+        assert licenses.earned(number) == PRICE + PRICE - second.unearned(again + 7 * DAY)
+        at(again + 9 * DAY)
+        receipt = licenses.revoke(number, CAUSE, EVIDENCE, sender=owner)
+        assert receipt.return_value == second.unearned(again + 9 * DAY) + PRICE
+        market.settle(asset, sender=owner)
+        assert market.book(asset) == 0
+        paid = market.payments.claimable(market.token, owner)
+        assert paid == licenses.earned(number) == 3 * PRICE - receipt.return_value
+
+    def test_every_life_counts(self, market, licenses, asset, over, renew, licensee, owner, at):
+        """Renewed twice, over, reinstated, renewed, over, reinstated: all that was paid is earned."""
+        number, _, _ = over()
+        periods = 1
+        for _ in range(2):
+            renew(number)
+            at(licenses.license(number).end + 3 * DAY)
+            licenses.reinstate(number, licensee, 0, sender=owner)
+            periods += 1
+            for _ in range(2):
+                renew(number)
+                periods += 1
+                at(licenses.license(number).end - MONTH + DAY)
+            at(licenses.license(number).end)
+        assert tuple(licenses.periodsOf(number))[1:] == (3, 4)
+        at(licenses.license(number).end + 2 * DAY)
+        market.settle(asset, sender=owner)
+        assert licenses.earned(number) == periods * PRICE == market.payments.claimable(market.token, owner)
+
+    def test_needs_its_seat(self, market, licenses, asset, over, renew, licensee, stranger, owner, chain):
+        """The one that it had, if nobody has taken it since."""
+        number, _, _ = over(seats=2)
+        renew(number)
+        for seat in (0, 3):
+            with reverts_with(licenses.SeatUnknown, seat=seat, seats=2):
+                licenses.reinstate(number, licensee, seat, sender=owner)
+        with reverts_with(licenses.SeatTaken, seat=2, licenseId=0):
+            licenses.reinstate(number, licensee, 2, sender=owner)
+        with chain.isolate():
+            licenses.reinstate(number, licensee, 1, sender=owner)
+            with reverts_with(licenses.SeatTaken, seat=1, licenseId=number):
+                market.buy(1, stranger, seat=1)
+        other = market.buy(1, stranger, seat=1)
+        with reverts_with(licenses.SeatTaken, seat=1, licenseId=other):
+            licenses.reinstate(number, licensee, 1, sender=owner)
+
+    def test_needs_its_purposes(self, project, market, licenses, asset, over, renew, licensee, stranger, owner, chain):
+        """An exclusive one comes back only alone, a plain one only beside no exclusive one."""
+        number, _, _ = over(exclusive=True)
+        renew(number)
+        plain = market.offer(owner, asset)
+        with chain.isolate():
+            licenses.reinstate(number, licensee, 0, sender=owner)
+            with reverts_with(project.Reservations.PurposeTaken, purpose=TRAIN):
+                market.buy(plain, stranger)
+        market.buy(plain, stranger)
+        with reverts_with(project.Reservations.PurposeTaken, purpose=TRAIN):
+            licenses.reinstate(number, licensee, 0, sender=owner)
+
+    def test_of_nothing_needs_nobody(self, licenses, asset, over, renew, licensee, stranger, owner):
+        """A license that costs nothing goes on when its owner says so."""
+        number, _, _ = over(price=0, earnedAtReleaseBps=0)
+        licenses.reinstate(number, stranger, 0, sender=owner)
+        assert licenses.isLicensed(licensee, asset, TRAIN)
+
+
 class TestBreach:
     @pytest.fixture
     def claim(self, licenses, sell, owner, auditor, at):
@@ -262,8 +418,11 @@ class TestBreach:
             licenses.dispute(number, sender=licensee)
         receipt = licenses.conclude(number, sender=stranger)
         assert receipt.events.filter(licenses.BreachConcluded) == [licenses.BreachConcluded(number, 0, contested)]
-        assert market.settle(asset, sender=owner) == PRICE
+        assert market.payments.claimable(market.token, owner) == contested
+        assert market.settle(asset, sender=owner) == PRICE - contested
         assert market.payments.claimable(market.token, licensee) == 0
+        assert licenses.earned(number) == PRICE
+        assert tuple(licenses.contestOf(number)) == (0, 0, False)
         with reverts_with(licenses.NoContest, licenseId=number):
             licenses.conclude(number, sender=stranger)
 
@@ -287,7 +446,9 @@ class TestBreach:
         at(now + 74 * DAY)
         licenses.decide(number, refund, sender=auditor)
         assert market.payments.claimable(market.token, licensee) == refund == licenses.license(number).refunded
-        assert market.settle(asset, sender=owner) == PRICE - refund
+        assert licenses.earned(number) == PRICE - refund
+        market.settle(asset, sender=owner)
+        assert market.payments.claimable(market.token, owner) == PRICE - refund
         assert market.book(asset) == 0
 
     def test_undecided_it_goes_back(self, market, licenses, claim, licensee, auditor, stranger, at):
@@ -303,6 +464,33 @@ class TestBreach:
             licenses.decide(number, 0, sender=auditor)
         licenses.conclude(number, sender=stranger)
         assert market.payments.claimable(market.token, licensee) == contested
+
+    @pytest.mark.parametrize("disputed", [False, True])
+    def test_it_is_who_claimed_it_that_earns_or_gives_in(
+        self, market, licenses, asset, claim, owner, licensee, stranger, auditor, at, chain, disputed
+    ):
+        """Not who owns the asset on the day of the decision, whether the book was settled or not."""
+        number, contested, now = claim()
+        market.assets.transferFrom(owner, stranger, asset, sender=owner)
+        if disputed:
+            licenses.dispute(number, sender=licensee)
+        with reverts_with(licenses.ContestOpen, licenseId=number):
+            licenses.conclude(number, sender=stranger)
+        with chain.isolate():
+            licenses.conclude(number, sender=owner)
+            assert market.payments.claimable(market.token, licensee) == contested
+            assert licenses.earned(number) == PRICE - contested
+        if disputed:
+            licenses.decide(number, 1_000, sender=auditor)
+        else:
+            at(now + 14 * DAY + 1)
+            licenses.conclude(number, sender=stranger)
+        back = 1_000 if disputed else 0
+        assert market.payments.claimable(market.token, owner) == contested - back
+        assert licenses.earned(number) == PRICE - back
+        market.settle(asset, sender=stranger)
+        assert market.payments.claimable(market.token, owner) == PRICE - back
+        assert market.payments.claimable(market.token, stranger) == market.book(asset) == 0
 
     @pytest.mark.parametrize("disputed", [False, True])
     def test_the_owner_can_give_in(self, market, licenses, claim, owner, licensee, disputed):
@@ -355,12 +543,14 @@ class TestTenures:
     def test_are_kept_with_their_ends(self, market, asset, owner, stranger, at, chain):
         """Number, owner, last second; the one of now has none."""
         start = chain.pending_timestamp + 100
-        moves = [(owner, stranger), (stranger, stranger), (stranger, owner)]
+        moves = [(owner, stranger), (stranger, owner), (owner, stranger)]
         for number, (giver, taker) in enumerate(moves):
             with reverts_with(market.assets.TenureNotOver, assetId=asset, number=number):
                 market.assets.tenureAt(asset, number)
             at(start + number * DAY)
             market.assets.transferFrom(giver, taker, asset, sender=giver)
+            # stays in the tenure, whatever it is called
+            market.assets.transferFrom(taker, taker, asset, sender=taker)
         told = [tuple(market.assets.tenureAt(asset, number)) for number in range(3)]
         assert told == [(giver.address, start + number * DAY) for number, (giver, _) in enumerate(moves)]
         with reverts_with(market.assets.TenureNotOver, assetId=asset, number=3):

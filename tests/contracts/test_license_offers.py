@@ -202,6 +202,19 @@ class TestExclusive:
                         market.buy(offer, stranger)
 
 
+class TestTakenUntil:
+    def test_says_from_when_on_what_can_be_sold(self, market, licenses, asset, owner, licensee):
+        """Of several purposes the latest: exclusively after the first time, at all after the second."""
+        assert tuple(licenses.takenUntil(asset, ALL_PURPOSES)) == (0, 0)
+        plain = licenses.license(market.buy(market.offer(owner, asset, purposes=TRAIN | COMMERCIAL), licensee)).end
+        alone = market.offer(owner, asset, purposes=INFER, exclusive=True, duration=9 * DAY)
+        exclusive = licenses.license(market.buy(alone, licensee)).end
+        assert tuple(licenses.takenUntil(asset, TRAIN)) == (plain, 0)
+        assert tuple(licenses.takenUntil(asset, INFER)) == (exclusive, exclusive)
+        assert tuple(licenses.takenUntil(asset, TRAIN | INFER)) == (plain, exclusive)
+        assert tuple(licenses.takenUntil(asset, EVALUATE | COMMERCIAL)) == (0, 0)
+
+
 class TestSigned:
     @pytest.fixture
     def sign(self, licenses, chain):

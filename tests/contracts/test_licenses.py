@@ -572,8 +572,10 @@ class TestSettle:
         license_id, _, _ = make_license()
         caller = deployer.deploy(project.Caller)
         market.assets.transferFrom(owner, caller, asset, sender=owner)
-        move = market.assets.transferFrom.encode_input(caller, caller, asset)
-        caller.runMany([market.assets] * 40, [move] * 40, sender=deployer)
+        market.assets.setApprovalForAll(caller, True, sender=owner)
+        pair = [(caller, owner), (owner, caller)]
+        moves = [market.assets.transferFrom.encode_input(giver, taker, asset) for giver, taker in pair * 20]
+        caller.runMany([market.assets] * 40, moves, sender=deployer)
         with reverts_with(licenses.NotSettled, assetId=asset, token=market.token):
             release(license_id)
         assert not licenses.settle(asset, market.token, 400, sender=licensee).return_value[1]

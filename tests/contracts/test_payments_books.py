@@ -14,6 +14,8 @@ from tests.contracts.reverts import reverts_with
 
 DAY = 86_400
 KEY = keccak(text="asset 1")
+#: late money lies under a key of its own
+LATE = keccak(text="license 7")
 ALL = 2**256 - 1
 NOBODY = bytes(32)
 
@@ -267,33 +269,68 @@ class TestLatePayments:
         """Return a ledger to which the licensee has paid 50 late."""
         ledger.token.mint(licensee, 50, sender=licensee)
         ledger.token.approve(ledger.payments, 50, sender=licensee)
-        ledger.at(0, "payLate", licensee, KEY, 50)
+        ledger.at(0, "payLate", licensee, LATE, 50)
         return ledger
 
     def test_lie_apart(self, paid, licensee):
         """Neither the book nor the plain account has them."""
-        assert paid.payments.lateOf(paid.token, paid.module, licensee, KEY) == 50
+        assert paid.payments.lateOf(paid.token, paid.module, licensee, LATE) == 50
+        assert paid.payments.lateOf(paid.token, paid.module, licensee, KEY) == 0
         assert paid.payments.balanceOf(paid.token, paid.account) == paid.book()[0] == 0
         assert paid.payments.recorded(paid.token) == 50
 
     def test_can_be_taken_back_by_the_payer_only(self, paid, licensee, stranger):
         """Once."""
         with reverts_with(paid.payments.NothingToClaim, token=paid.token, account=stranger):
-            paid.payments.takeBack(paid.token, paid.module, KEY, sender=stranger)
-        paid.payments.takeBack(paid.token, paid.module, KEY, sender=licensee)
+            paid.payments.takeBack(paid.token, paid.module, LATE, sender=stranger)
+        paid.payments.takeBack(paid.token, paid.module, LATE, sender=licensee)
         assert paid.payments.claimable(paid.token, licensee) == 50
         with reverts_with(paid.payments.NothingToClaim):
-            paid.payments.takeBack(paid.token, paid.module, KEY, sender=licensee)
+            paid.payments.takeBack(paid.token, paid.module, LATE, sender=licensee)
         with reverts_with(paid.payments.BalanceTooLow, balance=0, asked=50):
-            paid.at(9, "acceptLate", licensee, KEY, 0, 50)
+            paid.at(9, "acceptLate", licensee, LATE, KEY, 0, 50)
 
     def test_can_be_accepted_by_the_module(self, paid, licensee):
         """Held, into its book; another module's acceptance finds nothing."""
         with reverts_with(paid.payments.BalanceTooLow, balance=0):
-            paid.payments.acceptLate(paid.token, licensee, KEY, 0, 50, sender=licensee)
-        paid.at(9, "acceptLate", licensee, KEY, 3, 20)
+            paid.payments.acceptLate(paid.token, licensee, LATE, KEY, 0, 50, sender=licensee)
+        with reverts_with(paid.payments.BalanceTooLow, balance=0, asked=20):
+            paid.at(8, "acceptLate", licensee, KEY, KEY, 3, 20)
+        receipt = paid.at(9, "acceptLate", licensee, LATE, KEY, 3, 20)
         assert (paid.book()[0], paid.book()[3]) == (20, 3)
-        assert paid.payments.lateOf(paid.token, paid.module, licensee, KEY) == 30
+        assert paid.payments.lateOf(paid.token, paid.module, licensee, LATE) == 30
+        late = paid.payments.moduleAccount(paid.module, LATE)
+        assert receipt.events.filter(paid.payments.LateAccepted) == [
+            paid.payments.LateAccepted(paid.token, licensee, late, paid.account, 20)
+        ]
+
+
+class TestPourHeld:
+    def test_pays_at_once_through_the_waterfall(self, ledger, owner, licensee, stranger, deployer):
+        """Whatever era the book is in, and nothing that streams earn: 2.5 %, a third of the rest, the remainder."""
+        ledger.payments.announceProtocolFee(250, stranger, sender=deployer)
+        chain.provider.set_timestamp(ledger.start)
+        ledger.start += 40 * DAY
+        ledger.open(0, 4000, 4 * DAY, held=1039, era=7)
+        receipt = ledger.at(2 * DAY, "pourHeld", KEY, person(owner), person(licensee), 3333, 1039)
+        claimable = [int(ledger.payments.claimable(ledger.token, who)) for who in (stranger, licensee, owner)]
+        assert claimable == [25, 337, 677]
+        assert ledger.book()[0] == 4000
+        (event,) = receipt.events.filter(ledger.payments.StreamsSettled)
+        assert (event.amount, event.fee, event.upstreamPart) == (1039, 25, 337)
+
+    def test_refuses_more_than_lies_there_and_what_is_nobodys(self, ledger, owner, licensee):
+        """As a settlement does, and from nobody else's book."""
+        ledger.open(0, 0, DAY, held=10)
+        with reverts_with(ledger.payments.BalanceTooLow, balance=10, asked=11):
+            ledger.at(1, "pourHeld", KEY, person(owner), NOBODY, 0, 11)
+        with reverts_with(ledger.payments.BalanceTooLow, balance=0, asked=1):
+            ledger.payments.pourHeld(ledger.token, KEY, person(owner), NOBODY, 0, 1, sender=licensee)
+        for to, upstream, bps in ((NOBODY, NOBODY, 0), (person(owner), NOBODY, 1)):
+            with reverts_with(ledger.payments.ZeroAccount):
+                ledger.at(2, "pourHeld", KEY, to, upstream, bps, 1)
+        with reverts_with(ledger.payments.ShareTooLarge, bps=10_001, limit=10_000):
+            ledger.at(3, "pourHeld", KEY, person(owner), person(owner), 10_001, 1)
 
 
 class TestPayIn:

@@ -50,6 +50,7 @@ contract MoneyHandler is Test {
     uint256 internal constant MODULES = 2;
     uint256 internal constant MAX_STREAMS = 24;
     bytes32 internal constant KEY = "book";
+    bytes32 internal constant LATE = "late";
     bytes32 internal constant UPSTREAM = bytes32(uint256(0xa00));
     address internal constant TREASURY = address(0x7eea5);
     address internal constant STRANGER = address(0x57a);
@@ -191,6 +192,18 @@ contract MoneyHandler is Test {
         owed[t % TOKENS][_account(people[who % 3])] += amount;
     }
 
+    function pourHeld(uint256 m, uint256 t, uint256 who, uint256 bps, uint256 amount) external {
+        Ghost storage ghost = _ghosts[t % TOKENS][m % MODULES];
+        amount = within(amount, 0, ghost.held);
+        bps = bps % 3 == 0 ? 0 : bps % 10_001;
+        vm.prank(modules[m % MODULES]);
+        payments.pourHeld(_token(t), KEY, _account(people[who % 3]), UPSTREAM, bps, amount);
+
+        ghost.held -= amount;
+        ghost.returned += amount;
+        _poured(t % TOKENS, _account(people[who % 3]), amount, bps);
+    }
+
     struct Settling {
         uint256 until;
         uint256 reach;
@@ -278,7 +291,7 @@ contract MoneyHandler is Test {
     function payLate(uint256 m, uint256 t, uint256 who, uint256 amount) external {
         amount = _amount(amount);
         vm.prank(modules[m % MODULES]);
-        payments.payLate(_token(t), people[who % 3], KEY, amount);
+        payments.payLate(_token(t), people[who % 3], LATE, amount);
         arrived[t % TOKENS] += amount;
         owed[t % TOKENS][_late(m, who)] += amount;
     }
@@ -287,7 +300,7 @@ contract MoneyHandler is Test {
         Ghost storage ghost = _open(m, t);
         amount = within(amount, 0, owed[t % TOKENS][_late(m, who)]);
         vm.prank(modules[m % MODULES]);
-        payments.acceptLate(_token(t), people[who % 3], KEY, ghost.era, amount);
+        payments.acceptLate(_token(t), people[who % 3], LATE, KEY, ghost.era, amount);
         owed[t % TOKENS][_late(m, who)] -= amount;
         ghost.paidIn += amount;
         ghost.held += amount;
@@ -297,7 +310,7 @@ contract MoneyHandler is Test {
         uint256 amount = owed[t % TOKENS][_late(m, who)];
         if (amount == 0) return;
         vm.prank(people[who % 3]);
-        payments.takeBack(_token(t), modules[m % MODULES], KEY);
+        payments.takeBack(_token(t), modules[m % MODULES], LATE);
         delete owed[t % TOKENS][_late(m, who)];
         owed[t % TOKENS][_account(people[who % 3])] += amount;
     }
@@ -344,7 +357,7 @@ contract MoneyHandler is Test {
             : what % 4 == 1
                 ? abi.encodeCall(payments.moveHeld, (_token(t), KEY, _account(STRANGER), within(amount, 1, 1e30)))
                 : what % 4 == 2
-                    ? abi.encodeCall(payments.takeBack, (_token(t), modules[m % MODULES], KEY))
+                    ? abi.encodeCall(payments.takeBack, (_token(t), modules[m % MODULES], LATE))
                     : abi.encodeCall(payments.payOut, (_token(t), people[m % 3]));
         vm.prank(STRANGER);
         (bool done,) = address(payments).call(call);
@@ -406,7 +419,7 @@ contract MoneyHandler is Test {
         equal(payments.claimable(_token(t), people[p]), sum, "I-M6: a person's account");
         for (uint256 m = 0; m < MODULES; ++m) {
             uint256 late = owed[t][_late(m, p)];
-            equal(payments.lateOf(_token(t), modules[m], people[p], KEY), late, "I-M8: late money");
+            equal(payments.lateOf(_token(t), modules[m], people[p], LATE), late, "I-M8: late money");
             sum += late;
         }
     }

@@ -9,6 +9,7 @@ owned the asset when it was earned.
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ HIGH_PRICE = 2**88
 DAY = 86_400
 DISPUTE_SECONDS, DECISION_SECONDS = 14 * DAY, 60 * DAY
 MAX_DAYS = 400
+BY_OWNER = st.sampled_from([True, True, True, False])
 #: From a transaction to the next.
 SOON = st.one_of(st.integers(1, 600), st.integers(1, 600), st.integers(1, 2 * DAY))
 
@@ -60,6 +62,8 @@ class Offer:
 class Contest:
     amount: int
     until: int
+    #: who ended the license, and earns what is earned of it
+    claimant: int
     disputed: bool = False
 
 
@@ -78,6 +82,8 @@ class License:
     revoked_at: int | None = None
     refunded: int = 0
     contest: Contest | None = None
+    #: of what a breach had frozen
+    decided: int = 0
 
     @property
     def holder(self) -> int:
@@ -90,6 +96,10 @@ class License:
     @property
     def stop(self) -> int:
         return self.end if self.revoked_at is None else self.revoked_at
+
+    def in_gap(self, time: int) -> bool:
+        """Whether a time lies between two of its periods."""
+        return any(end <= time < start for (_, end, _), (start, _, _) in itertools.pairwise(self.periods))
 
     @property
     def purposes_until(self) -> int:
@@ -106,7 +116,7 @@ class License:
     def holds(self, who: int, time: int) -> bool:
         """Whether it is in force at a time, and is this person's then."""
         held = [person for person, since in self.holders if since <= time]
-        return bool(held) and held[-1] == who and time < self.stop
+        return bool(held) and held[-1] == who and time < self.stop and not self.in_gap(time)
 
 
 @dataclass
@@ -191,6 +201,8 @@ class LicenseMoney(RuleBasedStateMachine):
         self.offers: list[Offer] = []
         self.licenses: list[License] = []
         self.balances = [0] * len(self.world.people)
+        # (license, payer) → what it paid when the license was over
+        self.late: dict[tuple[int, int], int] = {}
         self.touched: tuple[int, License] | None = None
 
     def teardown(self):
@@ -357,7 +369,7 @@ class LicenseMoney(RuleBasedStateMachine):
         until = self.world.now if item.revoked_at is None else item.revoked_at
         streams = [book.streams[place] for _, _, place in item.periods if place is not None]
         linear = sum(stream.amount - (stream.unearned(until) if until < stream.end else 0) for stream in streams)
-        return linear + (item.for_release if item.released_at is not None else 0)
+        return linear + (item.for_release if item.released_at is not None else 0) + item.decided
 
     def is_offered(self, offer: Offer) -> bool:
         return not offer.withdrawn and offer.handovers == len(self.books[offer.asset].tenures)
@@ -386,12 +398,60 @@ class LicenseMoney(RuleBasedStateMachine):
         call = self.world.licenses.functions.renew(license_id, terms_hash(self.terms(item.offer)))
 
         def can() -> bool:
+            if not item.is_running(self.now):
+                return self.can_go_on(item) and self.is_offered(item.offer) and not self.late.get((license_id, payer))
             ahead = len(item.periods) > 1 and self.now < item.periods[-1][0]
             may = payer == item.holder or item.released_at is not None or item.for_release == 0
-            return may and item.is_running(self.now) and self.is_offered(item.offer) and not ahead
+            return may and self.is_offered(item.offer) and not ahead
 
-        if self.do(call, payer, seconds, succeeds=can):
+        if not self.do(call, payer, seconds, succeeds=can):
+            return
+        if item.is_running(self.now):
             item.periods.append(self.open(item.offer.asset, item.offer.price, item.end, item.end + item.offer.duration))
+        else:
+            self.late[license_id, payer] = item.offer.price
+
+    def can_go_on(self, item: License) -> bool:
+        """Whether a license that is over may be reinstated."""
+        return item.revoked_at is None and (item.released_at is not None or item.for_release == 0)
+
+    @precondition(lambda self: self.late)
+    @rule(number=st.integers(0, 100), seconds=SOON, takes_back=st.sampled_from([False, False, True]), by=BY_OWNER)
+    def end_late(self, number, seconds, takes_back, by):
+        """Late money goes back, or its license goes on from now: the gap stays one."""
+        (license_id, payer), amount = sorted(self.late.items())[number % len(self.late)]
+        _, item = self.pick(license_id - 1)
+        functions = self.world.licenses.functions
+        if takes_back:
+            call = self.world.payments.functions.takeBack(
+                self.world.token.address, self.world.licenses.address, license_id.to_bytes(32, "big")
+            )
+            if self.do(call, payer, seconds, succeeds=amount > 0):
+                self.balances[payer] += amount
+                del self.late[license_id, payer]
+            return
+        owner = self.books[item.offer.asset].owner
+        call = functions.reinstate(license_id, self.world.people[payer].address, item.seat)
+
+        def can() -> bool:
+            seated = [each for each in self.licenses if item.seat and each.offer is item.offer]
+            taken = [each for each in seated if each.seat == item.seat]
+            clashes = any(
+                other is not item
+                and other.offer.asset == item.offer.asset
+                and other.offer.purposes & item.offer.purposes & ~COMMERCIAL
+                and (other.offer.exclusive or item.offer.exclusive)
+                and other.purposes_until > self.now
+                for other in self.licenses
+            )
+            kept = not taken or taken[-1] is item
+            return by and not item.is_running(self.now) and self.can_go_on(item) and kept and not clashes
+
+        if self.do(call, owner if by else (owner + 1) % 4, seconds, succeeds=can):
+            period = (self.now, self.now + item.offer.duration, None)
+            # what costs nothing touches no book
+            item.periods.append(self.open(item.offer.asset, amount, *period[:2]) if amount else period)
+            del self.late[license_id, payer]
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), to=st.integers(0, 3), seconds=st.integers(1, 600))
@@ -454,7 +514,7 @@ class LicenseMoney(RuleBasedStateMachine):
             left = self.stop(item)
             item.revoked_at = self.now
             if breach:
-                item.contest = Contest(left, self.now + DISPUTE_SECONDS)
+                item.contest = Contest(left, self.now + DISPUTE_SECONDS, owner)
             else:
                 self.refund_now(item, left)
 
@@ -491,17 +551,16 @@ class LicenseMoney(RuleBasedStateMachine):
             if not self.do(functions.decide(license_id, refund), caller, seconds, succeeds=can_decide):
                 return
         else:
-            owner = self.books[item.offer.asset].owner
 
             def can_conclude() -> bool:
-                return self.now > contest.until or caller == owner
+                return self.now > contest.until or caller == contest.claimant
 
             if not self.do(functions.conclude(license_id), caller, seconds, succeeds=can_conclude):
                 return
             refund = contest.amount if self.now <= contest.until or contest.disputed else 0
-        if refund != contest.amount:
-            self.hand_over(item.offer.asset)
-            self.books[item.offer.asset].book.added += contest.amount - refund
+        item.decided = contest.amount - refund
+        self.books[item.offer.asset].book.returned += item.decided
+        self.balances[contest.claimant] += item.decided
         self.refund_now(item, refund)
         item.contest = None
 
@@ -532,8 +591,10 @@ class LicenseMoney(RuleBasedStateMachine):
             people[owner].address, people[to].address, self.world.assets[asset]
         )
         self.do(call, owner, seconds, succeeds=True)
-        self.books[asset].owner = to
-        self.books[asset].tenures.append((owner, self.now))
+        # to oneself: no new tenure, and the offers stand
+        if to != owner:
+            self.books[asset].owner = to
+            self.books[asset].tenures.append((owner, self.now))
 
     @rule(person=st.integers(0, 3), seconds=st.integers(1, 50))
     def claim(self, person, seconds):
@@ -572,7 +633,8 @@ class LicenseMoney(RuleBasedStateMachine):
             assert self.world.claimable(person) == balance
         recorded = self.world.payments.functions.recorded(self.world.token.address).call()
         held = self.world.token.functions.balanceOf(self.world.payments.address).call()
-        assert recorded == sum(item.book.balance for item in self.books) + sum(self.balances) <= held
+        owed = sum(item.book.balance for item in self.books) + sum(self.balances) + sum(self.late.values())
+        assert recorded == owed <= held
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100), purpose=st.sampled_from([TRAIN, TRAIN | EVALUATE, INFER]), who=st.integers(0, 3))

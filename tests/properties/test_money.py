@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from qanat.licensing.streams import DAY_S, Book, Stream, pour
 
 KEY = keccak(text="an asset")
+LATE = keccak(text="late")
 NOBODY = bytes(32)
 EVERY_DAY = 10**6
 FEE_BPS = 137
@@ -247,7 +248,7 @@ class Money(RuleBasedStateMachine):
 
     @rule(payer=st.integers(0, 3), amount=st.integers(1, 10**9))
     def pay_late(self, payer, amount):
-        self.do("payLate", self.world.people[payer].address, KEY, amount)
+        self.do("payLate", self.world.people[payer].address, LATE, amount)
         self.late[payer] += amount
 
     @rule(payer=st.integers(0, 3), takes_back=st.booleans())
@@ -255,11 +256,11 @@ class Money(RuleBasedStateMachine):
         amount = self.late[payer]
         if takes_back:
             who = self.world.people[payer]
-            self.do("takeBack", self.world.module.address, KEY, sender=who, succeeds=amount > 0)
+            self.do("takeBack", self.world.module.address, LATE, sender=who, succeeds=amount > 0)
             self.owed[payer] += amount
         else:
             self.book_handovers()
-            self.do("acceptLate", self.world.people[payer].address, KEY, self.era, amount)
+            self.do("acceptLate", self.world.people[payer].address, LATE, KEY, self.era, amount)
             if amount:
                 self.touched()
             self.book.paid_in += amount

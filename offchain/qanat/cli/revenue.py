@@ -68,6 +68,7 @@ def _entries(session: Session, index: Any, wanted: set[int]) -> Iterator[dict[st
     kinds = {
         "LicenseSold": ("sale", "licensee", "price", 1),
         "LicenseRenewed": ("renewal", "payer", "price", 1),
+        "LicenseReinstated": ("reinstatement", "payer", "price", 1),
         "LicenseRevoked": ("refund: revoked", None, "refund", -1),
         "LicenseLost": ("refund: storage ended", None, "refund", -1),
         "LicenseRefunded": ("refund: no key came", None, "amount", -1),

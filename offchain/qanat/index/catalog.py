@@ -46,16 +46,23 @@ _SHARED = {
         FROM objects LEFT JOIN now ON now.shard = objects.shard
         LEFT JOIN certificates ON certificates.object_id = objects.object_id
         LEFT JOIN failures ON failures.object_id = objects.object_id""",
-    "owned": """SELECT assets.*, (SELECT recipient FROM asset_transfers
-        WHERE asset_transfers.asset_id = assets.asset_id ORDER BY block DESC, log_index DESC LIMIT 1) AS owner
-        FROM assets""",
+    # as its newest version says
+    "owned": """SELECT assets.asset_id, assets.minter, assets.block, (SELECT recipient FROM asset_transfers
+        WHERE asset_transfers.asset_id = assets.asset_id ORDER BY block DESC, log_index DESC LIMIT 1) AS owner,
+        coalesce(newest.version, 1) AS version, coalesce(newest.content_hash, assets.content_hash) AS content_hash,
+        coalesce(newest.objects, assets.objects) AS objects, coalesce(newest.metadata, assets.metadata) AS metadata
+        FROM assets LEFT JOIN asset_versions AS newest ON newest.asset_id = assets.asset_id AND newest.version =
+        (SELECT max(version) FROM asset_versions WHERE asset_versions.asset_id = assets.asset_id)""",
     "sales": """SELECT offer_id AS offer, offers.asset_id AS asset, owner, token, price, purposes, duration, uses,
         terms, offers.block AS published,
         (SELECT count(*) FROM licenses WHERE licenses.offer_id = offers.offer_id) AS sold,
         CASE WHEN EXISTS (SELECT 1 FROM offer_withdrawals WHERE offer_withdrawals.offer_id = offers.offer_id)
             THEN 'withdrawn'
             WHEN EXISTS (SELECT 1 FROM asset_transfers AS moved WHERE moved.asset_id = offers.asset_id
-                AND (moved.block, moved.log_index) > (offers.block, offers.log_index))
+                AND (moved.block, moved.log_index) > (offers.block, offers.log_index)
+                AND moved.recipient <> (SELECT recipient FROM asset_transfers AS had
+                WHERE had.asset_id = offers.asset_id AND (had.block, had.log_index) < (offers.block, offers.log_index)
+                ORDER BY had.block DESC, had.log_index DESC LIMIT 1))
             THEN 'asset changed hands' ELSE 'on sale' END AS state
         FROM offers LEFT JOIN owned ON owned.asset_id = offers.asset_id""",
 }
@@ -104,7 +111,7 @@ _QUERIES: dict[str, tuple[str, str]] = {
         "state = 'live'",
     ),
     "assets": (
-        """SELECT asset_id AS asset, owner, minter, content_hash, objects, metadata, block AS minted,
+        """SELECT asset_id AS asset, owner, minter, version, content_hash, objects, metadata, block AS minted,
             (SELECT coalesce(sum(held.size), 0) FROM json_each(owned.objects) AS item
                 JOIN objects AS held ON held.object_id = unhex(item.value)) AS size,
             (SELECT count(*) FROM licenses WHERE licenses.asset_id = owned.asset_id) AS licenses,

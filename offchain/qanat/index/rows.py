@@ -110,10 +110,21 @@ def _settlement(event: Arguments) -> dict[str, Any]:
     }
 
 
-def _asset(event: Arguments) -> dict[str, Any]:
+def _renewal(event: Arguments) -> dict[str, Any]:
     return {
-        "asset_id": str(event["assetId"]),
-        "minter": event["owner"],
+        "license_id": str(event["licenseId"]),
+        "payer": event["payer"],
+        "ends": event["end"],
+        "price": str(event["price"]),
+    }
+
+
+def _asset(event: Arguments) -> dict[str, Any]:
+    return {"asset_id": str(event["assetId"]), "minter": event["owner"], **_content(event)}
+
+
+def _content(event: Arguments) -> dict[str, Any]:
+    return {
         "content_hash": event["contentHash"],
         "objects": json.dumps([bytes(item).hex() for item in event["objectIds"]]),
         "metadata": event["metadata"],
@@ -259,6 +270,10 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
     ),
     ("Rewards", "EpochSettled"): ("settlements", _settlement),
     ("Assets", "AssetMinted"): ("assets", _asset),
+    ("Assets", "VersionAdded"): (
+        "asset_versions",
+        lambda event: {"asset_id": str(event["assetId"]), "version": event["version"], **_content(event)},
+    ),
     ("Licenses", "OfferPublished"): ("offers", _offer),
     ("Licenses", "OfferWithdrawn"): ("offer_withdrawals", lambda event: {"offer_id": str(event["offerId"])}),
     ("Licenses", "LicenseSold"): ("licenses", _license),
@@ -281,15 +296,8 @@ ROWS: dict[tuple[str, str], tuple[str, Callable[[Arguments], dict[str, Any]]]] =
             "refund": str(event["refund"]),
         },
     ),
-    ("Licenses", "LicenseRenewed"): (
-        "renewals",
-        lambda event: {
-            "license_id": str(event["licenseId"]),
-            "payer": event["payer"],
-            "ends": event["end"],
-            "price": str(event["price"]),
-        },
-    ),
+    ("Licenses", "LicenseRenewed"): ("renewals", _renewal),
+    ("Licenses", "LicenseReinstated"): ("renewals", _renewal),
     ("Licenses", "KeyReleased"): (
         "releases",
         lambda event: {
@@ -350,10 +358,22 @@ GENERAL: dict[tuple[str, str], str] = {
         for name in ("LicenseRefunded", "BreachDisputed", "BreachConcluded")
     },
     **{
+        ("Licenses", name): "money that is its payer's: what lies there now is asked of Payments"
+        for name in ("LicensePaidLate",)
+    },
+    **{
         ("Licenses", name): "says of every license what the standard wants said: its offer's terms have it"
         for name in ("Approval", "ApprovalForAll", "Locked", "Unlocked", "EIP712DomainChanged")
     },
     **{("Assets", name): "who may move an asset is asked of the contract" for name in ("Approval", "ApprovalForAll")},
+    **{
+        ("Assets", name): "says what the standard wants said: VersionAdded has it"
+        for name in ("MetadataUpdate", "BatchMetadataUpdate", "EIP712DomainChanged")
+    },
+    **{
+        ("Assets", name): "asked of the contract by who needs it: ranges and description of a version, the royalty"
+        for name in ("ContentDescribed", "RoyaltySet")
+    },
     ("RandaoBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",
     ("DrandBeacon", "RandomnessRevealed"): "EpochSealed says it of the epoch",
     ("DrandBeacon", "RoundVerified"): "an auditor asks for it by its block",

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 6
+VERSION = 7
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -63,6 +63,7 @@ _TABLES = {
     "stake_slashes": ("slash_id BLOB", "collateral TEXT", "amount TEXT"),
     "settlements": ("shard INTEGER", "epoch INTEGER", "operator TEXT", "amount TEXT", "to_operator TEXT"),
     "assets": ("asset_id TEXT", "minter TEXT", "content_hash BLOB", "objects TEXT", "metadata TEXT"),
+    "asset_versions": ("asset_id TEXT", "version INTEGER", "content_hash BLOB", "objects TEXT", "metadata TEXT"),
     "offers": (
         "offer_id TEXT",
         "asset_id TEXT",
@@ -119,6 +120,7 @@ _INDEXES = (
     "commissions (operator)",
     "memberships (shard, operator)",
     "assets (asset_id)",
+    "asset_versions (asset_id)",
     "asset_transfers (asset_id)",
     "offers (asset_id)",
     "offers (offer_id)",
