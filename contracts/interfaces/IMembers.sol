@@ -61,9 +61,9 @@ interface IMembers {
     /// @notice Marks a member in those of its shards whose Restaking the caller is, in all if the caller is Operators, to be counted anew.
     /// Nothing happens in others: a Restaking doesn't know where else its operators are.
     function noteChange(address operator) external;
-    /// @notice The shard's Restaking: a slash for a miss in `epoch` was executed. `vacant`: it left less than the least bond, so the operator's places
+    /// @notice The shard's Restaking: a slash for a miss in `epoch` was executed and left `bond`. If that is less than the least, the operator's places
     /// are vacant from this block on and its duty ends. The jailMisses-th miss within jailEpochs epochs removes the operator for as many.
-    function recordSlash(uint32 shard, address operator, uint64 epoch, bool vacant) external;
+    function recordSlash(uint32 shard, address operator, uint64 epoch, uint256 bond) external;
 
     /// @notice What a snapshot would see now: own bond, weight, and the tickets that they make before any cap.
     function standingOf(uint32 shard, address operator)

@@ -109,6 +109,16 @@ interface IShards {
         external
         view
         returns (uint256 bondSlash, uint256 reporterFee, address[] memory collaterals, uint256[] memory amounts);
+    /// @notice The account whose code holds what a miss takes in the shard (see MissTerms); always the same.
+    function missTermsOf(uint32 shard) external view returns (address);
+    /// @notice What queueing a slash asks of a roster, in one call: who may, by what source the stake was counted, the operator's tickets. Reverts if
+    /// it has none.
+    function slashPlaceOf(uint32 shard, uint32 roster, address operator)
+        external
+        view
+        returns (address slasher, address source, uint256 tickets);
+    /// @notice By what source the roster's stake was counted.
+    function sourceOf(uint32 shard, uint32 roster) external view returns (address);
     /// @notice Rosters that may have live objects in `epoch`: ids from `first` to `last`, both included; first > last: none. At most 9.
     function rostersLiveIn(uint32 shard, uint64 epoch) external view returns (uint32 first, uint32 last);
     /// @notice Tickets of the roster's places that fell vacant since its snapshot.
@@ -128,8 +138,6 @@ interface IShards {
         external
         view
         returns (uint256 blockNumber);
-    /// @notice Token and least amount of own bonds.
-    function bondTermsOf(uint32 shard) external view returns (address bondToken, uint256 minBond);
     /// @notice The Restaking that the shard was created with: bonds, delays, slashes.
     function restakingOf(uint32 shard) external view returns (address);
     /// @notice Who belongs to the shards, made by this contract.

@@ -14,8 +14,8 @@ pragma solidity 0.8.37;
 ///   is opened before it starts counts its first day, too, when that is over. What settling pays goes by it: whole units of the sum.
 ///
 /// Invariants, for each stream of a book:
-/// - I-S1  counted never exceeds what is earned and never falls; it ends at P, or at P less what the stop left
-/// - I-S2  the line at t = Σ counted(t) + what was added − what was taken, to the scaled unit, whatever was settled in between
+/// - I-ST1 counted never exceeds what is earned and never falls; it ends at P, or at P less what the stop left
+/// - I-ST2 the line at t = Σ counted(t) + what was added − what was taken, to the scaled unit, whatever was settled in between
 library Streams {
     /// @notice An amount from 2^96 on, 2^79 units a second or more, or a length of no second or of 2^32 and more.
     error StreamTooLarge(uint256 amount, uint256 start, uint256 end);

@@ -43,7 +43,7 @@ contract CrowdDouble {
     }
 
     function slash(IMembers members, uint32 shard, uint256 index, uint64 epoch, bool vacant) external {
-        members.recordSlash(shard, crowd[index], epoch, vacant);
+        members.recordSlash(shard, crowd[index], epoch, vacant ? 0 : BOND);
     }
 
     function size() external view returns (uint256) {

@@ -193,7 +193,7 @@ contract Members is IMembers {
         _remove(s, shard, operator);
     }
 
-    function recordSlash(uint32 shard, address operator, uint64 epoch, bool vacant) external {
+    function recordSlash(uint32 shard, address operator, uint64 epoch, uint256 bond) external {
         Shard storage s = _shard(shard);
         if (msg.sender != s.terms.restaking) revert CallerNotModule(msg.sender, ModuleNames.RESTAKING);
 
@@ -209,7 +209,7 @@ contract Members is IMembers {
             if (member.place != 0) _remove(s, shard, operator);
         }
 
-        if (!vacant) return;
+        if (bond >= s.terms.minBond) return;
         s.vacancyBlock = uint48(block.number);
         shards.vacate(shard, operator);
     }

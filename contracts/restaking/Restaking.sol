@@ -13,6 +13,7 @@ import {IRestakerRewards} from "../interfaces/IRestakerRewards.sol";
 import {IRestaking} from "../interfaces/IRestaking.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {IStakeSource} from "../interfaces/IStakeSource.sol";
+import {MissTerms} from "../libraries/MissTerms.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {StakePools} from "../libraries/StakePools.sol";
 import {Tags} from "../libraries/Tags.sol";
@@ -90,12 +91,17 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     struct Slash {
         address operator;
         uint32 shard;
-        uint64 epoch;
+        // epochs count blocks
+        uint48 epoch;
+        // that the roster gives the operator
+        uint16 tickets;
         address reporter;
         uint32 roster;
-        uint48 readyBlock;
+        uint40 readyBlock;
         bool delayed;
         bool executed;
+        // another source than this contract counted the roster's stake
+        bool elsewhere;
     }
 
     uint256 public constant MAX_COLLATERALS = 32;
@@ -127,6 +133,8 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     mapping(address restaker => mapping(address operator => mapping(address collateral => Pending))) private _pending;
     mapping(uint256 id => Withdrawal) private _withdrawals;
     mapping(uint256 id => address operator) private _destinations;
+    /// Accounts whose code holds what a miss takes (MissTerms), of shards that something stood behind once.
+    mapping(uint32 shard => address) private _missTerms;
     mapping(address operator => mapping(uint32 shard => Bond)) private _bonds;
     mapping(bytes32 id => Slash) private _slashes;
     mapping(address operator => mapping(address slasher => bool)) public accepted;
@@ -441,19 +449,15 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         view
         returns (uint256 units, uint256 value)
     {
-        (uint256 allocated,) = _magnitude(operator, shard, collateral);
-        if (allocated == 0) return (0, 0);
-        StakePools.Pool storage pool_ = _pools[operator][collateral];
-        units = pool_.part(pool_.assets, allocated);
+        units = _slashable(operator, shard, collateral);
         value = units;
     }
 
     function postBond(uint32 shard, uint256 amount) external nonReentrant {
         _stateOf(msg.sender);
         _pin(shard);
-        (address token,) = _pinnedShards.bondTermsOf(shard);
 
-        uint256 received = _receive(token, amount);
+        uint256 received = _receive(_bondTokenOf(shard), amount);
         _bonds[msg.sender][shard].amount += uint104(received);
         emit BondPosted(msg.sender, shard, received);
         _noteChange(msg.sender);
@@ -462,7 +466,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
     function queueBondWithdrawal(uint32 shard, uint256 amount) external returns (uint256 readyBlock) {
         if (amount == 0) revert ZeroAmount();
         Bond storage bond = _bonds[msg.sender][shard];
-        uint256 available = bond.amount - bond.queued;
+        uint256 available = bondOf(msg.sender, shard);
         if (amount > available) revert BondTooLow(available, amount);
 
         bond.queued += uint104(amount);
@@ -480,12 +484,11 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
         bond.queued = 0;
         bond.amount -= amount;
-        (address token,) = _pinnedShards.bondTermsOf(shard);
-        _free[operator][token] += amount;
+        _free[operator][_bondTokenOf(shard)] += amount;
         emit BondWithdrawn(operator, shard, amount);
     }
 
-    function bondOf(address operator, uint32 shard) external view returns (uint256) {
+    function bondOf(address operator, uint32 shard) public view returns (uint256) {
         Bond storage bond = _bonds[operator][shard];
         return bond.amount - bond.queued;
     }
@@ -511,10 +514,9 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         external
         returns (bytes32 id)
     {
-        IShards shards = _shards();
-        _checkSlasher(operator, shards.rosterHead(shard, roster).slasher);
         // reverts for who isn't in the roster, whose slash could never be executed
-        shards.rosterIndexOf(shard, roster, operator);
+        (address slasher, address source, uint256 tickets) = _shards().slashPlaceOf(shard, roster, operator);
+        _checkSlasher(operator, slasher);
         id = slashId(shard, epoch, operator);
         if (_slashes[id].operator != address(0)) revert SlashExists(id);
 
@@ -522,12 +524,14 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         _slashes[id] = Slash({
             operator: operator,
             shard: shard,
-            epoch: epoch,
+            epoch: uint48(epoch),
+            tickets: uint16(tickets),
             reporter: reporter,
             roster: roster,
-            readyBlock: uint48(readyBlock),
+            readyBlock: uint40(readyBlock),
             delayed: false,
-            executed: false
+            executed: false,
+            elsewhere: source != address(this)
         });
         ++_states[operator].pendingSlashes;
         emit SlashQueued(id, shard, operator, epoch, roster, reporter, readyBlock);
@@ -539,7 +543,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (slash.delayed) revert SlashAlreadyDelayed(id);
 
         slash.delayed = true;
-        slash.readyBlock += uint48(guardianDelay);
+        slash.readyBlock += uint40(guardianDelay);
         emit SlashDelayed(id, slash.readyBlock);
     }
 
@@ -548,24 +552,25 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
         if (block.number < slash.readyBlock) revert SlashNotReady(id, slash.readyBlock, block.number);
         address operator = slash.operator;
         uint32 shard = slash.shard;
-        IShards shards = _shards();
-        (uint256 bondSlash, uint256 reporterFee, address[] memory collaterals, uint256[] memory amounts) =
-            shards.slashTerms(shard, slash.roster, operator);
+        bytes memory terms = _termsOf(shard);
+        uint256[] memory amounts = _slashAmounts(slash, terms);
 
         slash.executed = true;
-        --_states[operator].pendingSlashes;
-        (address bondToken, uint256 minBond) = shards.bondTermsOf(shard);
-        bondSlash = bondSlash.min(_bonds[operator][shard].amount);
-        reporterFee = reporterFee.min(bondSlash / 2);
-        uint256 bondLeft = _takeBond(_bonds[operator][shard], bondSlash);
+        OperatorState storage state = _states[operator];
+        --state.pendingSlashes;
+        Bond storage bond = _bonds[operator][shard];
+        uint256 bondSlash = MissTerms.bondSlash(terms, slash.tickets).min(bond.amount);
+        uint256 reporterFee = MissTerms.reporterFee(terms).min(bondSlash / 2);
+        uint256 bondLeft = _takeBond(bond, bondSlash);
+        address bondToken = MissTerms.bondToken(terms);
         _free[slash.reporter][bondToken] += reporterFee;
         _tokens[bondToken].burnable += uint120(bondSlash - reporterFee);
         emit SlashExecuted(id, operator, bondSlash, reporterFee);
-        for (uint256 c = 0; c < collaterals.length; ++c) {
-            _slashStake(id, operator, shard, collaterals[c], amounts[c]);
+        for (uint256 c = 0; c < amounts.length; ++c) {
+            _slashStake(id, operator, shard, MissTerms.collateral(terms, c), amounts[c]);
         }
 
-        _membersOf(_states[operator]).recordSlash(shard, operator, slash.epoch, bondLeft < minBond);
+        _membersOf(state).recordSlash(shard, operator, slash.epoch, bondLeft);
     }
 
     function slashId(uint32 shard, uint64 epoch, address operator) public view returns (bytes32) {
@@ -751,6 +756,29 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     // ---- slashes, within
 
+    /// What a slash takes of each collateral, as the roster's source values it.
+    function _slashAmounts(Slash storage slash, bytes memory terms) internal view returns (uint256[] memory amounts) {
+        (address operator, uint32 shard) = (slash.operator, slash.shard);
+        IStakeSource source;
+        if (slash.elsewhere) source = IStakeSource(_shards().sourceOf(shard, slash.roster));
+        uint256 n = MissTerms.collateralCount(terms);
+        amounts = new uint256[](n);
+        uint256[] memory values = new uint256[](n);
+        for (uint256 c = 0; c < n; ++c) {
+            address collateral = MissTerms.collateral(terms, c);
+            if (address(source) == address(0)) amounts[c] = values[c] = _slashable(operator, shard, collateral);
+            else (amounts[c], values[c]) = source.slashableOf(operator, shard, collateral);
+        }
+        MissTerms.spread(terms, slash.tickets, amounts, values);
+    }
+
+    function _slashable(address operator, uint32 shard, address collateral) internal view returns (uint256) {
+        (uint256 allocated,) = _magnitude(operator, shard, collateral);
+        if (allocated == 0) return 0;
+        StakePools.Pool storage pool_ = _pools[operator][collateral];
+        return pool_.part(pool_.assets, allocated);
+    }
+
     function _takeBond(Bond storage bond, uint256 taken) internal returns (uint256 left) {
         left = bond.amount - taken;
         bond.amount = uint104(left);
@@ -796,9 +824,18 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
             _pinnedShards = IShards(directory.module(ModuleNames.SHARDS));
             emit ShardsPinned(address(_pinnedShards));
         }
-        if (shard == 0 || shard > _pinnedShards.count()) revert ShardUnknown(shard);
+        // reverts for a shard that isn't one of them
+        if (_missTerms[shard] == address(0)) _missTerms[shard] = _pinnedShards.missTermsOf(shard);
         OperatorState storage state = _states[msg.sender];
         if (address(state.members) == address(0)) state.members = _pinnedShards.members();
+    }
+
+    function _termsOf(uint32 shard) internal view returns (bytes memory) {
+        return MissTerms.load(_missTerms[shard]);
+    }
+
+    function _bondTokenOf(uint32 shard) internal view returns (address) {
+        return MissTerms.bondToken(_termsOf(shard));
     }
 
     function _membersOf(OperatorState storage state) internal view returns (IMembers members) {

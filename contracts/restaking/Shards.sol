@@ -10,6 +10,7 @@ import {IRestaking} from "../interfaces/IRestaking.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {IStakeSource} from "../interfaces/IStakeSource.sol";
 import {CodeBlob} from "../libraries/CodeBlob.sol";
+import {MissTerms} from "../libraries/MissTerms.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {RosterBlob} from "../libraries/RosterBlob.sol";
 import {
@@ -63,6 +64,8 @@ contract Shards is IShards {
         uint64 firstBlock;
         uint32 rosterCount;
         address restaking;
+        // account whose code holds what a miss takes
+        address missTerms;
         ShardParameters parameters;
         CollateralWeight[] collaterals;
         mapping(uint256 seat => Seat) seats;
@@ -73,10 +76,7 @@ contract Shards is IShards {
         mapping(address operator => Checkpoints.Trace208) vacancies;
     }
 
-    uint256 private constant WAD = 1e18;
     uint256 private constant KEY_BYTES = 256;
-    /// What one collateral can count for: keeps weights (8 collaterals, weights up to 10⁶ each) below 2¹²⁸.
-    uint256 private constant MAX_COUNTED = type(uint104).max;
 
     IDirectory public immutable directory;
     IMembers public immutable members;
@@ -110,6 +110,7 @@ contract Shards is IShards {
         Shard storage s = _shards[shard];
         s.firstBlock = uint64(block.number);
         s.restaking = restaking;
+        s.missTerms = MissTerms.write(parameters, collaterals);
         s.parameters = parameters;
         for (uint256 c = 0; c < collaterals.length; ++c) {
             s.collaterals.push(collaterals[c]);
@@ -188,9 +189,8 @@ contract Shards is IShards {
         return _shard(shard).collaterals;
     }
 
-    function bondTermsOf(uint32 shard) external view returns (address bondToken, uint256 minBond) {
-        ShardParameters storage p = _shard(shard).parameters;
-        return (p.bondToken, p.minBond);
+    function missTermsOf(uint32 shard) external view returns (address) {
+        return _shard(shard).missTerms;
     }
 
     function restakingOf(uint32 shard) external view returns (address) {
@@ -359,14 +359,34 @@ contract Shards is IShards {
         view
         returns (uint256 bondSlash, uint256 reporterFee, address[] memory collaterals, uint256[] memory amounts)
     {
+        (, address source, uint256 tickets) = slashPlaceOf(shard, roster, operator);
+        bytes memory terms = MissTerms.load(_shards[shard].missTerms);
+        bondSlash = MissTerms.bondSlash(terms, tickets);
+        reporterFee = MissTerms.reporterFee(terms);
+        uint256 n = MissTerms.collateralCount(terms);
+        (collaterals, amounts) = (new address[](n), new uint256[](n));
+        uint256[] memory values = new uint256[](n);
+        for (uint256 c = 0; c < n; ++c) {
+            collaterals[c] = MissTerms.collateral(terms, c);
+            (amounts[c], values[c]) = IStakeSource(source).slashableOf(operator, shard, collaterals[c]);
+        }
+        MissTerms.spread(terms, tickets, amounts, values);
+    }
+
+    function slashPlaceOf(uint32 shard, uint32 roster, address operator)
+        public
+        view
+        returns (address slasher, address source, uint256 tickets)
+    {
         Shard storage s = _shard(shard);
         Roster storage r = _roster(s, shard, roster);
-        (,, uint256 tickets) = _placeIn(s, r, shard, roster, operator);
+        (,, tickets) = _placeIn(s, r, shard, roster, operator);
+        RosterBlob.Head memory head = RosterBlob.head(r.blob);
+        return (head.slasher, head.source, tickets);
+    }
 
-        bondSlash = s.parameters.bondSlashPerTicket * tickets;
-        reporterFee = s.parameters.reporterFee;
-        IStakeSource source = IStakeSource(RosterBlob.head(r.blob).source);
-        (collaterals, amounts) = _spread(s, shard, operator, source, s.parameters.stakeSlashPerTicket * tickets);
+    function sourceOf(uint32 shard, uint32 roster) external view returns (address) {
+        return RosterBlob.head(_roster(_shard(shard), shard, roster).blob).source;
     }
 
     function rostersLiveIn(uint32 shard, uint64 epoch) external view returns (uint32 first, uint32 last) {
@@ -396,31 +416,6 @@ contract Shards is IShards {
         returns (uint256 blockNumber)
     {
         return _boundIn(_shard(shard), operator, sinceBlock, untilBlock);
-    }
-
-    // ---- slashes, within
-
-    /// `weight`, or all if there is less, of what stands behind the shard, in token units of each collateral.
-    function _spread(Shard storage s, uint32 shard, address operator, IStakeSource source, uint256 weight)
-        internal
-        view
-        returns (address[] memory collaterals, uint256[] memory amounts)
-    {
-        uint256 n = s.collaterals.length;
-        collaterals = new address[](n);
-        amounts = new uint256[](n);
-        uint256 total;
-        for (uint256 c = 0; c < n; ++c) {
-            CollateralWeight memory collateral = s.collaterals[c];
-            collaterals[c] = collateral.token;
-            uint256 value;
-            (amounts[c], value) = source.slashableOf(operator, shard, collateral.token);
-            total += value.min(MAX_COUNTED).mulDiv(collateral.weightWad, WAD);
-        }
-        if (weight > total) weight = total;
-        for (uint256 c = 0; c < n; ++c) {
-            amounts[c] = total == 0 ? 0 : amounts[c].mulDiv(weight, total);
-        }
     }
 
     // ---- rosters, within

@@ -29,6 +29,8 @@ from tests.contracts.staking import (
 
 #: Spacing of snapshots, and half of the term, in blocks, for the shard of `SHARD`: D is 7 epochs of 20.
 SPACING, HALF_TERM = 20, 70
+#: What a miss takes, as kept in code behind the bond token (MissTerms).
+MISS_TERMS = ("bondSlashPerTicket", "stakeSlashPerTicket", "reporterFee")
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +193,10 @@ class TestCreate:
         assert {name: getattr(parameters, name) for name in SHARD} == staking.terms(samples=64)
         kept = [(item.token, item.weightWad) for item in shards.collateralsOf(shard)]
         assert kept == [(staking.alpha, 2 * WAD), (staking.beta, WAD // 2)]
-        assert tuple(shards.bondTermsOf(shard)) == (staking.bond_token, SHARD["minBond"])
+        words = [(staking.bond_token.address, 20), *[(SHARD[name], 16) for name in MISS_TERMS]]
+        words += [word for token, weight in kept for word in ((token, 20), (weight, 12))]
+        expected = b"\0" + b"".join(int(str(value), 0).to_bytes(size, "big") for value, size in words)
+        assert chain.provider.get_code(shards.missTermsOf(shard)) == expected
         assert shards.restakingOf(shard) == staking.restaking
         (event,) = receipt.events
         assert (event.shard, event.firstBlock) == (shard, receipt.block_number)
@@ -205,7 +210,7 @@ class TestUnknownShard:
             ("firstBlockOf", []),
             ("parametersOf", []),
             ("collateralsOf", []),
-            ("bondTermsOf", []),
+            ("missTermsOf", []),
             ("restakingOf", []),
             ("epochAt", [1]),
             ("seedBlockOf", [1]),
@@ -224,6 +229,8 @@ class TestUnknownShard:
             ("aggregateKeyOf", [1]),
             ("absenceIn", [1, []]),
             ("slashTerms", [1, ZERO_ADDRESS]),
+            ("slashPlaceOf", [1, ZERO_ADDRESS]),
+            ("sourceOf", [1]),
             ("rostersLiveIn", [1]),
             ("vacatedAt", [1, ZERO_ADDRESS]),
             ("boundIn", [ZERO_ADDRESS, 0, 1]),
@@ -244,7 +251,7 @@ class TestUnknownShard:
             (members, lambda **kw: members.snapshot(2, **kw), operator),
             (members, lambda **kw: members.refresh(2, 1, **kw), operator),
             (members, lambda **kw: members.refreshOperators(2, [], **kw), operator),
-            (members, lambda **kw: members.recordSlash(2, operator, 1, False, **kw), operator),
+            (members, lambda **kw: members.recordSlash(2, operator, 1, 0, **kw), operator),
             (shards, lambda **kw: shards.recordObject(2, 1, 1, **kw), staking.objects),
         ]:
             with reverts_with(contract.ShardUnknown, shard=2):
@@ -892,6 +899,8 @@ class TestRosterViews:
                 ("aggregateKeyOf", []),
                 ("absenceIn", [[]]),
                 ("slashTerms", [operator]),
+                ("slashPlaceOf", [operator]),
+                ("sourceOf", []),
                 ("vacatedAt", [operator]),
             ]:
                 with reverts_with(shards.RosterUnknown, shard=shard, roster=roster):
@@ -913,7 +922,7 @@ class TestRosterViews:
         roster = staking.snapshot()
         for absent in (stranger.address, ZERO_ADDRESS, "0x" + "ff" * 20, operators[5].address):
             assert not shards.isInRoster(shard, roster, absent)
-            for view in ("rosterIndexOf", "slashTerms"):
+            for view in ("rosterIndexOf", "slashTerms", "slashPlaceOf"):
                 with reverts_with(shards.OperatorNotInRoster, shard=shard, roster=roster, operator=absent):
                     getattr(shards, view)(shard, roster, absent)
 
@@ -977,7 +986,7 @@ class TestRecordSlash:
     def test_only_restaking(self, members, shard, operator):
         """Only the shard's Restaking says that somebody was slashed."""
         with reverts_with(members.CallerNotModule, caller=operator, expected=name32("restaking")):
-            members.recordSlash(shard, operator, 1, True, sender=operator)
+            members.recordSlash(shard, operator, 1, 0, sender=operator)
 
     @pytest.mark.parametrize(
         ("call", "arguments"),

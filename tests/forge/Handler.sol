@@ -161,7 +161,7 @@ contract Handler is World {
             amounts[c] = parts[c] % 4 == 0 ? assets : parts[c] % 4 == 1 ? parts[c] >> 100 : parts[c] % (assets + 1);
         }
         (uint256 bond,,) = restaking.bondState(operator, _shard(shard));
-        shards.setTerms(_shard(shard), parts[2] % (bond + 2), parts[3] % (bond + 2), amounts);
+        _setTerms(_shard(shard), parts[2] % (bond + 2), parts[3] % (bond + 2), amounts);
         vm.prank(AUDITS);
         _slashes.push(restaking.queueSlash(_shard(shard), 1, operator, ++_epoch, REPORTER));
     }

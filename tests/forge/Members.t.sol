@@ -40,7 +40,7 @@ contract MembersTest is Network {
     function test_onlyRestakingRecordsSlashes() external {
         address one = _enroll(1, 2);
         vm.expectPartialRevert(IMembers.CallerNotModule.selector);
-        members.recordSlash(1, one, 1, true);
+        members.recordSlash(1, one, 1, 0);
     }
 
     /// A stranger's word marks nobody; Restaking's and Operators' do.
@@ -82,6 +82,7 @@ contract MembersTest is Network {
         members.join(1);
     }
 
+    /// I-S9.
     function test_aSeatEach() external {
         address one = _enroll(1, 2);
         vm.prank(one);
@@ -297,6 +298,7 @@ contract MembersTest is Network {
 
     // ---- counting
 
+    /// I-S6: until it is counted a member is marked, whoever counts it.
     function test_whoIsNamedIsCountedAnew() external {
         (address one, address two) = (_enroll(1, 2), _enroll(2, 2));
         address[] memory named = new address[](1);
@@ -304,11 +306,13 @@ contract MembersTest is Network {
         members.refreshOperators(1, named);
         equal(_tickets(two), 2, "counted");
         equal(_tickets(one), 0, "not yet");
+        yes(_isMarked(one), "marked until then");
         named[0] = _operator(3);
         vm.expectPartialRevert(IMembers.NotJoined.selector);
         members.refreshOperators(1, named);
         equal(members.refresh(1, 1), 1, "one");
         equal(_tickets(one), 2, "counted");
+        yes(!_isMarked(one), "no longer");
     }
 
     /// I-S3: the lesser of what bond and stake make.

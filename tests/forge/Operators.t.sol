@@ -6,7 +6,7 @@ import {IRestaking} from "../../contracts/interfaces/IRestaking.sol";
 import {Network} from "./Network.sol";
 
 /// @title OperatorsTest
-/// @notice I-N1 … I-N4: keys belong to one operator each, shown to; what needs notice gets it.
+/// @notice I-N1 … I-N5: keys belong to one operator each, shown to; what needs notice gets it.
 contract OperatorsTest is Network {
     address private _one;
 
@@ -42,6 +42,7 @@ contract OperatorsTest is Network {
         _try(1, _possession(_one, _secret(1)), 1000, _one, IOperators.AlreadyRegistered.selector);
     }
 
+    /// I-N1.
     function test_aKeyBelongsToOne() external {
         bytes memory key = _key(_secret(1));
         bytes memory possession = _possession(_operator(2), _secret(1));
@@ -50,6 +51,7 @@ contract OperatorsTest is Network {
         registry.register(key, possession, bytes32("sealing"), "http://node", 0, _operator(2));
     }
 
+    /// I-N2.
     function test_aProofNamesItsOperator() external {
         _try(2, _possession(_operator(3), _secret(2)), 0, _operator(2), IOperators.PossessionInvalid.selector);
     }
@@ -149,14 +151,18 @@ contract OperatorsTest is Network {
         registry.keyAccountOf(two);
     }
 
+    /// I-N1; I-N4: the account of the old key stays as it is.
     function test_aNewKeyTakesTheOldOnesPlaceAndLeavesItTaken() external {
         bytes memory old = _key(_secret(1));
+        address account = registry.keyAccountOf(_one);
         bytes memory key = _key(900);
         bytes memory possession = _possession(_one, 900);
         vm.prank(_one);
         registry.rotateKey(key, possession);
         yes(registry.keyHashOf(_one) == keccak256(key), "the new one");
         equal(registry.operatorOfKey(keccak256(old)), _one, "the old one is still its own");
+        yes(registry.keyAccountOf(_one) != account, "another account");
+        yes(keccak256(account.code) == keccak256(bytes.concat(hex"00", old)), "the old account");
         bytes memory again = _possession(_one, _secret(1));
         vm.prank(_one);
         vm.expectPartialRevert(IOperators.KeyTaken.selector);
@@ -199,6 +205,7 @@ contract OperatorsTest is Network {
         equal(registry.responderOf(_one), address(0x77), "responder");
     }
 
+    /// I-N3, of an operator that nothing binds.
     function test_aCommissionChangesAfterNotice() external {
         vm.prank(_one);
         registry.setCommission(3000);
@@ -212,7 +219,7 @@ contract OperatorsTest is Network {
         registry.setCommission(5001);
     }
 
-    /// Who is bound by a roster can't leave within a withdrawal delay, and pays what it agreed to until it can.
+    /// I-N3: who is bound by a roster can't leave within a withdrawal delay, and pays what it agreed to until it can.
     function test_aCommissionDoesNotRiseWhileStakeIsBound() external {
         address two = _enroll(2, 2);
         members.snapshot(1);

@@ -695,7 +695,7 @@ contract RestakingTest is World {
     {
         uint256[] memory amounts = new uint256[](collaterals.length);
         amounts[0] = stake;
-        shards.setTerms(1, bond, fee, amounts);
+        _setTerms(1, bond, fee, amounts);
         vm.prank(AUDITS);
         return restaking.queueSlash(1, 1, operator, epoch, REPORTER);
     }

@@ -2,6 +2,9 @@
 pragma solidity 0.8.37;
 
 import {IShards} from "../../contracts/interfaces/IShards.sol";
+import {MissTerms} from "../../contracts/libraries/MissTerms.sol";
+import {ModuleNames} from "../../contracts/libraries/ModuleNames.sol";
+import {StakeSourceDouble} from "../../contracts/mocks/StakeSourceDouble.sol";
 import {CollateralWeight, RosterEntry, RosterHead, RosterPlace} from "../../contracts/types/Types.sol";
 import {Network} from "./Network.sol";
 
@@ -70,9 +73,7 @@ contract ShardsTest is Network {
         equal(shards.firstBlockOf(1), 1000, "first block");
         equal(shards.parametersOf(1).ticketPrice, PRICE, "price");
         equal(shards.collateralsOf(1)[0].token, address(token), "collateral");
-        (address bond, uint256 least) = shards.bondTermsOf(1);
-        equal(bond, address(bondToken), "bond token");
-        equal(least, BOND, "least bond");
+        equal(MissTerms.bondToken(MissTerms.load(shards.missTermsOf(1))), address(bondToken), "bond token");
         equal(shards.restakingOf(1), address(restaking), "restaking");
     }
 
@@ -304,6 +305,40 @@ contract ShardsTest is Network {
         equal(amounts[0], 4 * 20, "stake");
     }
 
+    /// What is carried out is what a view says beforehand.
+    function test_aSlashTakesWhatItsTermsSay() external {
+        _snapshot();
+        (uint256 bond, uint256 fee,, uint256[] memory amounts) = shards.slashTerms(1, 1, _two);
+        (uint256 bondBefore,,) = restaking.bondState(_two, 1);
+        _slash(_two, 1, 1);
+        (uint256 bondAfter,,) = restaking.bondState(_two, 1);
+        equal(bondBefore - bondAfter, bond, "bond");
+        equal(restaking.freeBalance(REPORTER, address(bondToken)), fee, "fee");
+        equal(restaking.burnable(address(bondToken)), bond - fee, "the rest of the bond");
+        equal(restaking.burnable(address(token)), amounts[0], "stake");
+    }
+
+    /// Each roster's slash is measured by the source that counted it.
+    function test_aSlashAsksTheSourceOfItsRoster() external {
+        _snapshot();
+        StakeSourceDouble source = new StakeSourceDouble();
+        source.setStake(_two, 1, address(token), 4 * PRICE);
+        desk.set(ModuleNames.STAKE_SOURCE, address(source));
+        _pass(TERM / 2);
+        uint32 second = _snapshot();
+        (address slasher, address of_, uint256 tickets) = shards.slashPlaceOf(1, second, _two);
+        equal(slasher, AUDITS, "slasher");
+        equal(of_, address(source), "source");
+        equal(shards.sourceOf(1, second), address(source), "source of the roster");
+        equal(shards.sourceOf(1, 1), address(restaking), "source of the first");
+        equal(tickets, 4, "tickets");
+        _slash(_two, second, 5);
+        equal(restaking.burnable(address(token)), 0, "of stake that is not there");
+        equal(restaking.burnable(address(bondToken)), 15, "the bond's part all the same");
+        _slash(_two, 1, 1);
+        equal(restaking.burnable(address(token)), 4 * 20, "by the first roster's source");
+    }
+
     /// Less stands behind the shard than the tickets cost: all of it, and no more.
     function test_aMissTakesNoMoreThanThereIs() external {
         _stake(_two, 30);
@@ -342,5 +377,11 @@ contract ShardsTest is Network {
         // 6 tickets of 20: 120 of 600, a fifth of each
         equal(amounts[0], 40, "of the first");
         equal(amounts[1], 40, "of the second");
+        vm.prank(AUDITS);
+        bytes32 id = restaking.queueSlash(shard, 1, three, 1, REPORTER);
+        _pass(RESOLUTION);
+        restaking.executeSlash(id);
+        equal(restaking.burnable(address(token)), 40, "taken of the first");
+        equal(restaking.burnable(address(bondToken)), 40 + 6 * 4 - 1, "taken of the second, and of the bond");
     }
 }

@@ -120,6 +120,12 @@ abstract contract World is Test {
         token.approve(address(restaking), type(uint256).max);
     }
 
+    /// What the next slash that is executed for a shard takes.
+    function _setTerms(uint32 shard, uint256 bond, uint256 fee, uint256[] memory amounts) internal {
+        shards.setTerms(shard, bond, fee, amounts);
+        vm.etch(shards.missTermsOf(shard), shards.missTermsCode(shard));
+    }
+
     function _pay(address operator, uint32 shard, uint256 amount) internal {
         paymentToken.mint(REWARDS, amount);
         vm.prank(REWARDS);

@@ -532,6 +532,8 @@ class Restaking(RuleBasedStateMachine):
         )
         self.terms[shard] = (m.bonds[operator, shard].amount * bond // 2, fee, amounts)
         w.do(w.shards.functions.setTerms(shard, *self.terms[shard][:2], list(amounts)), w.governor)
+        code = w.shards.functions.missTermsCode(shard).call()
+        w.rpc("anvil_setCode", w.shards.functions.missTermsOf(shard).call(), "0x" + code.hex())
         good = m.queue_slash(operator, shard, epoch, w.reporter, self.block)
         arguments = (shard, 1, w.operators[operator], epoch, w.reporter)
         self.expect(good, "queueSlash", *arguments, sender=w.audits)
