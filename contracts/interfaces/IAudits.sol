@@ -50,14 +50,14 @@ interface IAudits {
     /// @notice Answers an operator's draw. Anyone may bring it; it is the operator's own. If no live row was among the positions read, y is 0 and
     /// the proof is empty.
     function respond(Response calldata response) external;
-    /// @notice Answers for several operators, or several epochs. What is answered already is passed over; whatever else `respond` refuses is
-    /// refused, and with it all.
+    /// @notice Answers for several operators, or several epochs. What is answered already is passed over, and so is what comes after its deadline,
+    /// unless nothing else is answered; whatever else `respond` refuses is refused, and with it all.
     function respondMany(Response[] calldata responses) external;
     /// @notice Reports that an operator with a duty did not answer. Anyone; the first one is the reporter. The slash is the one fixed by that live
     /// roster in which the operator holds live rows and most tickets (the oldest of equals).
     function reportMiss(uint32 shard, uint64 epoch, address operator) external returns (bytes32 slashId);
-    /// @notice The same for the operators in the seats of a roster whose bits are set, 256 to a word, the lowest first. Who answered, was reported,
-    /// or has no duty is passed over, so it can be sent again. Returns how many were reported.
+    /// @notice The same for the operators in the seats of a roster whose bits are set, 256 to a word, the lowest first. Who answered, was reported
+    /// (here, or to another roster's Audits), or has no duty is passed over, so it can be sent again. Returns how many were reported.
     function reportMisses(uint32 shard, uint64 epoch, uint32 roster, uint256[] calldata seats)
         external
         returns (uint256 reported);

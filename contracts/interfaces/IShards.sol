@@ -46,7 +46,8 @@ interface IShards {
 
     /// @notice Opens a shard; the others run on. Governor. Checks: withdrawal delay ≥ epoch + sealing limit + window + reporting + resolution +
     /// guardian's delay; timelock > withdrawal delay + epoch (I-D1); sealing limit ≤ 8191; 1 ≤ finality ≤ epoch; sealing limit + window + reporting
-    /// ≤ D; 1 to 8 listed collaterals, none twice; at most MAX_OPERATORS operators; a miss takes no more than what makes the ticket.
+    /// ≤ D; 1 to 8 listed collaterals, none twice; at most MAX_OPERATORS operators; the longest answer to a draw takes at most 124 KiB of calldata;
+    /// a miss takes no more than what makes the ticket.
     function create(ShardParameters calldata parameters, CollateralWeight[] calldata collaterals)
         external
         returns (uint32 shard);

@@ -28,6 +28,19 @@ library NonSigners {
         return keccak256(packed);
     }
 
+    /// @notice Whether `index` is in a list that is packed as it is hashed. The caller has checked its hash, and so that it is whole.
+    function packedContains(bytes calldata indexes, uint256 index) internal pure returns (bool found) {
+        assembly ("memory-safe") {
+            let at := indexes.offset
+            for { let end := add(at, indexes.length) } lt(at, end) { at := add(at, 2) } {
+                if eq(shr(240, calldataload(at)), index) {
+                    found := 1
+                    break
+                }
+            }
+        }
+    }
+
     /// @notice Whether `index` is in the list. The caller has checked the list's hash.
     function contains(uint16[] calldata indexes, uint256 index) internal pure returns (bool) {
         for (uint256 i; i < indexes.length; ++i) {

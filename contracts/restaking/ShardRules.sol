@@ -16,6 +16,12 @@ contract ShardRules {
     uint256 internal constant MAX_SEALING_LIMIT = 8191;
     /// An answer folds this many openings in one transaction (see GAS in docs/contracts/audits.md).
     uint256 internal constant MAX_SAMPLES = 64;
+    /// Pools of many endpoints take transactions of 128 KiB; 4 KiB are left to what surrounds an answer's lists.
+    uint256 internal constant MAX_ANSWER_BYTES = 124 * 1024;
+    /// Those of a roster that need not sign hold less than a third of at most 1,024 tickets.
+    uint256 internal constant MAX_ABSENT = 341;
+    /// Of 2^24 slices, 2 TiB, in one object.
+    uint256 internal constant TREE_DEPTH = 24;
     /// 10⁶ units of weight for one token unit.
     uint256 internal constant MAX_WEIGHT_WAD = 1e24;
     /// Keeps epoch numbers and sums of blocks far from any limit of their types.
@@ -32,6 +38,7 @@ contract ShardRules {
         _checkPrices(p);
         _between("samples", p.samples, 1, MAX_SAMPLES);
         _between("maxOperators", p.maxOperators, 1, MAX_OPERATORS);
+        _between("answerBytes", _answerBytes(p.samples, p.maxOperators), 0, MAX_ANSWER_BYTES);
         _between("unprovenToPayerBps", p.unprovenToPayerBps, 0, 10_000);
         _between("jailMisses", p.jailMisses, 1, type(uint16).max);
         _between("jailEpochs", p.jailEpochs, 1, MAX_TERM_EPOCHS);
@@ -45,6 +52,14 @@ contract ShardRules {
                 if (collaterals[d].token == token) revert IShards.CollateralRepeated(token);
             }
         }
+    }
+
+    /// The longest answer: four reads for each sample, each of another object that as many as may be did not sign; of each live row a whole path.
+    function _answerBytes(uint256 samples, uint256 operators) private pure returns (uint256) {
+        uint256 absent = operators < MAX_ABSENT ? operators : MAX_ABSENT;
+        // id and parameters' hash; offset, length and indexes of its list, padded to words; number of the read
+        uint256 each = 64 + 64 + (2 * absent + 31) / 32 * 32 + 2;
+        return samples * (4 * each + 96 + 32 * TREE_DEPTH);
     }
 
     function _checkPeriods(ShardParameters calldata p) private pure {

@@ -186,10 +186,17 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function respondMany(Response[] calldata responses) external {
+        bool answered;
+        uint256 missedDeadline;
         for (uint256 i; i < responses.length; ++i) {
-            // Who copied one of them and was faster spoils nothing for the others.
-            _respond(responses[i]);
+            // A block too late for one of them spoils nothing for the others,
+            uint256 deadline = _sealings[responses[i].shard][responses[i].epoch].deadline;
+            if (deadline != 0 && block.number > deadline) missedDeadline = deadline;
+            // nor does who copied one and was faster.
+            else if (_respond(responses[i])) answered = true;
         }
+        // Its sender is told, before it pays for a transaction that does nothing.
+        if (!answered && missedDeadline != 0) revert AnswerTooLate(missedDeadline, block.number);
     }
 
     /// Returns false if there is an answer already.
@@ -312,7 +319,7 @@ contract Audits is IAudits {
         if (response.epoch >= until) return;
         if (word.has(ObjectWord.INCOMPLETE) || response.nonSigners.length != 0) {
             bool incomplete = _isIncomplete(objects, response, reading.read, shown, word);
-            if (incomplete && NonSigners.contains(response.nonSigners[shown], spot.place.index)) return;
+            if (incomplete && NonSigners.packedContains(response.nonSigners[shown], spot.place.index)) return;
         }
         _open(response, reading, shown, word, _sliceOf(objectId, word, spot));
     }
@@ -356,7 +363,7 @@ contract Audits is IAudits {
         if (complete && !listed) return false;
         bytes32 objectId = response.objects[shown].objectId;
         if (complete) revert NonSignersWrong(read, objectId);
-        bytes32 hash = listed ? NonSigners.hashOf(response.nonSigners[shown]) : keccak256("");
+        bytes32 hash = listed ? keccak256(response.nonSigners[shown]) : keccak256("");
         if (hash != objects.nonSignersHashOf(objectId, response.epoch)) revert NonSignersWrong(read, objectId);
     }
 
@@ -497,14 +504,30 @@ contract Audits is IAudits {
     {
         Sealing memory sealing = _reportable(shard, epoch);
         IShards shards = _shards();
+        IRestaking restaking = IRestaking(shards.restakingOf(shard));
         // Each step is a bit that the caller set.
         for (uint256 i; i < seats.length; ++i) {
             for (uint256 left = seats[i]; left != 0; left &= left - 1) {
                 uint256 seat = 256 * i + Math.log2(left & (~left + 1));
                 address operator = shards.rosterEntry(shard, roster, seat).operator;
                 if (operator == address(0) || statusOf(shard, epoch, operator) != DutyStatus.None) continue;
+                // Missed at the Audits of another roster too: an epoch is slashed once, and that spoils nothing for the others.
+                if (_isSlashed(restaking, shard, epoch, operator)) continue;
                 if (_report(shard, epoch, sealing, operator) != 0) ++reported;
             }
+        }
+    }
+
+    function _isSlashed(IRestaking restaking, uint32 shard, uint64 epoch, address operator)
+        private
+        view
+        returns (bool)
+    {
+        // It refuses ids that it does not know.
+        try restaking.slashOf(restaking.slashId(shard, epoch, operator)) {
+            return true;
+        } catch {
+            return false;
         }
     }
 

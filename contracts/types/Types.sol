@@ -191,8 +191,9 @@ struct Response {
     uint256 y;
     bytes proof;
     ObjectWitness[] objects;
-    // of each object the roster indexes of its non-signers, ascending; empty where all signed or the object has expired, and as a whole if all are
-    uint16[][] nonSigners;
+    // of each object the roster indexes of its non-signers, ascending, two bytes each; empty where all signed or the object has expired, and as a
+    // whole if all are
+    bytes[] nonSigners;
     // for each position that the draw names, in order: where its object stands above, two bytes each
     bytes reads;
     // of the live ones, in order: raw commitments, 96 bytes each; and Merkle siblings from the leaf's up, each path only as far as it meets

@@ -84,6 +84,29 @@ class TestBoundStake:
         assert held == system.audits.heldRows(1, epoch, operators[0]) == 1
 
 
+class TestReplacedAudits:
+    """While rosters of two Audits live, an epoch may be missed at both."""
+
+    def test_who_missed_two_audits_is_slashed_once(self, project, system, stored, deployer, operators, stranger):
+        """And holds up no report of the others."""
+        newer = deployer.deploy(project.Caller)
+        replace(system, "audits", newer)
+        system.restaking.acceptSlasher(newer, sender=operators[0])
+        epoch = system.epoch + 1
+        queue = system.restaking.queueSlash.encode_input(1, 1, operators[0], epoch, deployer)
+        newer.run(system.restaking, queue, sender=deployer)
+        system.seal(epoch)
+        system.answer(operators[1], epoch)
+        system.end_window(epoch)
+        receipt = system.audits.reportMisses(1, epoch, 1, [2**6 - 1], sender=stranger)
+        events = receipt.decode_logs(system.audits.MissReported)
+        assert {event.operator for event in events} == {item.address for item in operators[2:]}
+        slash_id = system.restaking.slashId(1, epoch, operators[0])
+        with reverts_with(system.restaking.SlashExists, id=slash_id):
+            system.audits.reportMiss(1, epoch, operators[0], sender=stranger)
+        assert [system.restaking.pendingSlashes(item) for item in operators] == [1, 0, 1, 1, 1, 1]
+
+
 class TestFees:
     """What was paid for storage leaves only as the contracts that took it say."""
 

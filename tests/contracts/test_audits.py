@@ -507,6 +507,35 @@ class TestRespondMany:
         assert event.operator == operators[1]
         assert [system.audits.answeredCount(item) for item in operators[:2]] == [1, 1]
 
+    def two_open(self, system, owner, wide):
+        """Seal an epoch late and the next one at once: return them, at the last block that counts for the first."""
+        epoch = system.objects.record(system.store(owner, wide)).firstEpoch
+        system.go_to_block(system.shards.seedBlockOf(1, epoch) + 18)
+        system.seal(epoch)
+        system.seal(epoch + 1)
+        system.go_to_block(system.audits.seedOf(1, epoch).deadline)
+        assert system.audits.seedOf(1, epoch + 1).deadline > chain.blocks.height + 1
+        return epoch, epoch + 1
+
+    def test_passes_over_what_comes_too_late(self, system, owner, wide, operators):
+        """A transaction that waited too long for one epoch still answers the other, wherever it stands."""
+        epochs = self.two_open(system, owner, wide)
+        responses = [system.response(item, epoch).as_tuple() for item, epoch in zip(operators, epochs, strict=False)]
+        late = system.response(operators[2], epochs[0]).as_tuple()
+        receipt = system.audits.respondMany([*responses, late], sender=owner)
+        (event,) = receipt.decode_logs(system.audits.Answered)
+        assert (event.operator, event.epoch) == (operators[1], epochs[1])
+        assert [system.audits.statusOf(1, epochs[0], item) for item in operators] == [NONE] * 6
+
+    def test_refuses_when_all_that_is_not_answered_comes_too_late(self, system, owner, wide, operators):
+        """Its sender doesn't pay for nothing."""
+        epochs = self.two_open(system, owner, wide)
+        late, stands = (system.response(operators[0], epoch) for epoch in epochs)
+        send(system, stands)
+        deadline = system.audits.seedOf(1, epochs[0]).deadline
+        with reverts_with(system.audits.AnswerTooLate, deadline=deadline):
+            system.audits.respondMany([late.as_tuple(), stands.as_tuple()], sender=owner)
+
     def test_refuses_all_if_one_is_wrong(self, system, sealed, operators):
         epoch, _ = sealed
         with reverts_with(system.audits.OpeningInvalid, operator=operators[0]):
@@ -715,7 +744,7 @@ class TestVoids:
         signer = system.shards.rosterEntry(1, 1, 0).operator
         response = system.response(signer, epoch)
         values = list(response.as_tuple())
-        assert values[6] == [[2]]
+        assert values[6] == [b"\0\2"]
         values[6] = []
         with reverts_with(system.audits.NonSignersWrong, read=0, objectId=object_id):
             system.audits.respond(tuple(values), sender=system.governor)

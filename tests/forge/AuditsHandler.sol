@@ -370,11 +370,11 @@ contract AuditsHandler is AuditsModel {
             // a list that isn't the object's, of one that is shown live: the operator itself on it
             if (response.points.length == 0) return false;
             (, uint256 live) = _firstLive(response);
-            uint16[] memory list = new uint16[](1);
-            list[0] = uint16(
-                shards.rosterIndexOf(1, things[numberOf[response.objects[live].objectId]].roster, response.operator)
+            response.nonSigners[live] = abi.encodePacked(
+                uint16(
+                    shards.rosterIndexOf(1, things[numberOf[response.objects[live].objectId]].roster, response.operator)
+                )
             );
-            response.nonSigners[live] = list;
         }
         return true;
     }

@@ -398,11 +398,14 @@ abstract contract AuditsModel is Network {
 
     function _fill(Response memory response, Draft memory draft, uint64 epoch) private view {
         response.objects = new ObjectWitness[](draft.shown);
-        response.nonSigners = new uint16[][](draft.shown);
+        response.nonSigners = new bytes[](draft.shown);
         for (uint256 i = 0; i < draft.shown; ++i) {
             Thing memory thing = things[draft.objects[i]];
             response.objects[i] = ObjectWitness(thing.id, _paramsHash(thing));
-            response.nonSigners[i] = _absentIn(draft.objects[i], epoch);
+            uint16[] memory absent = _absentIn(draft.objects[i], epoch);
+            for (uint256 j = 0; j < absent.length; ++j) {
+                response.nonSigners[i] = abi.encodePacked(response.nonSigners[i], absent[j]);
+            }
         }
         (response.reads, response.points) = (draft.reads, draft.points);
         response.siblings = new bytes32[](draft.siblings.length / 32);

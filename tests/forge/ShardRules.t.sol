@@ -91,6 +91,15 @@ contract ShardRulesTest is Network {
         _accepted(p);
         p.maxOperators = 1001;
         _outOfRange(p);
+        // 30 · (4 · 834 + 864) bytes of an answer, and 64 · (4 · 258 + 864)
+        (p.samples, p.maxOperators) = (30, 1000);
+        _accepted(p);
+        p.samples = 31;
+        _outOfRange(p);
+        (p.samples, p.maxOperators) = (64, 64);
+        _accepted(p);
+        p.maxOperators = 65;
+        _outOfRange(p);
         p = _terms();
         p.unprovenToPayerBps = 10_001;
         _outOfRange(p);

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -704,6 +704,77 @@ def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, t
     assert [item for item in report.findings if "seed" in item.what] == []
     for again in rounds:
         assert (again.findings, again.responses) == (report.findings, report.responses)
+
+
+# ---- another Audits
+
+
+def test_audits_is_swapped_while_an_epoch_is_open(network: Network, clock: Clock, tmp_path: Path) -> None:
+    """The older roster is asked by the one before, a newer one by the new: nodes answer both, and nobody is slashed.
+
+    The last operator accepts no new slasher: it stays bound to the old Audits alone, and is none of the newer roster.
+    """
+    views, shard, chain = network.views, network.shard, network.chain
+    configure(network.hosts[0], report=True)
+    network.hosts[0].process.stop()
+    network.start_nodes([network.hosts[0]])
+    clock.mine(6 * network.parameters.epoch_length)
+    older = store(network, clock, make_file(tmp_path, 100_000, "older"), epochs=LONGEST)
+    holders = [host for host in network.hosts if host.address not in older.absent]
+    old = views.audits().address
+
+    sender = network.actor("governor").session.sender
+    artifact = load_artifacts()["Audits"]
+    factory = chain.web3.eth.contract(abi=artifact.abi, bytecode=artifact.bytecode)
+    directory = chain.contract("Directory")
+    new = str(sender.send(factory.constructor(directory.address))["contractAddress"])
+    name = b"audits".ljust(32, b"\0")
+    sender.send(directory.functions.queueChange(name, new))
+    clock.mine(chain.call(directory.functions.timelock()))
+    epoch = max(older.first_epoch, views.first_epoch_after(shard, chain.latest()) + 1)
+    for host in holders:
+        host.process.pause()
+    go_to_epoch(network, clock, epoch)
+    sender.send(directory.functions.applyChange(name))
+    chain.forget_modules()
+    assert views.audits().address == new
+    for host in holders:
+        host.process.resume()
+    answered_at(network, epoch, old, holders)
+
+    bound, free = network.hosts[-1], network.hosts[:-1]
+    for host in free:
+        host.actor.session.sender.send(chain.contract("Restaking").functions.acceptSlasher(new))
+    roster = network.take_roster()
+    assert roster.operators == [host.address for host in free]
+    clock.mine_to(views.seed_block(shard, roster.head.active_from_epoch))
+    newer = store(network, clock, make_file(tmp_path, 60_000, "newer"))
+    assert views.object(newer.object_id).roster == roster.number
+    assert views.object(older.object_id).end_epoch > newer.first_epoch
+    go_to_epoch(network, clock, newer.first_epoch)
+    answered_at(network, newer.first_epoch, old, [*free, bound])
+    answered_at(network, newer.first_epoch, new, free)
+
+    # time to report whoever had not answered
+    with clock.gathering():
+        clock.mine_to(max(views.seed(shard, newer.first_epoch, audits=at).deadline for at in (old, new)) + 3)
+        time.sleep(3)
+    with Index(tmp_path / "index.sqlite", chain) as index:
+        report = audit(chain, index)
+        reported = [item for item in index.misses(shard) if item.epoch >= epoch]
+        assert {item.audits for item in index.answers(shard, newer.first_epoch)} == {old, new}
+    assert reported == []
+    assert [item for item in report.findings if item.kind in ("seed", "response", "miss", "slash", "payment")] == []
+
+
+def answered_at(network: Network, epoch: int, audits: str, hosts: Sequence[OperatorHost]) -> None:
+    """Wait until these operators have answered an epoch at an Audits."""
+
+    def all_answered() -> bool:
+        duties = [network.views.duty(network.shard, epoch, host.address, audits=audits) for host in hosts]
+        return all(duty is DutyStatus.ANSWERED for duty in duties)
+
+    eventually(f"epoch {epoch} is answered at {audits}", all_answered, 60.0)
 
 
 # ---- the end

@@ -114,10 +114,10 @@ def make_people(count: int) -> list[Person]:
 
 
 class FakeFunction:
-    """A contract's function: records that it was sent."""
+    """A contract's function: records that it was sent, and where to."""
 
-    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
-        self.name, self.arguments = name, arguments
+    def __init__(self, name: str, arguments: tuple[Any, ...], to: str) -> None:
+        self.name, self.arguments, self.to = name, arguments, to
 
 
 class FakeContract:
@@ -128,7 +128,7 @@ class FakeContract:
         self.functions = self
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: FakeFunction(name, arguments)
+        return lambda *arguments: FakeFunction(name, arguments, self.address)
 
 
 @dataclass
@@ -311,10 +311,16 @@ class FakeViews:
 
     # -- audits, licenses
 
-    def seed(self, _shard: int, epoch: int, block: Any = "latest") -> Seed:
+    def audits(self, address: str = "") -> FakeContract:
+        return FakeContract(address or CONTRACTS["Audits"])
+
+    def audits_in(self, _shard: int, _epoch: int) -> tuple[str, ...]:
+        return (CONTRACTS["Audits"],)
+
+    def seed(self, _shard: int, epoch: int, block: Any = "latest", *, audits: str = "") -> Seed:
         return self.seeds.get(epoch, Seed(bytes(32), 0, 0))
 
-    def duty(self, _shard: int, _epoch: int, _operator: str) -> DutyStatus:
+    def duty(self, _shard: int, _epoch: int, _operator: str, *, audits: str = "") -> DutyStatus:
         return DutyStatus.NONE
 
     def license(self, license_id: int, block: Any = "latest") -> LicenseRecord:

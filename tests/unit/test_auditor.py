@@ -57,6 +57,7 @@ EPOCH, SEALED, DEADLINE, UNTIL = 5, 104, 112, 200
 SEED, OTHER = keccak(text="seed 1"), keccak(text="something else")
 OLD, NEW = keccak(text="old object"), keccak(text="new object")
 BOND, FEE, STAKE, TOKEN = 100, 30, 70, CONTRACTS["Payments"]
+AUDITS = CONTRACTS["Audits"]
 
 
 @cache
@@ -162,7 +163,7 @@ class World:
         self.chain = self.views.chain
         self._store(OLD, old or make_object(900), 20, Certificate(OLD, 2, 5, (), 22, b"old"))
         self._store(NEW, encoded or make_object(5000), 50, Certificate(NEW, 3, 6, absent, 55, b"new"), **new)
-        self.add("sealed", SealedEpoch(SHARD, EPOCH, seed, SEALED, DEADLINE, b"seal"))
+        self.add("sealed", SealedEpoch(SHARD, EPOCH, seed, SEALED, DEADLINE, b"seal", AUDITS))
         if encoded is None and not new:
             self._live()
 
@@ -197,9 +198,9 @@ class World:
     def _live(self) -> None:
         for operator in (FIRST, SECOND):
             self.answer(operator)
-            earned = self.population.earned(EPOCH, operator)
+            earned = self.population.earned(EPOCH, operator, AUDITS)
             self.add("settled", Settlement(SHARD, EPOCH, operator, earned, earned // 2, 130, b"settle"))
-        self.add("missed", Miss(SHARD, EPOCH, THIRD, ZERO, b"slash", DEADLINE + 1, b"report"))
+        self.add("missed", Miss(SHARD, EPOCH, THIRD, ZERO, b"slash", DEADLINE + 1, b"report", AUDITS))
         taken = {TOKEN: STAKE}
         slash = SlashRecord(b"slash", SHARD, ROSTER, EPOCH, THIRD, ZERO, 150, 151, BOND, FEE, taken, b"report")
         self.add("slashed", slash)
@@ -253,7 +254,7 @@ class World:
         if record:
             transaction = b"answer of " + operator.encode()
             live = sum(read.void is None for read in reads)
-            self.add("answered", Answer(SHARD, EPOCH, operator, live, len(reads), 106, transaction))
+            self.add("answered", Answer(SHARD, EPOCH, operator, live, len(reads), 106, transaction, AUDITS))
             self.calls[transaction] = ("Audits", "respond", {"response": call})
         return call
 
@@ -285,7 +286,7 @@ class World:
             manifest=self._manifest,
         )
 
-    def _call_of(self, transaction: bytes, contract: str, *functions: str) -> dict[str, Any]:
+    def _call_of(self, transaction: bytes, contract: str, *functions: str, address: str = "") -> dict[str, Any]:
         *called, arguments = self.calls[transaction]
         if called not in [[contract, function] for function in functions]:
             raise AuditFailed(f"calls {called}")
@@ -313,7 +314,7 @@ class World:
         return list(check_answer(self.index.lists["answered"][number], self.sealed, self.population, self.evidence))
 
     def slash_findings(self) -> list[str]:
-        return list(check_slash(self.index.lists["slashed"][0], self.population, self.evidence))
+        return list(check_slash(self.index.lists["slashed"][0], self.population, self.evidence, AUDITS))
 
     def audit(self, until: int = UNTIL, since: AuditReport | None = None) -> AuditReport:
         """Audit the whole shard."""
@@ -354,7 +355,7 @@ class TestChanges:
 
     def test_an_adoption_counts_from_its_epoch(self, world):
         def held() -> list[int]:
-            return [world.population.snapshot(epoch, FOURTH).held for epoch in (3, 4)]
+            return [world.population.snapshot(epoch, FOURTH, AUDITS).held for epoch in (3, 4)]
 
         before = held()
         assert self.adopted(world) == []
@@ -404,7 +405,7 @@ class TestChanges:
         moved, longer = Extension(ZERO, 14, 1, 4, (60, 0)), Extension(ZERO, 15, 1, 0, (61, 0))
         world.change("certified", 0, extensions=(moved, longer), terminated_end=13)
         for epoch in range(2, 16):
-            (place,) = world.population.snapshot(epoch, FIRST).places
+            (place,) = world.population.snapshot(epoch, FIRST, AUDITS).places
             live = [
                 item
                 for bucket in place.buckets
@@ -894,7 +895,7 @@ class TestWholeAudit:
     def test_finds_answers_and_misses_of_an_epoch_that_was_never_sealed(self, world):
         """And goes on with the others."""
         world.change("answered", 0, epoch=4)
-        world.add("missed", Miss(SHARD, 4, SECOND, ZERO, b"early", 95, b"report"))
+        world.add("missed", Miss(SHARD, 4, SECOND, ZERO, b"early", 95, b"report", AUDITS))
         found = [(item.kind, item.subject, item.what) for item in world.audit().findings]
         assert ("response", f"epoch 4, {FIRST}", "answers an epoch that was never sealed") in found
         assert ("slash", f"epoch 4, {SECOND}", "reported for an epoch that was never sealed") in found

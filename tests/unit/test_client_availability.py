@@ -9,7 +9,7 @@ import pytest
 from qanat.chain.views import DutyStatus, Seed
 from qanat.client.availability import CALLS, measured_availability
 
-LENGTH = 10
+LENGTH, AUDITS = 10, "the roster's"
 
 
 class Views:
@@ -25,20 +25,24 @@ class Views:
     def epoch_at(self, _shard: int, block: int) -> int:
         return block // LENGTH
 
-    def seed(self, _shard: int, epoch: int) -> Seed:
+    def seed(self, _shard: int, epoch: int, *, audits: str) -> Seed:
+        assert audits == AUDITS
         return Seed(bytes(32), 0 if epoch == 3 else LENGTH * epoch + 1, LENGTH * epoch + 5)
 
-    def duty(self, _shard: int, epoch: int, operator: str) -> DutyStatus:
+    def duty(self, _shard: int, epoch: int, operator: str, *, audits: str) -> DutyStatus:
+        assert audits == AUDITS
         self.calls += 1
         return DutyStatus.ANSWERED if epoch in self.answers.get(operator, set()) else DutyStatus.NONE
 
-    def held_rows(self, _shard: int, epoch: int, operator: str) -> int:
+    def held_rows(self, _shard: int, epoch: int, operator: str, *, audits: str) -> int:
+        assert audits == AUDITS
         self.calls += 1
         return int(epoch in self.held.get(operator, set()))
 
 
 def measure(views: Views, *operators: str, epochs: int = 20) -> list[float]:
-    roster = SimpleNamespace(shard=1, entries=[SimpleNamespace(operator=operator) for operator in operators])
+    entries = [SimpleNamespace(operator=operator) for operator in operators]
+    roster = SimpleNamespace(shard=1, entries=entries, head=SimpleNamespace(slasher=AUDITS))
     return measured_availability(views, roster, epochs=epochs)  # type: ignore[arg-type]
 
 

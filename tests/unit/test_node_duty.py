@@ -34,13 +34,14 @@ from qanat.node.keeper import Keeper
 from qanat.node.metrics import Metrics
 from qanat.node.state import Duty, DutyState
 from qanat.objects import encode
-from tests.unit.node_doubles import PARAMETERS, ROSTER, SHARD, FakeNode, FakeViews, make_people
+from tests.unit.node_doubles import CONTRACTS, PARAMETERS, ROSTER, SHARD, FakeNode, FakeViews, make_people
 
 OBJECT = b"\x31" * 32
 PEOPLE = make_people(3)
 ME, OTHER, THIRD = (person.address for person in PEOPLE)
 ENCODED = encode(bytes(2000), k=2, n=3, width=64)
 EPOCH = 5  # seed block 100
+AUDITS, REPLACING = CONTRACTS["Audits"], "0x" + "a2" * 20
 
 
 class Sends:
@@ -48,6 +49,7 @@ class Sends:
 
     def __init__(self, loop: Any) -> None:
         self.names: list[str] = []
+        self.to: list[str] = []
         self.arguments: list[Any] = []
         self.steps: list[int] = []
         self.receipt: dict[str, Any] = {}
@@ -64,6 +66,7 @@ class Sends:
 
     def send(self, function: Any, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
         self.names.append(function.name)
+        self.to.append(function.to)
         self.arguments.append(function.arguments)
         self.steps.append(steps)
         after = self.then.get(function.name)
@@ -81,8 +84,8 @@ def views() -> FakeViews:
     found.chain.head = 100
     found.statuses = {}
     found.held = {}
-    found.duty = lambda _s, epoch, operator: found.statuses.get((epoch, operator), DutyStatus.NONE)
-    found.held_rows = lambda _s, epoch, operator: found.held.get((epoch, operator), 4)
+    found.duty = lambda _s, epoch, operator, audits: found.statuses.get((epoch, operator), DutyStatus.NONE)
+    found.held_rows = lambda _s, epoch, operator, audits: found.held.get((epoch, operator), 4)
     found.is_settled = lambda *_: False
     found.rosters_live_in = lambda *_: [ROSTER]
     found.chain.answers.update(slashId=b"\x01" * 32, intakePerTicket=(0, 0))
@@ -107,7 +110,7 @@ def loop(node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch) -> D
     sends = Sends(made)
     made._sender = made._answers = sends  # type: ignore[assignment]
     made.sends = sends  # type: ignore[attr-defined]
-    made.response = lambda epoch: SimpleNamespace(reads=(), as_tuple=lambda: (epoch,))  # type: ignore[method-assign]
+    made.response = lambda epoch, _audits: SimpleNamespace(reads=(), as_tuple=lambda: (epoch,))  # type: ignore[method-assign]
     monkeypatch.setattr(duty_module, "randomness_proof", lambda *_: b"header")
     monkeypatch.setattr(duty_module, "relays_of", lambda _chain: ())
     return made
@@ -125,7 +128,7 @@ def turn(loop: DutyLoop, views: FakeViews, head: int, *, final: int | None = Non
 
 def state(loop: DutyLoop, epoch: int = EPOCH) -> DutyState | None:
     """Return what the node remembers of an epoch."""
-    found = loop.state.duty(SHARD, epoch)
+    found = loop.state.duty(SHARD, epoch, AUDITS)
     return None if found is None else found.state
 
 
@@ -231,7 +234,7 @@ def test_after_the_deadline_nothing_is_sent(loop: DutyLoop, views: FakeViews) ->
 def test_a_pending_answer_of_before_a_restart_is_not_sent_twice(loop: DutyLoop, views: FakeViews) -> None:
     """Recorded before the kill, still waiting for a block: seen through, dearer. Dropped by the endpoint: sent anew."""
     seal(views)
-    loop.state.record_duty(Duty(SHARD, EPOCH, DutyState.SENT, 111, "0x" + "12" * 32))
+    loop.state.record_duty(Duty(SHARD, EPOCH, DutyState.SENT, 111, "0x" + "12" * 32, audits=AUDITS))
     found: dict[str, Any] = {"blockNumber": None}
 
     def get(_hash: str) -> dict[str, Any]:
@@ -240,11 +243,11 @@ def test_a_pending_answer_of_before_a_restart_is_not_sent_twice(loop: DutyLoop, 
         return found
 
     views.chain.web3 = SimpleNamespace(eth=SimpleNamespace(get_transaction=get))
-    loop.state.record_duty(Duty(SHARD, EPOCH + 1, DutyState.SENT, 131, "0x" + "12" * 32))
-    loop.state.record_duty(Duty(SHARD, EPOCH + 2, DutyState.SENT, 151, "0x" + "13" * 32))
+    loop.state.record_duty(Duty(SHARD, EPOCH + 1, DutyState.SENT, 131, "0x" + "12" * 32, audits=AUDITS))
+    loop.state.record_duty(Duty(SHARD, EPOCH + 2, DutyState.SENT, 151, "0x" + "13" * 32, audits=AUDITS))
     loop.sends.then["push"] = lambda: loop._sent("0xdearer")  # type: ignore[attr-defined]
     assert turn(loop, views, 104) == ["push 0x" + "12" * 32]
-    kept = [loop.state.duty(SHARD, epoch) for epoch in (EPOCH, EPOCH + 1, EPOCH + 2)]
+    kept = [loop.state.duty(SHARD, epoch, AUDITS) for epoch in (EPOCH, EPOCH + 1, EPOCH + 2)]
     assert [duty and duty.transaction for duty in kept] == ["0xdearer", "0xdearer", "0x" + "13" * 32]
     found.clear()
     assert turn(loop, views, 105) == ["respond"]
@@ -263,15 +266,15 @@ def test_several_epochs_are_answered_in_one_transaction(loop: DutyLoop, views: F
 
     def sent() -> None:
         loop._sent("0xabc")
-        seen.extend(loop.state.duty(SHARD, epoch) for epoch in (EPOCH, EPOCH + 1))
+        seen.extend(loop.state.duty(SHARD, epoch, AUDITS) for epoch in (EPOCH, EPOCH + 1))
 
     loop.sends.then["respondMany"] = sent  # type: ignore[attr-defined]
     assert turn(loop, views, 122) == ["respondMany"]
     assert loop.sends.arguments == [([(EPOCH,), (EPOCH + 1,)],)]  # type: ignore[attr-defined]
     assert loop.sends.steps == [3]  # type: ignore[attr-defined]
     assert seen == [
-        Duty(SHARD, EPOCH, DutyState.SENT, 126, "0xabc"),
-        Duty(SHARD, EPOCH + 1, DutyState.SENT, 129, "0xabc"),
+        Duty(SHARD, EPOCH, DutyState.SENT, 126, "0xabc", audits=AUDITS),
+        Duty(SHARD, EPOCH + 1, DutyState.SENT, 129, "0xabc", audits=AUDITS),
     ]
     assert [state(loop, epoch) for epoch in (EPOCH, EPOCH + 1)] == [DutyState.ANSWERED] * 2
 
@@ -290,10 +293,10 @@ def test_an_epoch_whose_logs_are_missing_holds_up_no_other(loop: DutyLoop, views
     two_sealed(views)
     good = loop.response
 
-    def missing(epoch: int) -> Any:
+    def missing(epoch: int, audits: str) -> Any:
         if epoch == EPOCH:
             raise ChainError("no log")
-        return good(epoch)
+        return good(epoch, audits)
 
     loop.response = missing  # type: ignore[method-assign]
     with pytest.raises(ChainError, match="no log"):
@@ -328,10 +331,10 @@ def test_whatever_is_wrong_with_one_epoch_holds_up_no_other(loop: DutyLoop, view
     two_sealed(views)
     good = loop.response
 
-    def bad(epoch: int) -> Any:
+    def bad(epoch: int, audits: str) -> Any:
         if epoch == EPOCH:
             raise error
-        return good(epoch)
+        return good(epoch, audits)
 
     loop.response = bad  # type: ignore[method-assign]
     with pytest.raises(type(error)):
@@ -346,25 +349,25 @@ def test_the_transaction_is_on_disk_before_its_receipt_is_waited_for(loop: DutyL
 
     def sent() -> None:
         loop._sent("0xabc")
-        seen.append(loop.state.duty(SHARD, EPOCH))
+        seen.append(loop.state.duty(SHARD, EPOCH, AUDITS))
 
     loop.sends.then["respond"] = sent  # type: ignore[attr-defined]
     turn(loop, views, 104)
-    assert seen == [Duty(SHARD, EPOCH, DutyState.SENT, 111, "0xabc")]
+    assert seen == [Duty(SHARD, EPOCH, DutyState.SENT, 111, "0xabc", audits=AUDITS)]
 
 
 def test_nothing_is_answered_from_a_damaged_slice(loop: DutyLoop, views: FakeViews) -> None:
     """Said in status and metrics, tried again in case the slice comes back, and then answered."""
     seal(views)
 
-    def damaged(_epoch: int) -> Any:
+    def damaged(_epoch: int, _audits: str) -> Any:
         raise StoreCorrupted("Slice 7 of object 0x31 is not what was stored.", object_id=OBJECT, index=7)
 
     good = loop.response
     loop.response = damaged  # type: ignore[method-assign]
     assert turn(loop, views, 104) == []
     assert state(loop) is DutyState.UNABLE
-    found = loop.state.duty(SHARD, EPOCH)
+    found = loop.state.duty(SHARD, EPOCH, AUDITS)
     assert found is not None
     assert "Slice 7" in found.note
     assert loop.metrics.value("qanat_epochs_unanswerable_total") == 1
@@ -403,7 +406,7 @@ def test_the_runner_is_told_once_before_it_is_too_late(loop: DutyLoop, views: Fa
 def test_the_runner_is_told_of_a_lost_slice(loop: DutyLoop, views: FakeViews) -> None:
     seal(views)
 
-    def damaged(_epoch: int) -> Any:
+    def damaged(_epoch: int, _audits: str) -> Any:
         raise StoreCorrupted("Slice 7 of object 0x31 is not what was stored.", object_id=OBJECT, index=7)
 
     loop.response = damaged  # type: ignore[method-assign]
@@ -512,9 +515,9 @@ def test_without_a_new_block_a_round_is_one_call(loop: DutyLoop, keeper: Keeper,
     asked: list[str] = []
 
     def count(name: str, real: Any) -> Any:
-        def wrapped(*arguments: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
             asked.append(name)
-            return real(*arguments)
+            return real(*arguments, **named)
 
         return wrapped
 
@@ -532,6 +535,106 @@ def test_without_a_new_block_a_round_is_one_call(loop: DutyLoop, keeper: Keeper,
     assert asked == []
     turn(loop, views, 119)
     assert asked
+
+
+# ---- Audits that was replaced
+
+
+@pytest.fixture
+def replaced(views: FakeViews) -> FakeViews:
+    """Audits was replaced: from this epoch on a newer roster answers to the new one, the older one as before."""
+    seeds = {AUDITS: views.seeds, REPLACING: {}}
+    statuses = {AUDITS: views.statuses, REPLACING: {}}
+    views.audits_in = lambda _s, epoch: (AUDITS, REPLACING) if epoch >= EPOCH else (AUDITS,)  # type: ignore[method-assign]
+    views.seed = lambda _s, epoch, block="latest", audits="": seeds[audits].get(epoch, Seed(bytes(32), 0, 0))  # type: ignore[method-assign]
+    views.duty = lambda _s, epoch, who, audits: statuses[audits].get((epoch, who), DutyStatus.NONE)  # type: ignore[method-assign]
+    views.held_rows = lambda _s, epoch, who, audits: views.held.get((epoch, who, audits), 4)  # type: ignore[attr-defined]
+    views.of = SimpleNamespace(seeds=seeds, statuses=statuses)  # type: ignore[attr-defined]
+    return views
+
+
+def sent_to(sends: Any) -> list[tuple[str, str]]:
+    """Return and forget what was sent, and where."""
+    found = list(zip(sends.names, sends.to, strict=True))
+    sends.names.clear()
+    sends.to.clear()
+    return found
+
+
+def test_an_epoch_is_sealed_and_answered_at_each_audits(loop: DutyLoop, replaced: FakeViews) -> None:
+    """Also at the one that was replaced: its rosters' stake is slashed there."""
+    sends: Any = loop.sends  # type: ignore[attr-defined]
+    turn(loop, replaced, 101)
+    assert sent_to(sends) == [("seal", AUDITS), ("seal", REPLACING)]
+    of: Any = replaced.of  # type: ignore[attr-defined]
+    of.seeds[AUDITS][EPOCH] = Seed(bytes(32), 102, 110)
+    turn(loop, replaced, 103)
+    assert sent_to(sends) == [("seal", REPLACING), ("respond", AUDITS)]
+    of.statuses[AUDITS][EPOCH, ME] = DutyStatus.ANSWERED
+    of.seeds[REPLACING][EPOCH] = Seed(bytes(32), 104, 112)
+    turn(loop, replaced, 105)
+    assert sent_to(sends) == [("respond", REPLACING)]
+    kept = [loop.state.duty(SHARD, EPOCH, audits) for audits in (AUDITS, REPLACING)]
+    assert [duty and (duty.state, duty.deadline) for duty in kept] == [(DutyState.ANSWERED, at) for at in (110, 112)]
+
+
+def test_answers_to_different_audits_never_share_a_transaction(loop: DutyLoop, replaced: FakeViews) -> None:
+    of: Any = replaced.of  # type: ignore[attr-defined]
+    for audits in (AUDITS, REPLACING):
+        of.seeds[audits].update({EPOCH: Seed(bytes(32), 118, 126), EPOCH + 1: Seed(bytes(32), 121, 129)})
+    turn(loop, replaced, 122)
+    assert sent_to(loop.sends) == [("respondMany", AUDITS), ("respondMany", REPLACING)]  # type: ignore[attr-defined]
+
+
+def test_who_holds_nothing_at_one_audits_still_answers_the_other(loop: DutyLoop, replaced: FakeViews) -> None:
+    """Either way: nothing is held under the newer roster yet, or no longer under the older one."""
+    of: Any = replaced.of  # type: ignore[attr-defined]
+    for audits in (AUDITS, REPLACING):
+        of.seeds[audits].update({EPOCH: Seed(bytes(32), 118, 126), EPOCH + 1: Seed(bytes(32), 121, 129)})
+    replaced.held.update({(EPOCH, ME, REPLACING): 0, (EPOCH + 1, ME, AUDITS): 0})  # type: ignore[attr-defined]
+    turn(loop, replaced, 122)
+    assert sent_to(loop.sends) == [("respond", AUDITS), ("respond", REPLACING)]  # type: ignore[attr-defined]
+
+
+def test_misses_are_reported_where_they_were_made_and_once(keeper: Keeper, replaced: FakeViews) -> None:
+    """An epoch is slashed once: who is reported at one Audits is not at the other."""
+    of: Any = replaced.of  # type: ignore[attr-defined]
+    for audits in (AUDITS, REPLACING):
+        of.seeds[audits][EPOCH] = Seed(bytes(32), 103, 111)
+    of.statuses[AUDITS].update({(EPOCH, who): DutyStatus.ANSWERED for who in (ME, THIRD)})
+    slashed: set[str] = set()
+    replaced.chain.call = lambda function, **_: function.arguments[-1].encode()  # type: ignore[method-assign]
+
+    def slash(name: bytes, *_: Any) -> Slash:
+        if name.decode() not in slashed:
+            raise TransactionReverted("no", error_name="SlashUnknown", arguments={})
+        return Slash(OTHER, SHARD, ROSTER, EPOCH, ME, 116, False, False)
+
+    replaced.slash = slash  # type: ignore[attr-defined]
+
+    def booked() -> None:
+        slashed.add(OTHER)
+        of.statuses[AUDITS][EPOCH, OTHER] = DutyStatus.MISSED
+
+    sends: Any = keeper._sender
+    sends.then["reportMiss"] = booked
+    keep(keeper, replaced, 112)
+    assert sent_to(sends) == [("reportMiss", AUDITS), ("reportMiss", REPLACING)]
+    assert [arguments[-1] for arguments in sends.arguments] == [OTHER, THIRD]
+
+
+def test_an_object_goes_by_the_windows_of_its_roster(node: FakeNode, replaced: FakeViews) -> None:
+    """An Audits under which it isn't drawn does not keep it from being served."""
+    replaced.change_object(OBJECT, block=60, status=ObjectStatus.CERTIFIED, first_epoch=EPOCH)
+    of: Any = replaced.of  # type: ignore[attr-defined]
+    of.seeds[AUDITS][EPOCH] = Seed(bytes(32), 101, 109)
+    replaced.chain.head = 110
+    node.follower.refresh()
+    assert node.follower.open_epochs() == [EPOCH]
+    assert node.follower.window_epochs_of(OBJECT) == []
+    of.seeds[AUDITS][EPOCH] = Seed(bytes(32), 102, 110)
+    node.follower.refresh()
+    assert node.follower.window_epochs_of(OBJECT) == [EPOCH]
 
 
 # ---- windows
@@ -597,7 +700,7 @@ def test_an_answered_epoch_is_settled_after_its_deadline(keeper: Keeper, views: 
     seal(views)
     for person in PEOPLE:
         views.statuses[EPOCH, person.address] = DutyStatus.ANSWERED
-    keeper.state.record_duty(Duty(SHARD, EPOCH, DutyState.ANSWERED, 111))
+    keeper.state.record_duty(Duty(SHARD, EPOCH, DutyState.ANSWERED, 111, audits=AUDITS))
     settled_in: list[int] = []
     views.is_settled = lambda _s, _e, _o, block="latest": any(
         at <= (views.chain.head if block == "latest" else block) for at in settled_in
@@ -618,7 +721,7 @@ def test_an_answered_epoch_is_settled_after_its_deadline(keeper: Keeper, views: 
 
 def state_of(keeper: Keeper) -> DutyState:
     """Return what the node remembers of the epoch."""
-    found = keeper.state.duty(SHARD, EPOCH)
+    found = keeper.state.duty(SHARD, EPOCH, AUDITS)
     assert found is not None
     return found.state
 

@@ -93,18 +93,26 @@ class _Shard:
             block = max([item.certificate.block, *(adoption.block for adoption in item.certificate.adoptions)])
             self.report.certificates += self._holds_since("certificate", subject, block, found)
             self.progress("certificates", done, len(objects))
-        sealed = {item.epoch: item for item in self.index.sealed_epochs(self.shard)}
-        for epoch, seal in sealed.items():
+        sealed = {(item.epoch, item.audits): item for item in self.index.sealed_epochs(self.shard)}
+        for (epoch, audits), seal in sealed.items():
             found = check_seed(seal, self.population, self.evidence)
-            self.report.seeds += self._holds_since("seed", f"{self.shard}/{epoch}", seal.sealed_block, found)
+            subject = f"{self.shard}/{epoch}{self._at(audits)}"
+            self.report.seeds += self._holds_since("seed", subject, seal.sealed_block, found)
         answers = self.index.answers(self.shard)
         for done, answer in enumerate(answers, 1):
-            found = self._answered(answer, sealed.get(answer.epoch))
-            duty = _duty(answer.epoch, answer.operator)
+            found = self._answered(answer, sealed.get((answer.epoch, answer.audits)))
+            duty = self._duty(answer.epoch, answer.operator, answer.audits)
             self.report.responses += self._holds_since("response", duty, answer.block, found)
             self.progress("responses", done, len(answers))
         self._misses(sealed, until)
         self._settlements()
+
+    def _at(self, audits: str) -> str:
+        """What tells one Audits from another in a subject: nothing for the shard's first."""
+        return "" if audits == self.population.first_audits else f" at {audits}"
+
+    def _duty(self, epoch: int, operator: str, audits: str) -> str:
+        return _duty(epoch, operator) + self._at(audits)
 
     def _answered(self, answer: Answer, seal: SealedEpoch | None) -> Iterator[str]:
         if seal is None:
@@ -129,30 +137,34 @@ class _Shard:
             self.report.add(kind, subject, f"{_UNVERIFIED}: {error}")
         return len(self.report.findings) == before
 
-    def _misses(self, sealed: dict[int, SealedEpoch], until: int) -> None:
-        answered = {(item.epoch, item.operator) for item in self.index.answers(self.shard)}
-        reported = {(item.epoch, item.operator): item for item in self.index.misses(self.shard)}
+    def _misses(self, sealed: dict[tuple[int, str], SealedEpoch], until: int) -> None:
+        answered = {(item.epoch, item.operator, item.audits) for item in self.index.answers(self.shard)}
+        reported = {(item.epoch, item.operator, item.audits): item for item in self.index.misses(self.shard)}
         slashes = {(item.epoch, item.operator): item for item in self.index.slashes() if item.shard == self.shard}
-        for epoch, item in sorted(sealed.items()):
+        punished = {(epoch, operator) for epoch, operator, _ in reported}
+        for (epoch, audits), item in sorted(sealed.items()):
             if until <= item.deadline:
                 continue
-            for operator in self.population.operators_in(epoch):
-                if self.population.snapshot(epoch, operator).held == 0 or (epoch, operator) in answered:
+            for operator in self.population.operators_in(epoch, audits):
+                duty = (epoch, operator, audits)
+                if self.population.snapshot(*duty).held == 0 or duty in answered:
                     continue
-                self._missed(item, operator, reported.get((epoch, operator)), slashes.get((epoch, operator)), until)
-        for (epoch, operator), miss in reported.items():
-            self._justified(epoch, operator, miss, sealed.get(epoch), (epoch, operator) in answered)
+                if duty not in reported and (epoch, operator) in punished:
+                    continue  # missed at another Audits too: an epoch is slashed once
+                self._missed(item, operator, reported.get(duty), slashes.get((epoch, operator)), until)
+        for duty, miss in reported.items():
+            self._justified(miss, sealed.get((miss.epoch, miss.audits)), duty in answered)
         queued = Counter((item.epoch, item.operator) for item in self.index.slashes() if item.shard == self.shard)
-        for duty, times in queued.items():
-            if duty not in reported:
-                self.report.add("slash", _duty(*duty), "slashed, but no miss was reported")
+        for (epoch, operator), times in queued.items():
+            if (epoch, operator) not in punished:
+                self.report.add("slash", _duty(epoch, operator), "slashed, but no miss was reported")
             elif times > 1:
-                self.report.add("slash", _duty(*duty), f"slashed {times} times")
+                self.report.add("slash", _duty(epoch, operator), f"slashed {times} times")
 
     def _missed(
         self, item: SealedEpoch, operator: str, miss: Miss | None, slash: SlashRecord | None, until: int
     ) -> None:
-        subject = _duty(item.epoch, operator)
+        subject = self._duty(item.epoch, operator, item.audits)
         if miss is None:
             if until > item.deadline + self.population.parameters.reporting:
                 self.report.add("miss", subject, "was never reported")
@@ -163,32 +175,39 @@ class _Shard:
         elif slash.executed_block is None:
             self.report.due += 1
         else:
-            found = check_slash(slash, self.population, self.evidence)
+            found = check_slash(slash, self.population, self.evidence, item.audits)
             self.report.faults += self._holds("slash", subject, found)
 
-    def _justified(self, epoch: int, operator: str, miss: Miss, sealed: SealedEpoch | None, answered: bool) -> None:
-        subject = _duty(epoch, operator)
+    def _justified(self, miss: Miss, sealed: SealedEpoch | None, answered: bool) -> None:
+        subject = self._duty(miss.epoch, miss.operator, miss.audits)
         if sealed is None:
             self.report.add("slash", subject, "reported for an epoch that was never sealed")
         elif answered:
             self.report.add("slash", subject, "reported although it answered")
         elif not sealed.deadline < miss.block <= sealed.deadline + self.population.parameters.reporting:
             self.report.add("slash", subject, f"reported in block {miss.block}, outside the reporting period")
-        elif self.population.snapshot(epoch, operator).held == 0:
+        elif self.population.snapshot(miss.epoch, miss.operator, miss.audits).held == 0:
             self.report.add("slash", subject, "reported although it held nothing")
 
     def _settlements(self) -> None:
-        answered = {(item.epoch, item.operator) for item in self.index.answers(self.shard)}
-        paid: set[tuple[int, str]] = set()
+        # each Audits' answer is paid once: by the first settlement after it
+        answers: dict[tuple[int, str], list[Answer]] = {}
+        for answer in self.index.answers(self.shard):
+            answers.setdefault((answer.epoch, answer.operator), []).append(answer)
+        paid: set[tuple[int, str, str]] = set()
         for item in self.index.settlements(self.shard):
             found = []
-            if (item.epoch, item.operator) in paid:
-                found.append("paid twice")
-            paid.add((item.epoch, item.operator))
-            if (item.epoch, item.operator) not in answered:
-                found.append("paid for an epoch without an answer")
-            due = self.population.earned(item.epoch, item.operator)
-            if item.amount != due:
+            given = {
+                answer.audits
+                for answer in answers.get((item.epoch, item.operator), ())
+                if (answer.block, answer.log_index) < (item.block, item.log_index)
+            }
+            new = {audits for audits in given if (item.epoch, item.operator, audits) not in paid}
+            paid |= {(item.epoch, item.operator, audits) for audits in new}
+            due = sum(self.population.earned(item.epoch, item.operator, audits) for audits in new)
+            if not new:
+                found.append("paid twice" if given else "paid for an epoch without an answer")
+            elif item.amount != due:
                 found.append(f"paid {item.amount}, earned {due}")
             if not 0 <= item.to_operator <= item.amount:
                 found.append(f"{item.to_operator} of {item.amount} went to the operator")
@@ -201,17 +220,20 @@ def _act(chain: Chain, sender: Sender, index: Index, views: Views, report: Audit
     for shard in sorted({item.shard for item in index.rosters()}):
         population = Population(views, index, shard)
         reported = {(item.epoch, item.operator) for item in index.misses(shard)}
-        answered = {(item.epoch, item.operator) for item in index.answers(shard)}
+        answered = {(item.epoch, item.operator, item.audits) for item in index.answers(shard)}
         for item in index.sealed_epochs(shard):
             if not item.deadline < chain.latest() + 1 <= item.deadline + population.parameters.reporting:
                 continue
             missed = [
                 operator
-                for operator in population.operators_in(item.epoch)
-                if (item.epoch, operator) not in reported | answered
-                and population.snapshot(item.epoch, operator).held != 0
+                for operator in population.operators_in(item.epoch, item.audits)
+                if (item.epoch, operator) not in reported
+                and (item.epoch, operator, item.audits) not in answered
+                and population.snapshot(item.epoch, operator, item.audits).held != 0
             ]
-            for call, operators in reports(views, shard, item.epoch, missed):
+            # whom one Audits was told of, no other need be: an epoch is slashed once
+            reported |= {(item.epoch, operator) for operator in missed}
+            for call, operators in reports(views, shard, item.epoch, missed, audits=item.audits):
                 _try(sender, call, report, f"reported {_duty(item.epoch, ', '.join(operators))}")
     for slash in index.slashes():
         if slash.executed_block is None and chain.latest() + 1 >= slash.ready_block:

@@ -200,9 +200,9 @@ def check_seed(sealed: SealedEpoch, population: Population, evidence: Evidence) 
 
 def draw_of(population: Population, evidence: Evidence, sealed: SealedEpoch, operator: str) -> Draw:
     """Return the draw that an operator had to answer, derived anew."""
-    audits = evidence.chain.contract("Audits").address
-    context = draw_context(evidence.chain.chain_id, audits, population.shard, sealed.epoch, sealed.seed, operator)
-    return Draw.of(context, population.snapshot(sealed.epoch, operator), population.parameters.samples)
+    chain_id, audits = evidence.chain.chain_id, sealed.audits
+    context = draw_context(chain_id, audits, population.shard, sealed.epoch, sealed.seed, operator)
+    return Draw.of(context, population.snapshot(sealed.epoch, operator, audits), population.parameters.samples)
 
 
 def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
@@ -210,7 +210,7 @@ def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, ev
     # the chain takes an answer that follows the sealing in the same block
     if not sealed.sealed_block <= answer.block <= sealed.deadline:
         yield f"answered in block {answer.block}, outside {sealed.sealed_block} to {sealed.deadline}"
-    given = evidence.call_of(answer.transaction, "Audits", "respond", "respondMany")
+    given = evidence.call_of(answer.transaction, "Audits", "respond", "respondMany", address=answer.audits)
     duty = (answer.shard, answer.epoch, answer.operator)
     sent = given["responses"] if "responses" in given else [given["response"]]
     # of several for one duty the first counted
@@ -283,11 +283,11 @@ def _check_stake_taken(slash: SlashRecord, population: Population, evidence: Evi
         yield f"took stake of weight {taken // 10**18}, the roster fixed {limit}"
 
 
-def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) -> Iterator[str]:
+def check_slash(slash: SlashRecord, population: Population, evidence: Evidence, audits: str) -> Iterator[str]:
     """Check that a carried-out slash was due, took no more than its roster fixed, and paid the reporter its part.
 
-    The roster is the one with most of the operator's tickets among those in which it held live rows, the lowest of
-    equals.
+    The roster is the one with most of the operator's tickets among those of the Audits that was told of the miss in
+    which it held live rows, the lowest of equals.
     """
     bond, fee, _ = evidence.views.slash_terms(slash.shard, slash.roster, slash.operator)
     if slash.bond_taken > bond:
@@ -297,7 +297,8 @@ def check_slash(slash: SlashRecord, population: Population, evidence: Evidence) 
     yield from _check_stake_taken(slash, population, evidence)
     if slash.executed_block is not None and slash.executed_block < slash.ready_block:
         yield f"carried out in block {slash.executed_block}, before {slash.ready_block}"
-    held = [place for place in population.snapshot(slash.epoch, slash.operator).places if place.held]
+    places = population.snapshot(slash.epoch, slash.operator, audits).places
+    held = [place for place in places if place.held]
     if not held:
         yield "slashed although it held nothing"
         return

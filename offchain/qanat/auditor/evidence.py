@@ -25,10 +25,13 @@ class Evidence:
         self._manifests: dict[bytes, Manifest] = {}
         self._endpoints: dict[str, tuple[str, ...]] = {}
 
-    def call_of(self, transaction: bytes, contract: str, *functions: str) -> dict[str, Any]:
-        """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it was none of these."""
+    def call_of(self, transaction: bytes, contract: str, *functions: str, address: str = "") -> dict[str, Any]:
+        """Return the arguments of a transaction's call. Raises :class:`AuditFailed` when it was none of these.
+
+        ``address``: of the contract, if it need not be the one in force.
+        """
         found = self.chain.web3.eth.get_transaction(transaction)  # type: ignore[arg-type]
-        target = self.chain.contract(contract)
+        target = self.chain.contract_at(contract, address) if address else self.chain.contract(contract)
         if str(found.get("to", "")).lower() != target.address.lower():
             raise AuditFailed(
                 f"Transaction 0x{transaction.hex()} calls {found.get('to')}, not {contract}.",

@@ -74,7 +74,8 @@ def _tell(report: AuditReport, last: AuditReport | None) -> None:
 
 
 def _identity(chain: Chain) -> dict[str, object]:
-    return {"chainId": chain.chain_id, "audits": chain.contract("Audits").address}
+    # the Directory is what stays when modules are replaced
+    return {"chainId": chain.chain_id, "directory": chain.contract("Directory").address}
 
 
 def _load(state: Path, chain: Chain) -> AuditReport | None:

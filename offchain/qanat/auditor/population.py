@@ -38,7 +38,7 @@ class Population:
         self.views, self.index, self.shard = views, index, shard
         self.parameters: ShardParameters = views.shard_parameters(shard)
         self.first_block = views.first_block(shard)
-        self._snapshots: dict[tuple[int, str], Snapshot] = {}
+        self._snapshots: dict[tuple[int, str, str], Snapshot] = {}
 
     @cached_property
     def rosters(self) -> dict[int, Roster]:
@@ -101,35 +101,42 @@ class Population:
         since, until = roster.head.snapshot_block, self.frozen_block(epoch)
         return any(since <= block <= until for block in self.vacancies.get(operator, ()))
 
-    def snapshot(self, epoch: int, operator: str) -> Snapshot:
-        """What can be drawn from an operator in an epoch."""
-        key = (epoch, operator)
+    @cached_property
+    def first_audits(self) -> str:
+        """Address of the Audits that the shard's first roster answers to."""
+        return self.rosters[min(self.rosters)].head.slasher if self.rosters else ""
+
+    def snapshot(self, epoch: int, operator: str, audits: str) -> Snapshot:
+        """What an Audits can draw from an operator in an epoch: under the rosters that answer to it."""
+        key = (epoch, operator, audits)
         if key not in self._snapshots:
-            self._snapshots[key] = self._derive(epoch, operator)
+            self._snapshots[key] = self._derive(epoch, operator, audits)
         return self._snapshots[key]
 
-    def earned(self, epoch: int, operator: str) -> int:
-        """The fee of all rows that an operator held in an epoch, payment token units."""
+    def earned(self, epoch: int, operator: str, audits: str) -> int:
+        """The fee of all rows that an operator held in an epoch and proved to an Audits, payment token units."""
         total = 0
-        for place in self.snapshot(epoch, operator).places:
+        for place in self.snapshot(epoch, operator, audits).places:
             _, fee = self.live_rows(self.rosters[place.roster], place.index, epoch)
             total += place.tickets * fee
         return total
 
-    def operators_in(self, epoch: int) -> list[str]:
-        """Everyone with a place in a roster that may have live objects in the epoch."""
+    def operators_in(self, epoch: int, audits: str) -> list[str]:
+        """Everyone with a place in a roster of an Audits that may have live objects in the epoch."""
         found: dict[str, None] = {}
         for roster in self.rosters.values():
-            if roster.head.end_epoch > epoch:
+            if roster.head.slasher == audits and roster.head.end_epoch > epoch:
                 found.update(dict.fromkeys(roster.operators))
         return list(found)
 
-    def _derive(self, epoch: int, operator: str) -> Snapshot:
+    def _derive(self, epoch: int, operator: str, audits: str) -> Snapshot:
         places = []
         for number in sorted(self.rosters):
             roster = self.rosters[number]
             entry = roster.entry_of(operator)
-            if entry is None or roster.head.end_epoch <= epoch or self.is_vacant(roster, operator, epoch):
+            if entry is None or roster.head.slasher != audits or roster.head.end_epoch <= epoch:
+                continue
+            if self.is_vacant(roster, operator, epoch):
                 continue
             rows, _ = self.live_rows(roster, entry.seat, epoch)
             places.append(

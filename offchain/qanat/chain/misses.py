@@ -13,13 +13,15 @@ __all__ = ["reports"]
 MOST_MISSES = 64
 
 
-def reports(views: Views, shard: int, epoch: int, operators: Iterable[str]) -> Iterator[tuple[Any, list[str]]]:
+def reports(
+    views: Views, shard: int, epoch: int, operators: Iterable[str], *, audits: str = ""
+) -> Iterator[tuple[Any, list[str]]]:
     """Yield the calls of Audits that report so many operators' misses of an epoch, each with those whom it reports.
 
     Each operator is named once, in the oldest roster in which it has a seat; who is in none of the epoch's, is left
     out: it owed nothing. What was reported meanwhile the contract passes over, but not where a call names only one.
     """
-    functions = views.chain.contract("Audits").functions
+    functions = views.audits(audits).functions
     left = set(operators)
     for number in views.rosters_live_in(shard, epoch):
         entries = [entry for entry in views.roster(shard, number).entries if entry.operator in left]

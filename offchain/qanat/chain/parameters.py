@@ -36,6 +36,9 @@ MAX_SEALING = 8191
 MAX_OPERATORS = 1000
 MAX_COLLATERALS = 8
 MAX_SAMPLES = 64
+MAX_ANSWER_BYTES = 124 * 1024
+MAX_ABSENT = 341
+TREE_DEPTH = 24
 MAX_TERM_EPOCHS = 10**6
 MAX_WEIGHT = 10**24
 MAX_UINT16 = 2**16 - 1
@@ -405,6 +408,13 @@ def _check_tokens(network: NetworkParameters) -> None:
             raise BadParameters(f"{token.symbol}: test tokens are not made on Ethereum itself; give an address.")
 
 
+def longest_answer(shard: ShardPlan) -> int:
+    """Return the bytes of calldata of a shard's longest answer: samples times what 4 reads and a live row take."""
+    absent = min(shard.max_operators, MAX_ABSENT)
+    each = 64 + 64 + (2 * absent + 31) // 32 * 32 + 2
+    return shard.samples * (4 * each + 96 + 32 * TREE_DEPTH)
+
+
 def _check_shard(network: NetworkParameters, shard: ShardPlan) -> None:
     delays, where = network.delays, f"shard {shard.name}"
     _between(where, "epoch", shard.epoch, 1, MAX_UINT32)
@@ -415,6 +425,7 @@ def _check_shard(network: NetworkParameters, shard: ShardPlan) -> None:
     _between(where, "term_epochs", shard.term_epochs, 1, MAX_TERM_EPOCHS)
     _between(where, "samples", shard.samples, 1, MAX_SAMPLES)
     _between(where, "max_operators", shard.max_operators, 1, MAX_OPERATORS)
+    _between(where, "bytes of the longest answer", longest_answer(shard), 0, MAX_ANSWER_BYTES)
     _between(where, "unproven_to_payer_bps", shard.unproven_to_payer_bps, 0, 10_000)
     _between(where, "jail_misses", shard.jail_misses, 1, MAX_UINT16)
     _between(where, "jail_epochs", shard.jail_epochs, 1, MAX_TERM_EPOCHS)

@@ -4,6 +4,7 @@
 
     reader = SnapshotReader(views)
     draw = reader.draw(shard, epoch, operator)       # the epoch must be sealed
+    draw = reader.draw(shard, epoch, operator, audits=address)   # at an Audits that was replaced
 
 What stands in a roster's lists, and in which order, is followed through the events of Objects, a roster at a time:
 where an object begins in its list never changes, so that is asked once; the newest blocks are looked at again each
@@ -184,10 +185,15 @@ class SnapshotReader:
 
     # ---- snapshots
 
-    def snapshot(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> Snapshot:
-        """Return the operator's places as of the epoch's B_e, which must have passed at ``block``."""
+    def snapshot(
+        self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest", *, audits: str = ""
+    ) -> Snapshot:
+        """Return the operator's places as of the epoch's B_e, which must have passed at ``block``.
+
+        ``audits``: address of the Audits whose rosters count, that in force if none is given.
+        """
         frozen = self.views.frozen_block(shard, epoch)
-        audits = self.views.chain.contract("Audits").address.lower()
+        audits = self.views.audits(audits).address.lower()
         places = []
         for number in self.views.rosters_live_in(shard, epoch, block):
             roster = self.views.roster(shard, number, block)
@@ -210,15 +216,20 @@ class SnapshotReader:
             )
         return Snapshot(tuple(places))
 
-    def draw(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> Draw:
-        """Return the operator's draw in a sealed epoch. Raises :class:`ChainError` for one that is not sealed."""
-        seed = self.views.seed(shard, epoch, block)
+    def draw(
+        self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest", *, audits: str = ""
+    ) -> Draw:
+        """Return the operator's draw in a sealed epoch, at the Audits given as in :meth:`snapshot`.
+
+        Raises :class:`ChainError` for one that is not sealed.
+        """
+        seed = self.views.seed(shard, epoch, block, audits=audits)
         if not seed.is_sealed:
             raise ChainError(f"Epoch {epoch} of shard {shard} is not sealed.", hint="Seal it first.", epoch=epoch)
-        chain = self.views.chain
-        context = draw_context(chain.chain_id, chain.contract("Audits").address, shard, epoch, seed.seed, operator)
+        audits = self.views.audits(audits).address
+        context = draw_context(self.views.chain.chain_id, audits, shard, epoch, seed.seed, operator)
         samples = self.views.shard_parameters(shard).samples
-        return Draw.of(context, self.snapshot(shard, epoch, operator, block), samples)
+        return Draw.of(context, self.snapshot(shard, epoch, operator, block, audits=audits), samples)
 
     def _live_rows(self, shard: int, roster: int, operator: str, epoch: int, block: BlockIdentifier) -> int:
         rows = self.views.tally(shard, roster, epoch, block).rows

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from web3.contract import Contract
 from web3.types import BlockIdentifier
 
 from qanat.chain.connection import Chain
@@ -489,16 +490,24 @@ class Views:
         self._first_blocks: dict[int, int] = {}
         self._lock = threading.Lock()
 
-    def _ask(self, contract: str, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
-        bound = getattr(self.chain.contract(contract).functions, function)(*arguments)
-        return self.chain.call(bound, block=block)
+    def _ask(self, contract: str | Contract, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
+        return self.chain.call(self._bound(contract, function, *arguments), block=block)
 
     def _struct(
-        self, kind: type[_T], contract: str, function: str, *arguments: Any, block: BlockIdentifier = "latest"
+        self,
+        kind: type[_T],
+        contract: str | Contract,
+        function: str,
+        *arguments: Any,
+        block: BlockIdentifier = "latest",
     ) -> _T:
         """Ask for one struct, or for several named results, as a dataclass."""
-        bound = getattr(self.chain.contract(contract).functions, function)(*arguments)
+        bound = self._bound(contract, function, *arguments)
         return _build(kind, *_fields_of(bound.abi["outputs"], self.chain.call(bound, block=block)))
+
+    def _bound(self, contract: str | Contract, function: str, *arguments: Any) -> Any:
+        found = self.chain.contract(contract) if isinstance(contract, str) else contract
+        return getattr(found.functions, function)(*arguments)
 
     # ---- shards
 
@@ -814,31 +823,48 @@ class Views:
         """Rows per ticket of each bucket as frozen for an epoch."""
         return [int(item) for item in self._ask("Objects", "listedRows", shard, roster, epoch, block=block)]
 
-    # ---- audits
+    # ---- audits: a roster's are those that were in force at its snapshot, whatever came later
 
-    def seed(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> Seed:
+    def audits(self, address: str = "") -> Contract:
+        """The Audits at an address; without one those in force."""
+        return self.chain.contract_at("Audits", address) if address else self.chain.contract("Audits")
+
+    def audits_in(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> tuple[str, ...]:
+        """Addresses of the Audits that the epoch's live rosters answer to, each once, the oldest roster's first."""
+        numbers = self.rosters_live_in(shard, epoch, block)
+        return tuple(dict.fromkeys(self.roster(shard, number, block).head.slasher for number in numbers))
+
+    def all_audits(self, block: BlockIdentifier = "latest") -> tuple[str, ...]:
+        """Addresses of every Audits that a roster ever answered to."""
+        return tuple(to_checksum_address(item) for item in self._ask("Members", "slashers", block=block))
+
+    def seed(self, shard: int, epoch: int, block: BlockIdentifier = "latest", *, audits: str = "") -> Seed:
         """An epoch's seed; ``is_sealed`` tells whether there is one."""
-        return self._struct(Seed, "Audits", "seedOf", shard, epoch, block=block)
+        return self._struct(Seed, self.audits(audits), "seedOf", shard, epoch, block=block)
 
-    def duty(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> DutyStatus:
+    def duty(
+        self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest", *, audits: str = ""
+    ) -> DutyStatus:
         """What became of an operator's duty in an epoch."""
-        return DutyStatus(self._ask("Audits", "statusOf", shard, epoch, operator, block=block))
+        return DutyStatus(self._ask(self.audits(audits), "statusOf", shard, epoch, operator, block=block))
 
-    def answered_count(self, operator: str, block: BlockIdentifier = "latest") -> int:
+    def answered_count(self, operator: str, block: BlockIdentifier = "latest", *, audits: str = "") -> int:
         """Number of (shard, epoch)s that an operator ever answered."""
-        return int(self._ask("Audits", "answeredCount", operator, block=block))
+        return int(self._ask(self.audits(audits), "answeredCount", operator, block=block))
 
     def settled_count(self, operator: str, audits: str, block: BlockIdentifier = "latest") -> int:
         """Number of them, answered at one Audits contract, that were settled."""
         return int(self._ask("Rewards", "settledCount", audits, operator, block=block))
 
-    def held_rows(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
+    def held_rows(
+        self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest", *, audits: str = ""
+    ) -> int:
         """Rows that an operator must be able to open in an epoch; 0: no duty."""
-        return int(self._ask("Audits", "heldRows", shard, epoch, operator, block=block))
+        return int(self._ask(self.audits(audits), "heldRows", shard, epoch, operator, block=block))
 
-    def is_void(self, shard: int, epoch: int, block: BlockIdentifier = "latest") -> bool:
+    def is_void(self, shard: int, epoch: int, block: BlockIdentifier = "latest", *, audits: str = "") -> bool:
         """Whether an epoch was not sealed in time."""
-        return bool(self._ask("Audits", "isVoid", shard, epoch, block=block))
+        return bool(self._ask(self.audits(audits), "isVoid", shard, epoch, block=block))
 
     # ---- assets, licenses, money
 

@@ -129,11 +129,13 @@ def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
             calls.append((f"fees of {name} that nobody signed for", objects.returnUnsigned(item.object_id)))
         for epoch in range(certificate.first_epoch, min(certificate.end_epoch, views.epoch_at(item.shard, latest) + 1)):
             absent = list(certificate.absent_in(epoch))
-            if views.is_void(item.shard, epoch):
+            if views.is_void(item.shard, epoch, audits=roster.head.slasher):
                 call = rewards.returnVoid(item.object_id, epoch, absent)
                 calls.append((f"fees of {name} for void epoch {epoch}", call))
                 continue
-            answered = {answer.operator for answer in index.answers(item.shard, epoch)}
+            answered = {
+                answer.operator for answer in index.answers(item.shard, epoch) if answer.audits == roster.head.slasher
+            }
             for entry in roster.entries:
                 key = ("0x" + item.object_id.hex(), epoch, entry.operator)
                 if entry.seat in absent or entry.operator in answered or key in returned:

@@ -14,8 +14,11 @@ __all__ = ["is_settled", "passing", "settle", "settle_calls", "unsettled"]
 
 def is_settled(session: Session, operator: str) -> bool:
     """Whether every epoch that an operator answered has been settled: asked of the chain, without its events."""
-    chain, views = session.chain, session.views
-    return views.settled_count(operator, chain.contract("Audits").address) >= views.answered_count(operator)
+    views = session.views
+    return all(
+        views.settled_count(operator, audits) >= views.answered_count(operator, audits=audits)
+        for audits in views.all_audits()
+    )
 
 
 def unsettled(index: Index, operator: str) -> list[tuple[int, int]]:

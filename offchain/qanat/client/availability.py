@@ -22,20 +22,21 @@ def measured_availability(views: Views, roster: Roster, *, epochs: int = EPOCHS)
 
     Of the shard's last epochs that are over, those are counted in which the operator held rows: (99 % of ten answers
     + its answers) / (10 + such epochs). An answer in time counts; whether anybody reported a miss does not matter.
+    Asked is the Audits that the roster answers to.
     """
-    latest = views.chain.latest()
+    latest, audits = views.chain.latest(), roster.head.slasher
     epochs = max(1, min(epochs, CALLS // (2 * len(roster.entries))))
     current = views.epoch_at(roster.shard, latest) if latest >= views.first_block(roster.shard) else 0
     asked = [0] * len(roster.entries)
     answered = [0] * len(roster.entries)
     for epoch in range(max(0, current - epochs), current):
-        seed = views.seed(roster.shard, epoch)
+        seed = views.seed(roster.shard, epoch, audits=audits)
         if not seed.is_sealed or seed.deadline >= latest:
             continue
         for number, entry in enumerate(roster.entries):
-            if views.duty(roster.shard, epoch, entry.operator) is DutyStatus.ANSWERED:
+            if views.duty(roster.shard, epoch, entry.operator, audits=audits) is DutyStatus.ANSWERED:
                 asked[number] += 1
                 answered[number] += 1
-            elif views.held_rows(roster.shard, epoch, entry.operator) > 0:
+            elif views.held_rows(roster.shard, epoch, entry.operator, audits=audits) > 0:
                 asked[number] += 1
     return [(PRIOR * PRIOR_WEIGHT + good) / (PRIOR_WEIGHT + due) for good, due in zip(answered, asked, strict=True)]

@@ -81,6 +81,8 @@ DENSE_HASHES = 1_024
 MOST_TURNS = 20
 
 _LARGEST = 2**63 - 1
+#: Rows of a table, each with the contract that raised its event.
+_WITH_ADDRESS = "SELECT * FROM (SELECT {0}.*, events.address FROM {0} JOIN events USING (block, log_index))"
 _CONTRACT_OF_MODULE = {module: contract for contract, module in MODULES.items()}
 
 
@@ -610,18 +612,32 @@ class Index:
         """Sealed epochs, in the order of their sealing."""
         return [
             SealedEpoch(
-                row["shard"], row["epoch"], bytes(row["seed"]), row["sealed_block"], row["deadline"], bytes(row["tx"])
+                row["shard"],
+                row["epoch"],
+                bytes(row["seed"]),
+                row["sealed_block"],
+                row["deadline"],
+                bytes(row["tx"]),
+                row["address"],
             )
-            for row in self._rows("SELECT * FROM seals", {"shard": shard, "epoch": epoch})
+            for row in self._rows(_WITH_ADDRESS.format("seals"), {"shard": shard, "epoch": epoch})
         ]
 
     def answers(self, shard: int | None = None, epoch: int | None = None, operator: str | None = None) -> list[Answer]:
         """Responses that the chain accepted, oldest first."""
         return [
             Answer(
-                row["shard"], row["epoch"], row["operator"], row["live"], row["reads"], row["block"], bytes(row["tx"])
+                row["shard"],
+                row["epoch"],
+                row["operator"],
+                row["live"],
+                row["reads"],
+                row["block"],
+                bytes(row["tx"]),
+                row["address"],
+                row["log_index"],
             )
-            for row in self._rows("SELECT * FROM answers", _duty(shard, epoch, operator))
+            for row in self._rows(_WITH_ADDRESS.format("answers"), _duty(shard, epoch, operator))
         ]
 
     def misses(self, shard: int | None = None, epoch: int | None = None, operator: str | None = None) -> list[Miss]:
@@ -635,8 +651,9 @@ class Index:
                 bytes(row["slash_id"]),
                 row["block"],
                 bytes(row["tx"]),
+                row["address"],
             )
-            for row in self._rows("SELECT * FROM misses", _duty(shard, epoch, operator))
+            for row in self._rows(_WITH_ADDRESS.format("misses"), _duty(shard, epoch, operator))
         ]
 
     def slashes(self, operator: str | None = None, *, slash_id: bytes | None = None) -> list[SlashRecord]:
@@ -681,6 +698,7 @@ class Index:
                 int(row["to_operator"]),
                 row["block"],
                 bytes(row["tx"]),
+                row["log_index"],
             )
             for row in self._rows("SELECT * FROM settlements", _duty(shard, epoch, operator))
         ]

@@ -140,7 +140,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class SealedEpoch:
-    """An epoch whose seed is known. ``deadline``: last block in which an answer counts."""
+    """An epoch whose seed is known. ``deadline``: last block in which an answer counts; ``audits``: who says so."""
 
     shard: int
     epoch: int
@@ -148,11 +148,12 @@ class SealedEpoch:
     sealed_block: int
     deadline: int
     transaction: bytes
+    audits: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response that the chain accepted; what it showed is in the transaction's data."""
+    """A response that an Audits accepted; what it showed is in the transaction's data."""
 
     shard: int
     epoch: int
@@ -161,11 +162,13 @@ class Answer:
     read: int
     block: int
     transaction: bytes
+    audits: str
+    log_index: int = 0
 
 
 @dataclass(frozen=True)
 class Miss:
-    """A reported miss."""
+    """A miss that was reported to an Audits."""
 
     shard: int
     epoch: int
@@ -174,6 +177,7 @@ class Miss:
     slash_id: bytes
     block: int
     transaction: bytes
+    audits: str
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,7 @@ class Settlement:
     to_operator: int
     block: int
     transaction: bytes
+    log_index: int = 0
 
 
 @dataclass(frozen=True)

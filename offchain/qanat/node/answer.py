@@ -72,7 +72,7 @@ class Response:
     def as_tuple(self) -> tuple[Any, ...]:
         """The values in the order of the contract's struct: objects once each, then what differs from read to read."""
         subjects = list(dict.fromkeys(witness.subject for witness in self.reads))
-        absent = [list(non_signers) for _, _, non_signers in subjects]
+        absent = [b"".join(index.to_bytes(_READ_BYTES, "big") for index in indexes) for _, _, indexes in subjects]
         return (
             self.shard,
             self.epoch,

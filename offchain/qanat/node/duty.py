@@ -1,7 +1,10 @@
 """The duty loop: follows the chain, seals epochs, answers challenges, those of several epochs in one transaction.
 
-It remembers per (shard, epoch) what it did, but decides by what the chain says: an answer that a reorganisation
+It remembers per (shard, epoch, Audits) what it did, but decides by what the chain says: an answer that a reorganisation
 dropped is sent again, one that stands is never sent twice. Nothing is answered from a slice whose checksum fails.
+
+An epoch is answered at every Audits that one of its live rosters names: after Audits was replaced, the older rosters'
+rows are still drawn, and missed, at the one before.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ _LEAST_EPOCHS_OF_GAS = 10
 _SEND_SECONDS = 90.0
 #: Answers of one transaction: of the dearest kind (16 reads, each of another object) they take 6 million gas.
 _MOST_ANSWERS = 8
+#: (epoch, address of the Audits)
+_Which = tuple[int, str]
 log = structlog.get_logger("qanat.node.duty")
 
 
@@ -119,11 +124,12 @@ class DutyLoop(threading.Thread):
             on_sent=lambda _, sent: self._sent(sent),
         )
         self._answering: list[Duty] = []
-        self._held: dict[int, int] = {}
-        self._wait_until: dict[int, tuple[float, int]] = {}
-        self._seal_at: dict[int, float] = {}
-        #: epochs whose answer no reorganisation can drop any more
-        self._confirmed: set[int] = set()
+        # of an epoch at an Audits each
+        self._held: dict[_Which, int] = {}
+        self._wait_until: dict[_Which, tuple[float, int]] = {}
+        self._seal_at: dict[_Which, float] = {}
+        #: whose answer no reorganisation can drop any more
+        self._confirmed: set[_Which] = set()
         self._ended = threading.Event()
         self._failures = 0
         #: block at which all was done that can be; whether something waits for time instead of a block
@@ -165,7 +171,7 @@ class DutyLoop(threading.Thread):
             try:
                 due += self._attend(view, heads.latest, heads.finalized)
             except TransactionReverted as error:
-                self._refused(view.epoch, error)
+                self._refused(_which(view), error)
         self._answer(due)
         # only now: a round that failed is done again
         self._seen = heads.hash
@@ -174,13 +180,12 @@ class DutyLoop(threading.Thread):
 
     def _attend(self, view: EpochView, latest: int, finalized: int) -> list[_Due]:
         """Do what an epoch needs but answering; return the answer that is due, if one is."""
-        epoch = view.epoch
         if latest <= view.seed_block:
             return []
-        duty = self.state.duty(self.config.shard, epoch) or Duty(self.config.shard, epoch, DutyState.WAITING)
+        duty = self._known(view) or Duty(self.config.shard, view.epoch, DutyState.WAITING, audits=view.audits)
         if duty.state in (DutyState.SETTLED, DutyState.MISSED, DutyState.VOID, DutyState.NONE):
             return []
-        held = self._held_rows(epoch)
+        held = self._held_rows(view)
         if held == 0:
             # B_e lies before the seed block, by the chain's finality: this does not change any more
             self._move(duty, DutyState.NONE)
@@ -190,30 +195,35 @@ class DutyLoop(threading.Thread):
             return self._after_sealing(view, duty, latest, finalized)
         return []
 
-    def _held_rows(self, epoch: int) -> int:
-        if epoch not in self._held:
-            self._held[epoch] = self.views.held_rows(self.config.shard, epoch, self.config.operator)
+    def _known(self, view: EpochView) -> Duty | None:
+        return self.state.duty(self.config.shard, view.epoch, view.audits)
+
+    def _held_rows(self, view: EpochView) -> int:
+        which = _which(view)
+        if which not in self._held:
+            shard, operator = self.config.shard, self.config.operator
+            self._held[which] = self.views.held_rows(shard, view.epoch, operator, audits=view.audits)
             if len(self._held) > 256:
                 del self._held[min(self._held)]
-        return self._held[epoch]
+        return self._held[which]
 
     def _before_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
         if latest > view.sealing_end:
             if finalized > view.sealing_end:
                 self._move(duty, DutyState.VOID)
             return
-        if duty.state is not DutyState.WAITING or self.state.duty(duty.shard, duty.epoch) is None:
+        if duty.state is not DutyState.WAITING or self._known(view) is None:
             duty = self._move(duty, DutyState.WAITING, deadline=0)
         if self.config.seal and latest < view.sealing_end:
             self._seal(view)
 
     def _seal(self, view: EpochView) -> None:
         """Seal an epoch that nobody sealed, each operator after a delay of its own so that not all send at once."""
-        now = time.monotonic()
-        if view.epoch not in self._seal_at:
+        now, which = time.monotonic(), _which(view)
+        if which not in self._seal_at:
             share = int.from_bytes(keccak(text=f"{self.config.operator} {view.epoch}")[:4], "big") / 2**32
-            self._seal_at[view.epoch] = now + share * self.config.max_delay_seconds
-        if now < self._seal_at[view.epoch] or self._is_waiting(view.epoch):
+            self._seal_at[which] = now + share * self.config.max_delay_seconds
+        if now < self._seal_at[which] or self._is_waiting(which):
             self._timed = True
             return
         chain = self.views.chain
@@ -221,11 +231,11 @@ class DutyLoop(threading.Thread):
             proof = randomness_proof(chain, view.seed_block, self.config.drand_relays or relays_of(chain))
         except RandomnessUnavailable as error:
             # a round of drand is signed a while after its block; the epoch's limit for sealing is far longer
-            self._seal_at[view.epoch] = now + self.config.poll_seconds
+            self._seal_at[which] = now + self.config.poll_seconds
             self._timed = True
             log.warning("no randomness yet", epoch=view.epoch, error=error.message)
             return
-        audits = chain.contract("Audits")
+        audits = self.views.audits(view.audits)
         try:
             self._sender.send(audits.functions.seal(self.config.shard, view.epoch, proof))
         except TransactionReverted as error:
@@ -236,20 +246,20 @@ class DutyLoop(threading.Thread):
         log.info("sealed", epoch=view.epoch)
 
     def _after_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> list[_Due]:
-        if view.epoch in self._confirmed:
+        if _which(view) in self._confirmed:
             return []
-        status = self.views.duty(self.config.shard, view.epoch, self.config.operator)
+        status = self.views.duty(self.config.shard, view.epoch, self.config.operator, audits=view.audits)
         if status is DutyStatus.ANSWERED:
             if duty.state is not DutyState.ANSWERED:
                 self.metrics.count("qanat_epochs_answered_total")
                 log.info("answered", epoch=view.epoch)
             self._move(duty, DutyState.ANSWERED, deadline=view.deadline, note="")
             if finalized > view.deadline:
-                self._confirmed.add(view.epoch)
+                self._confirmed.add(_which(view))
         elif status is DutyStatus.MISSED or finalized > view.deadline:
             if duty.state is not DutyState.MISSED:
                 log.error("missed", epoch=view.epoch, before=duty.state.value)
-                self.alarms.raise_("missed", ("missed", view.epoch), epoch=view.epoch)
+                self.alarms.raise_("missed", ("missed", *_which(view)), epoch=view.epoch)
             self._move(duty, DutyState.MISSED, deadline=view.deadline)
         elif latest < view.deadline:
             self._timed = True
@@ -261,8 +271,8 @@ class DutyLoop(threading.Thread):
         window = self.views.shard_parameters(self.config.shard).window
         left = view.deadline - latest
         if 2 * left <= window:
-            self.alarms.raise_("answer_late", ("late", view.epoch), epoch=view.epoch, blocks_left=left)
-        if self._is_waiting(view.epoch):
+            self.alarms.raise_("answer_late", ("late", *_which(view)), epoch=view.epoch, blocks_left=left)
+        if self._is_waiting(_which(view)):
             return []
         if self._is_pending(duty):
             self._push(duty)
@@ -277,7 +287,7 @@ class DutyLoop(threading.Thread):
     # ---- answering
 
     def _answer(self, due: list[_Due]) -> None:
-        """Answer what is due: several epochs in one transaction, unless that is refused."""
+        """Answer what is due: several epochs of one Audits in one transaction, unless that is refused."""
         ready: list[tuple[_Due, Response]] = []
         failed: Exception | None = None
         for item in due:
@@ -290,8 +300,10 @@ class DutyLoop(threading.Thread):
                 continue
             if response is not None:
                 ready.append((item, response))
-        for start in range(0, len(ready), _MOST_ANSWERS):
-            failed = self._send_all(ready[start : start + _MOST_ANSWERS]) or failed
+        for audits in dict.fromkeys(item.duty.audits for item, _ in ready):
+            there = [pair for pair in ready if pair[0].duty.audits == audits]
+            for start in range(0, len(there), _MOST_ANSWERS):
+                failed = self._send_all(there[start : start + _MOST_ANSWERS]) or failed
         if failed is not None:
             raise failed
 
@@ -317,7 +329,7 @@ class DutyLoop(threading.Thread):
             except ChainUnreachable:
                 raise
             except TransactionReverted as error:
-                self._refused(single[0].duty.epoch, error)
+                self._refused(_which(single[0].duty), error)
             except ChainError as error:
                 failed = error
         return failed
@@ -326,27 +338,27 @@ class DutyLoop(threading.Thread):
         """Build an answer; None, noted and told, if a slice for it is missing or damaged."""
         started = time.monotonic()
         try:
-            response = self.response(duty.epoch)
+            response = self.response(duty.epoch, duty.audits)
         except (StoreError, SliceMismatch) as error:
             if duty.state is not DutyState.UNABLE:
                 self.metrics.count("qanat_epochs_unanswerable_total")
                 log.error("cannot answer", epoch=duty.epoch, error=error.message)  # noqa: TRY400  (an expected kind)
                 self.alarms.raise_(
                     "cannot_answer",
-                    ("unable", duty.epoch),
+                    ("unable", *_which(duty)),
                     epoch=duty.epoch,
                     reason=error.message,
                     deadline=duty.deadline,
                 )
             self._move(duty, DutyState.UNABLE, note=error.message)
-            self._back_off(duty.epoch)
+            self._back_off(_which(duty))
             return None
         log.info("answering", epoch=duty.epoch, reads=len(response.reads), seconds=round(time.monotonic() - started, 3))
         return response
 
     def _send(self, batch: list[tuple[_Due, Response]]) -> None:
         started = time.monotonic()
-        audits = self.views.chain.contract("Audits")
+        audits = self.views.audits(batch[0][0].duty.audits)
         answers = [response.as_tuple() for _, response in batch]
         call = audits.functions.respond(answers[0]) if len(batch) == 1 else audits.functions.respondMany(answers)
         self._answering = [item.duty for item, _ in batch]
@@ -383,12 +395,12 @@ class DutyLoop(threading.Thread):
         if left < _LEAST_EPOCHS_OF_GAS:
             self.alarms.raise_("gas_low", ("gas", epoch), epochs_left=left, account=self._answers.address)
 
-    def response(self, epoch: int) -> Response:
-        """Return the answer to a sealed epoch's challenge, from verified slices only.
+    def response(self, epoch: int, audits: str = "") -> Response:
+        """Return the answer to a sealed epoch's challenge at an Audits (those in force), from verified slices only.
 
         Raises :class:`StoreError` naming the slice that is missing or damaged, :class:`ChainError`.
         """
-        draw = self.reader.draw(self.config.shard, epoch, self.config.operator)
+        draw = self.reader.draw(self.config.shard, epoch, self.config.operator, audits=audits)
         reads = follow(draw, epoch, lambda listed: non_signers_of(self.views, listed.object_id, epoch))
         return build_response(
             self.config.shard,
@@ -404,7 +416,7 @@ class DutyLoop(threading.Thread):
 
     def _move(self, duty: Duty, state: DutyState, **changes: object) -> Duty:
         after = moved(duty, state, **changes)
-        if after != duty or self.state.duty(duty.shard, duty.epoch) is None:
+        if after != duty or self.state.duty(duty.shard, duty.epoch, duty.audits) is None:
             self.state.record_duty(after)
         return after
 
@@ -421,14 +433,18 @@ class DutyLoop(threading.Thread):
             return False
         return found.get("blockNumber") is None
 
-    def _refused(self, epoch: int, error: TransactionReverted) -> None:
-        log.warning("transaction refused", epoch=epoch, error=error.message)
-        self._back_off(epoch)
+    def _refused(self, which: _Which, error: TransactionReverted) -> None:
+        log.warning("transaction refused", epoch=which[0], audits=which[1], error=error.message)
+        self._back_off(which)
 
-    def _back_off(self, epoch: int) -> None:
-        _, times = self._wait_until.get(epoch, (0.0, 0))
+    def _back_off(self, which: _Which) -> None:
+        _, times = self._wait_until.get(which, (0.0, 0))
         pause = min(_LONGEST_PAUSE, self.config.poll_seconds * 2**times)
-        self._wait_until[epoch] = (time.monotonic() + pause, times + 1)
+        self._wait_until[which] = (time.monotonic() + pause, times + 1)
 
-    def _is_waiting(self, epoch: int) -> bool:
-        return time.monotonic() < self._wait_until.get(epoch, (0.0, 0))[0]
+    def _is_waiting(self, which: _Which) -> bool:
+        return time.monotonic() < self._wait_until.get(which, (0.0, 0))[0]
+
+
+def _which(item: EpochView | Duty) -> _Which:
+    return item.epoch, item.audits

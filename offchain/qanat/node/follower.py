@@ -14,6 +14,7 @@ from qanat.errors import ChainError
 __all__ = ["EpochView", "Follower", "Heads", "Watch"]
 
 _LONGEST_PAUSE = 20.0
+_EPOCHS_KNOWN = 1024
 log = structlog.get_logger("qanat.node.follower")
 
 
@@ -33,12 +34,17 @@ class Heads:
 
 @dataclass(frozen=True)
 class EpochView:
-    """One epoch as of the last round. ``deadline``: last block in which an answer counts, 0 while it is not sealed."""
+    """One epoch at one Audits as of the last round.
+
+    ``deadline``: last block in which an answer counts, 0 while it is not sealed. ``audits``: its address; rosters that
+    were snapshotted before Audits was replaced go on answering to the one of then, so an epoch may be seen at several.
+    """
 
     epoch: int
     seed_block: int
     sealing_end: int
     deadline: int
+    audits: str = ""
 
     def is_window(self, latest: int) -> bool:
         """Whether its challenge is known, or could be in the next block, and may still be answered."""
@@ -63,7 +69,9 @@ class Follower:
         self.parameters = views.shard_parameters(shard)
         self.first_block = views.first_block(shard)
         self._heads = Heads()
-        self._epochs: dict[int, EpochView] = {}
+        self._epochs: list[EpochView] = []
+        #: Audits of the rosters live in an epoch, once no reorganisation can change them
+        self._audits: dict[int, tuple[str, ...]] = {}
         self._records: dict[bytes, tuple[float, ObjectRecord]] = {}
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -94,7 +102,7 @@ class Follower:
             return self._heads
         heads = Heads(latest, min(latest, chain.safe_block()), min(latest, chain.finalized_block()), seen, hash_)
         chain.follow_modules(latest)
-        epochs = {epoch: self._look(epoch) for epoch in self.epochs_of_interest(latest)}
+        epochs = [view for epoch in self.epochs_of_interest(latest) for view in self._look(epoch, heads.finalized)]
         with self._lock:
             self._heads, self._epochs = heads, epochs
         return heads
@@ -114,14 +122,14 @@ class Follower:
         return list(range(oldest, newest + 1))
 
     def epochs(self) -> list[EpochView]:
-        """The epochs that the last round looked at, ascending."""
+        """The epochs that the last round looked at, ascending, each at all Audits that its live rosters answer to."""
         with self._lock:
-            return [self._epochs[epoch] for epoch in sorted(self._epochs)]
+            return list(self._epochs)
 
     def open_epochs(self) -> list[int]:
-        """Epochs whose response window is open."""
+        """Epochs whose response window is open, at whichever Audits."""
         latest = self._heads.latest
-        return [view.epoch for view in self.epochs() if view.is_window(latest)]
+        return sorted({view.epoch for view in self.epochs() if view.is_window(latest)})
 
     def record(self, object_id: bytes) -> ObjectRecord:
         """Return an object's record at the newest block, at most one round old. Raises :class:`ChainError`."""
@@ -139,19 +147,40 @@ class Follower:
 
     def window_epochs_of(self, object_id: bytes) -> list[int]:
         """Open epochs in which an object can be drawn. Raises :class:`ChainError`."""
-        open_epochs = self.open_epochs()
-        if not open_epochs:
+        latest = self._heads.latest
+        views = [view for view in self.epochs() if view.is_window(latest)]
+        if not views:
             return []
         record = self.record(object_id)
         if record.status is not ObjectStatus.CERTIFIED:
             return []
-        return [epoch for epoch in open_epochs if record.first_epoch <= epoch < record.end_epoch]
+        audits = self.views.roster(record.shard, record.roster).head.slasher
+        return [
+            view.epoch
+            for view in views
+            if view.audits == audits and record.first_epoch <= view.epoch < record.end_epoch
+        ]
 
-    def _look(self, epoch: int) -> EpochView:
+    def _look(self, epoch: int, finalized: int) -> list[EpochView]:
         seed_block = self.first_block + epoch * self.parameters.epoch_length
-        seed = self.views.seed(self.shard, epoch)
-        sealed = seed if seed.is_sealed else Seed(b"", 0, 0)
-        return EpochView(epoch, seed_block, seed_block + self.parameters.sealing_limit, sealed.deadline)
+        end = seed_block + self.parameters.sealing_limit
+        found = []
+        for audits in self._audits_of(epoch, seed_block, finalized):
+            seed = self.views.seed(self.shard, epoch, audits=audits)
+            sealed = seed if seed.is_sealed else Seed(b"", 0, 0)
+            found.append(EpochView(epoch, seed_block, end, sealed.deadline, audits))
+        return found
+
+    def _audits_of(self, epoch: int, seed_block: int, finalized: int) -> tuple[str, ...]:
+        """Return where the epoch is answered. Later rosters can't be live in it once its seed block has passed."""
+        known = self._audits.get(epoch)
+        if known is None:
+            known = self.views.audits_in(self.shard, epoch)
+            if finalized > seed_block:
+                self._audits[epoch] = known
+                if len(self._audits) > _EPOCHS_KNOWN:
+                    del self._audits[min(self._audits)]
+        return known
 
 
 class Watch(threading.Thread):

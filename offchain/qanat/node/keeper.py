@@ -55,9 +55,9 @@ class Keeper(threading.Thread):
         self.metrics = metrics
         self._sender = Sender(views.chain, signer, timeout=90.0, fee_ceiling=config.max_fee)
         self._ended = threading.Event()
-        self._report_at: dict[tuple[int, str], float] = {}
-        #: (epoch, operator) of which nothing more can come
-        self._closed: set[tuple[int, str]] = set()
+        # of (epoch, Audits, operator) each; in `_closed` is of what nothing more can come
+        self._report_at: dict[tuple[int, str, str], float] = {}
+        self._closed: set[tuple[int, str, str]] = set()
         #: end epoch of objects that the final block shows as certified, as it stood in block `_heard`
         self._ends: dict[bytes, int] = {}
         self._heard = 0
@@ -113,9 +113,9 @@ class Keeper(threading.Thread):
                 return
             if duty.state is not DutyState.ANSWERED or min(heads.latest, heads.safe) <= duty.deadline:
                 continue
-            if self.views.duty(duty.shard, duty.epoch, self.config.operator) is not DutyStatus.ANSWERED:
-                continue  # a reorganisation: the duty loop sees to it
             which = (duty.shard, duty.epoch, self.config.operator)
+            if self.views.duty(*which, audits=duty.audits) is not DutyStatus.ANSWERED:
+                continue  # a reorganisation: the duty loop sees to it
             if not self.views.is_settled(*which):
                 try:
                     self._sender.send(rewards.functions.settle(*which))
@@ -157,21 +157,22 @@ class Keeper(threading.Thread):
             missed = [name for name in everybody if self._looks_missed(view, name, latest, finalized)]
             if self._ended.is_set():
                 return
-            for call, operators in reports(self.views, self.config.shard, view.epoch, missed):
-                self._report_some(view.epoch, call, operators)
+            for call, operators in reports(self.views, self.config.shard, view.epoch, missed, audits=view.audits):
+                self._report_some(view, call, operators)
         self._execute_known(latest, finalized)
 
     def _looks_missed(self, view: EpochView, operator: str, latest: int, finalized: int) -> bool:
         """Whether an operator's miss is to be reported now; where it was, its slash is carried out."""
-        if operator == self.config.operator or (view.epoch, operator) in self._closed or self._ended.is_set():
+        which = (view.epoch, view.audits, operator)
+        if operator == self.config.operator or which in self._closed or self._ended.is_set():
             return False
-        status = self.views.duty(self.config.shard, view.epoch, operator)
+        status = self.views.duty(self.config.shard, view.epoch, operator, audits=view.audits)
         if status is DutyStatus.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
-            self._closed.add((view.epoch, operator))
+            self._closed.add(which)
         if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
-            return self._is_to_be_reported(view.epoch, operator)
+            return self._is_to_be_reported(*which)
         if status is DutyStatus.MISSED:
-            self._execute(view.epoch, operator, latest, finalized)
+            self._execute(*which, latest, finalized)
         return False
 
     def _population(self, epoch: int) -> list[str]:
@@ -180,22 +181,39 @@ class Keeper(threading.Thread):
             operators.update(dict.fromkeys(self.views.roster(self.config.shard, roster).operators))
         return list(operators)
 
-    def _is_to_be_reported(self, epoch: int, operator: str) -> bool:
+    def _is_to_be_reported(self, epoch: int, audits: str, operator: str) -> bool:
         """Whether it owed an answer, and this node's delay is over: each has its own, the same for a whole epoch."""
-        if self.views.held_rows(self.config.shard, epoch, operator) == 0:
-            self._closed.add((epoch, operator))
+        which = (epoch, audits, operator)
+        if self.views.held_rows(self.config.shard, epoch, operator, audits=audits) == 0:
+            self._closed.add(which)
             return False
+        if len(self.views.audits_in(self.config.shard, epoch)) > 1 and self._is_slashed(epoch, operator):
+            return False  # missed at another Audits too: an epoch is slashed once
         now = time.monotonic()
         share = int.from_bytes(keccak(text=f"{self.config.operator} {epoch}")[:4], "big") / 2**32
-        return now >= self._report_at.setdefault((epoch, operator), now + share * self.config.max_delay_seconds)
+        return now >= self._report_at.setdefault(which, now + share * self.config.max_delay_seconds)
 
-    def _report_some(self, epoch: int, call: Any, operators: list[str]) -> None:
+    def _is_slashed(self, epoch: int, operator: str) -> bool:
+        try:
+            self.views.slash(self._slash_id(epoch, operator))
+        except TransactionReverted as error:
+            if error.error_name != "SlashUnknown":
+                raise
+            return False
+        return True
+
+    def _slash_id(self, epoch: int, operator: str) -> bytes:
+        restaking = self.views.chain.contract("Restaking")
+        return bytes(self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator)))
+
+    def _report_some(self, view: EpochView, call: Any, operators: list[str]) -> None:
+        epoch = view.epoch
         try:
             self._sender.send(call)
         except TransactionReverted as error:
             log.info("miss not reported", epoch=epoch, operators=operators, error=error.message)
             for operator in operators:
-                self._report_at[epoch, operator] = time.monotonic() + 30
+                self._report_at[epoch, view.audits, operator] = time.monotonic() + 30
             return
         for operator in operators:
             self.metrics.count("qanat_misses_reported_total")
@@ -203,22 +221,22 @@ class Keeper(threading.Thread):
 
     def _execute_known(self, latest: int, finalized: int) -> None:
         """Slashes become due after their epoch has left the follower's range."""
-        for epoch, operator in list(self._report_at):
+        for epoch, audits, operator in list(self._report_at):
             if latest > self.follower.first_block + (epoch + 1) * self.follower.parameters.epoch_length and (
-                self.views.duty(self.config.shard, epoch, operator) is DutyStatus.MISSED
+                self.views.duty(self.config.shard, epoch, operator, audits=audits) is DutyStatus.MISSED
             ):
-                self._execute(epoch, operator, latest, finalized)
+                self._execute(epoch, audits, operator, latest, finalized)
 
-    def _execute(self, epoch: int, operator: str, latest: int, finalized: int) -> None:
+    def _execute(self, epoch: int, audits: str, operator: str, latest: int, finalized: int) -> None:
         restaking = self.views.chain.contract("Restaking")
-        slash_id = self.views.chain.call(restaking.functions.slashId(self.config.shard, epoch, operator))
-        slash = self.views.slash(bytes(slash_id))
-        if slash.executed and self.views.slash(bytes(slash_id), finalized).executed:
-            self._report_at.pop((epoch, operator), None)
-            self._closed.add((epoch, operator))
+        slash_id = self._slash_id(epoch, operator)
+        slash = self.views.slash(slash_id)
+        if slash.executed and self.views.slash(slash_id, finalized).executed:
+            self._report_at.pop((epoch, audits, operator), None)
+            self._closed.add((epoch, audits, operator))
             return
         # until that is final a reorganisation may drop it, whoever sent it
-        self._report_at.setdefault((epoch, operator), 0.0)
+        self._report_at.setdefault((epoch, audits, operator), 0.0)
         if slash.executed or latest < slash.ready_block:
             return
         try:
@@ -262,7 +280,8 @@ class Keeper(threading.Thread):
         first_after = self.follower.first_block + self._ends[object_id] * parameters.epoch_length
         if finalized <= first_after:
             return False
-        last = self.views.seed(held.shard, self._ends[object_id] - 1, finalized)
+        audits = self.views.roster(held.shard, held.roster).head.slasher
+        last = self.views.seed(held.shard, self._ends[object_id] - 1, finalized, audits=audits)
         if last.is_sealed:
             over = finalized > last.deadline + parameters.finality
         else:

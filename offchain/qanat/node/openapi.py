@@ -87,9 +87,10 @@ class Place(BaseModel):
 
 
 class DutyBody(BaseModel):
-    """One epoch."""
+    """One epoch at one Audits."""
 
     epoch: int
+    audits: str = Field(description="Address of the Audits that the roster answers to.")
     state: str
     deadline: int = Field(description="Last block in which an answer counts; 0 before sealing.")
     note: str

@@ -188,7 +188,13 @@ class Service:
             "safeBlock": heads.safe,
             "openEpochs": self.follower.open_epochs(),
             "duties": [
-                {"epoch": duty.epoch, "state": duty.state.value, "deadline": duty.deadline, "note": duty.note}
+                {
+                    "epoch": duty.epoch,
+                    "audits": duty.audits,
+                    "state": duty.state.value,
+                    "deadline": duty.deadline,
+                    "note": duty.note,
+                }
                 for duty in self.state.duties(self.config.shard, last=_DUTIES_SHOWN)
             ],
         }

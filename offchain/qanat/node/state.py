@@ -20,8 +20,8 @@ __all__ = ["FORMAT", "DepositedKey", "Duty", "DutyState", "HeldObject", "NodeSta
 
 T = TypeVar("T")
 _TABLES = ("objects", "manifests", "signatures", "duties", "keys", "releases", "meta")
-#: Version 2 has the record of its version (docs/node.md, "On disk").
-FORMAT = Format("node memory", 2)
+#: Version 2 has the record of its version, 3 the Audits of each duty in its key (docs/node.md, "On disk").
+FORMAT = Format("node memory", 3)
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ class DutyState(str, Enum):
 
 @dataclass(frozen=True)
 class Duty:
-    """One epoch of one shard.
+    """One epoch of one shard at one Audits.
 
-    ``deadline``: last block in which an answer counts, 0 before sealing. ``transaction``: what was sent.
+    ``deadline``: last block in which an answer counts, 0 before sealing. ``transaction``: what was sent. ``audits``:
+    address of the Audits that is answered; empty in what was written before there was one to tell from another.
     """
 
     shard: int
@@ -87,6 +88,7 @@ class Duty:
     deadline: int = 0
     transaction: str = ""
     note: str = ""
+    audits: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,15 +212,14 @@ class NodeState:
 
     # ---- duties
 
-    def duty(self, shard: int, epoch: int) -> Duty | None:
-        """Return an epoch's duty."""
-        return self._environment.read(
-            lambda transaction: _load(transaction.get("duties", _duty_key(shard, epoch)), Duty)
-        )
+    def duty(self, shard: int, epoch: int, audits: str = "") -> Duty | None:
+        """Return an epoch's duty at an Audits."""
+        key = _duty_key(shard, epoch, audits)
+        return self._environment.read(lambda transaction: _load(transaction.get("duties", key), Duty))
 
     def record_duty(self, duty: Duty) -> None:
         """Keep where the node is with an epoch."""
-        key = _duty_key(duty.shard, duty.epoch)
+        key = _duty_key(duty.shard, duty.epoch, duty.audits)
         self._environment.write(lambda transaction: transaction.put("duties", key, _dump(duty)))
 
     def duties(self, shard: int, *, last: int = 0) -> list[Duty]:
@@ -287,8 +288,8 @@ def moved(duty: Duty, state: DutyState, **changes: Any) -> Duty:
     return replace(duty, state=state, **changes)
 
 
-def _duty_key(shard: int, epoch: int) -> bytes:
-    return shard.to_bytes(4, "big") + epoch.to_bytes(8, "big")
+def _duty_key(shard: int, epoch: int, audits: str) -> bytes:
+    return shard.to_bytes(4, "big") + epoch.to_bytes(8, "big") + bytes.fromhex(audits.removeprefix("0x"))
 
 
 def _dump(value: Any) -> bytes:
