@@ -397,6 +397,36 @@ class TestOwnersAndLicensees:
         assert assets.functions.metadataOf(asset.id).call() == "a test"
         assert assets.functions.contentHashOf(asset.id).call() == bytes.fromhex("ab" * 32)
 
+    def test_an_asset_is_described_in_croissant_and_gets_versions(self, world):
+        """Checked before anything is sent; the market tells and finds its schema; records of a bundle are a version."""
+        file = Path(__file__).parents[1] / "unit" / "soil.croissant.json"
+        first, about, bundle = ("0x" + stored_object(world).hex() for _ in range(3))
+        words = ("--object", first, "--content-hash", "ab" * 32, "--metadata", '{"farm": "north"}')
+        described = ("--croissant", file, "--croissant-object", about)
+        run("mint", *words, "--croissant-object", about, account=OWNER, code=14)
+        run("mint", *words[:3], "cd" * 32, *described, account=OWNER, code=14)
+        minted = run("mint", *words, *described, account=OWNER)
+        number = minted["asset"]
+        told = json.loads(minted["metadata"])
+        assert (told["croissant"], told["name"], told["farm"]) == (about, "soil", "north")
+        assert minted["schema"] == told["schema"] == "samples: depth Integer, ph Float"
+        content = world.chain.contract("Assets").functions.contentOf(number, 1).call()
+        assert content[4] == bytes.fromhex(about[2:])
+
+        offer = run("offer", "--asset", number, "--price", "1", account=OWNER)["offer"]
+        (found,) = run("market", "--schema", "ph float")["offers"]
+        assert (found["offer"], found["name"], found["schema"].split(", http")[0]) == (offer, "soil", told["schema"])
+
+        more = ("--version-of", number, "--content-hash", "cd" * 32, "--records", f"{bundle}:10-19")
+        added = run("mint", *more, "--metadata", "ten records", account=OWNER)
+        assert (added["asset"], added["version"], added["records"][0]["count"]) == (number, 2, 10)
+        run("mint", *more, account=STRANGER, code=14)
+        run("mint", *more[:4], "--records", f"{bundle}:19-10", account=OWNER, code=14)
+        run("mint", *more, account=OWNER, code=34)
+        content = world.chain.contract("Assets").functions.contentOf(number, 2).call()
+        assert content[1] == [(bytes.fromhex(bundle[2:]), 10, 10)]
+        assert found["offer"] not in {item["offer"] for item in run("market", "--schema", "ph float")["offers"]}
+
     def test_mint_refuses_what_is_not_ours(self, world, asset):
         stranger = "0x" + asset.object_id.hex()
         run("mint", "--object", stranger, "--content-hash", "ab" * 32, account=LICENSEE, code=14)
@@ -588,7 +618,8 @@ class TestOwnersAndLicensees:
         world.chain.rpc("evm_increaseTime", 7 * 86_400)
         mine(world, 1)
         token = world.chain.deployment.token("QUSD").address
-        assert 15 * TOKEN <= run("claim", account=OWNER)["paid"][token] < 16 * TOKEN
+        # in whole units, rounded down: where not a second more than five days passed, a unit less than half
+        assert 15 * TOKEN - 1 <= run("claim", account=OWNER)["paid"][token] < 16 * TOKEN
         csv_file = tmp_path / "revenue.csv"
         told = run("revenue", "--csv", csv_file, account=OWNER)
         mine_of = [item for item in told["entries"] if item["asset"] == asset]

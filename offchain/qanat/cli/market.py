@@ -58,10 +58,10 @@ def _told(metadata: str) -> dict[str, str]:
         content = None
     if not isinstance(content, dict):
         return {"name": metadata[:60], "schema": "", "text": metadata}
-    kinds = [content.get(key) for key in ("conformsTo", "schema", "@type", "encodingFormat")]
+    kinds = [content.get(key) for key in ("schema", "conformsTo", "@type", "encodingFormat")]
     return {
         "name": str(content.get("name") or content.get("description") or "")[:60],
-        "schema": ", ".join(str(item) for item in kinds if item)[:60],
+        "schema": ", ".join(str(item) for item in kinds if item),
         "text": metadata,
     }
 
@@ -105,7 +105,7 @@ def _cells(session: Session, item: dict[str, Any]) -> list[object]:
         item["offer"],
         item["asset"],
         item["name"],
-        item["schema"],
+        item["schema"][:60],
         format_size(item["size"]),
         session.amount(item["price"], item["token"]),
         ", ".join(item["purposes"]),

@@ -14,6 +14,7 @@ from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
     from qanat.keys.recovery import RecoveryFile
+    from qanat.licensing.croissant import Description
 
 __all__ = ["COMMAND", "mint"]
 
@@ -28,6 +29,10 @@ def mint(
     key_holder: str | None,
     deposit: bool,
     asset: int | None,
+    records: tuple[str, ...],
+    croissant: Path | None,
+    croissant_object: str | None,
+    version_of: int | None,
 ) -> Outcome:
     """Mint the asset; with a recovery file, deposit its data key with an operator that releases it to licensees."""
     from qanat.cli.amounts import parse_address
@@ -40,27 +45,45 @@ def mint(
         if opened is None:
             raise BadParameters("--asset deposits a key: it needs the --recovery file.")
         return _deposit_only(session, asset, opened, holder)
-    ids = _objects(session, opened, objects)
+    ranges = [_range(item) for item in records]
+    ids = _objects(session, opened, objects, ranges)
     digest = _digest(opened, content_hash)
     data_key = opened.open(session.signer) if opened is not None and deposit else None
     holder = _holder(session, ids[0], holder) if data_key is not None else None
-    described = _metadata(metadata, holder)
+    description = None if croissant is None else _description(croissant, digest)
+    of_what = ids[0] if ids else ranges[0][0]
+    told = _stored_description(session, croissant, croissant_object, of_what)
+    described = _metadata(metadata, holder, description, told)
 
     assets = session.chain.contract("Assets")
-    call = assets.functions.mint(ids, digest, described)
+    content = (ids, ranges, digest, b"", told or bytes(32), described)
+    if version_of is not None:
+        call = assets.functions.addVersion(version_of, content)
+    elif ranges or told is not None:
+        call = assets.functions.mintWith(content)
+    else:
+        call = assets.functions.mint(ids, digest, described)
     session.sender.estimate(call)
+    count = len(ids) + len(ranges)
+    what = "Mint an asset" if version_of is None else f"Add a version to asset {version_of}"
     session.confirm(
-        f"Mint an asset of {len(ids)} object{'s' if len(ids) > 1 else ''}",
+        f"{what} of {count} object{'s' if count > 1 else ''}",
         [
             f"SHA-256 of its plaintext: {digest.hex()}",
+            *([f"described by object 0x{told.hex()}: {description.schema}"] if told and description else []),
             *([f"its data key goes, sealed, to operator {holder}"] if holder else []),
         ],
     )
     receipt = session.sender.send(call)
     from qanat.chain.connection import events_in
 
-    number = int(events_in(receipt, assets, "AssetMinted")[0]["assetId"])
-    says = [f"Asset {number} is minted."]
+    if version_of is None:
+        number, version = int(events_in(receipt, assets, "AssetMinted")[0]["assetId"]), 1
+        says = [f"Asset {number} is minted."]
+    else:
+        number, version = version_of, int(events_in(receipt, assets, "VersionAdded")[0]["version"])
+        says = [f"Asset {number} has version {version}."]
+    says += [f"Its description lacks: {item}" for item in (description.warnings if description else ())]
     if holder is not None and data_key is not None:
         _deposit(session, number, data_key, holder, recovery)
         says.append(f"Operator {holder} holds its data key, and releases it to licensees.")
@@ -68,7 +91,11 @@ def mint(
     return Outcome(
         {
             "asset": number,
+            "version": version,
             "objects": ids,
+            "records": [{"object": item, "first": first, "count": size} for item, first, size in ranges],
+            "croissant": told,
+            "schema": description.schema if description else None,
             "content_hash": digest,
             "metadata": described,
             "key_holder": holder,
@@ -104,7 +131,75 @@ def _deposit(session: Session, asset: int, data_key: bytes, holder: str, recover
         ) from error
 
 
-def _objects(session: Session, opened: RecoveryFile | None, named: tuple[str, ...]) -> list[bytes]:
+def _range(text: str) -> tuple[bytes, int, int]:
+    """Return (object, first, count) of ``0x…:FIRST-LAST``."""
+    from qanat.cli.amounts import parse_bytes32
+    from qanat.errors import BadParameters
+
+    item, _, places = text.partition(":")
+    first, _, last = places.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise BadParameters(f"{text!r} is no range of records.", hint="Write it 0x…:FIRST-LAST.")
+    return parse_bytes32(item, "object id"), int(first), int(last) - int(first) + 1
+
+
+def _description(path: Path, digest: bytes) -> Description:
+    """Read and check a description; it must tell of what the asset holds."""
+    from qanat.errors import BadParameters
+    from qanat.licensing.croissant import read_description
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadParameters(f"{path} can't be read: {error.strerror}.") from error
+    found = read_description(data)
+    if found.digests and digest not in found.digests:
+        raise BadParameters(
+            f"{path} describes other files: none has the SHA-256 0x{digest.hex()}.",
+            hint="Write the plaintext's SHA-256 into its FileObject.",
+        )
+    return found
+
+
+def _stored_description(session: Session, path: Path | None, named: str | None, object_id: bytes) -> bytes | None:
+    """Object that holds the description: the one named, else the file is stored, in plain, for as long as the asset."""
+    from qanat.cli.amounts import parse_bytes32
+    from qanat.cli.store import store
+    from qanat.errors import BadParameters
+
+    if path is None:
+        if named is not None:
+            raise BadParameters("--croissant-object needs the file, to check it: --croissant FILE.")
+        return None
+    if named is not None:
+        return parse_bytes32(named, "object id")
+    views, record = session.views, session.views.object(object_id)
+    ahead = session.chain.latest() + 1 + views.shard_parameters(record.shard).epoch_length
+    epochs = record.end_epoch - views.first_epoch_after(record.shard, ahead)
+    done = store(
+        session,
+        file=path,
+        shard=str(record.shard),
+        epochs=max(1, epochs),
+        out_dir=path.parent,
+        name=None,
+        tolerate_down=1,
+        tolerate_absent=0,
+        availability=None,
+        target=0.9999,
+        durability=0.0,
+        profile="",
+        plain=True,
+        max_payment=None,
+    )
+    if done.failure is not None:
+        raise done.failure
+    return parse_bytes32(str(done.data["objectId"]), "object id")
+
+
+def _objects(
+    session: Session, opened: RecoveryFile | None, named: tuple[str, ...], ranges: list[tuple[bytes, int, int]]
+) -> list[bytes]:
     from qanat.chain.views import ObjectStatus
     from qanat.cli.amounts import parse_bytes32
     from qanat.errors import BadParameters
@@ -112,9 +207,9 @@ def _objects(session: Session, opened: RecoveryFile | None, named: tuple[str, ..
     ids = [parse_bytes32(item, "object id") for item in named]
     if opened is not None and opened.object_id not in ids:
         ids.insert(0, opened.object_id)
-    if not ids:
-        raise BadParameters("Name what the asset consists of: --recovery FILE or --object ID.")
-    for item in ids:
+    if not ids and not ranges:
+        raise BadParameters("Name what the asset consists of: --recovery FILE, --object ID or --records ID:FIRST-LAST.")
+    for item in [*ids, *(bundle for bundle, _, _ in ranges)]:
         record = session.views.object(item)
         if record.status == ObjectStatus.NONE:
             raise BadParameters(f"There is no object 0x{item.hex()}.", object=item)
@@ -152,16 +247,20 @@ def _holder(session: Session, object_id: bytes, wanted: str | None) -> str:
     return max(roster.entries, key=lambda entry: (entry.tickets, entry.operator)).operator
 
 
-def _metadata(text: str, holder: str | None) -> str:
-    """Name the key holder in the asset's description: licensees look there."""
-    if holder is None:
+def _metadata(text: str, holder: str | None, description: Description | None, stored: bytes | None) -> str:
+    """Name the key holder in the asset's description, where licensees look, and tell what Croissant says."""
+    if holder is None and description is None:
         return text
     try:
         content: Any = strict_json.parse(text)
     except ValueError:
         content = None
     described = content if isinstance(content, dict) else {"description": text} if text else {}
-    return json.dumps({**described, "keyHolder": holder}, separators=(",", ":"), ensure_ascii=False)
+    if description is not None and stored is not None:
+        described = {**description.to_metadata(), "croissant": "0x" + stored.hex(), **described}
+    if holder is not None:
+        described = {**described, "keyHolder": holder}
+    return json.dumps(described, separators=(",", ":"), ensure_ascii=False)
 
 
 COMMAND = Command(
@@ -177,6 +276,18 @@ COMMAND = Command(
             help="Recovery file that `qanat store` wrote.",
         ),
         click.option("--object", "objects", multiple=True, metavar="ID", help="Object; may be repeated."),
+        click.option(
+            "--records", multiple=True, metavar="ID:FIRST-LAST", help="Records of a bundle, by place; may be repeated."
+        ),
+        click.option(
+            "--croissant",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Schema and provenance in Croissant JSON-LD: checked, stored in plain, and told on chain.",
+        ),
+        click.option("--croissant-object", metavar="ID", help="Where the --croissant file is stored already."),
+        click.option(
+            "--version-of", type=click.IntRange(min=1), help="Mint nothing: add a version to this asset of yours."
+        ),
         click.option("--content-hash", help="SHA-256 of the plaintext.  [default: the recovery file's]"),
         click.option("--metadata", default="", help="A description, in JSON or plain words."),
         click.option("--key-holder", help="Operator that holds the data key.  [default: the one with most tickets]"),
