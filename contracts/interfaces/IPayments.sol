@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ReadVoucher} from "../types/Types.sol";
+
 /// @title The one ledger
 /// @notice Beside Restaking the only contract that holds tokens. An account is bytes32: a person's is its address; a contract's are
 /// keccak256(abi.encode(contract, key)), and only that contract moves them. Recorded balance = what is owed, to the unit, always; the
@@ -15,6 +17,9 @@ pragma solidity 0.8.37;
 ///
 /// Waterfall of every settlement of an amount A: ⌊A · feeBps / 10,000⌋ to the protocol; of what is left ⌊· upstreamBps / 10,000⌋ upstream; the remainder,
 /// with whatever rounding left, to the beneficiary. What is not earned goes back without any of it.
+///
+/// Reads that are paid for: a payer deposits for one operator, and signs vouchers over what its reads cost in all so far; the operator redeems the newest of each of
+/// its payers, many at a time. Each deposit serves one operator alone: no other can empty it first.
 ///
 /// Safety assumptions, for each token alone: its balances change only by transfers, and a transfer takes from the sender what it says. A token
 /// for which that is false (rebasing, a fee on top) can fail to pay its own claims, and blocks nothing in any other token. For each book alone: its
@@ -69,6 +74,14 @@ interface IPayments {
         address indexed token, address indexed payer, bytes32 indexed account, bytes32 book, uint256 amount
     );
     event LateTakenBack(address indexed token, address indexed payer, bytes32 indexed account, uint256 amount);
+    /// @notice `payer`'s deposit for reads from `operator` grew, by whoever paid.
+    event ReadsDeposited(address indexed token, address indexed operator, address indexed payer, uint256 amount);
+    event VoucherRedeemed(address indexed token, address indexed operator, address indexed payer, uint256 amount);
+    /// @notice From `withdrawableAt` on the payer may take back what is left; 0: it doesn't want to any more.
+    event WithdrawalAnnounced(
+        address indexed token, address indexed operator, address indexed payer, uint256 withdrawableAt
+    );
+    event DepositWithdrawn(address indexed token, address indexed operator, address indexed payer, uint256 amount);
     event ProtocolFeeAnnounced(uint256 bps, address account, uint256 from);
 
     /// @notice The caller stands under no name in the Directory now.
@@ -91,6 +104,9 @@ interface IPayments {
     error FeeTooHigh(uint256 bps, uint256 limit);
     /// @notice Two lists that belong together differ in length.
     error LengthsDiffer(uint256 one, uint256 other);
+
+    /// @notice No voucher of the list pays anything (any more).
+    error NothingToRedeem(address token, address operator);
 
     // ─── Plain accounts ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -177,6 +193,21 @@ interface IPayments {
     /// @notice One payment of `claimMany`; only this contract itself.
     function payOut(address token, address account) external returns (uint256 amount);
 
+    // ─── Reads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice Takes the caller's tokens, and adds them to `payer`'s deposits for reads from each operator. `payer` is whose key signs vouchers, and who may take back what
+    /// is left; it need not be the caller, and can't be a contract.
+    function depositForReads(address token, address payer, address[] calldata operators, uint256[] calldata amounts)
+        external;
+    /// @notice Books to the operator what vouchers of its payers name beyond what was redeemed before, as far as each deposit goes. Anyone. A voucher that pays nothing (a replay, an older one, a wrong
+    /// signature, an empty deposit) is passed over. Signed: ReadVoucher(address operator,address token,uint256 cumulative) — name "Qanat Payments", version "1".
+    function redeem(address token, address operator, ReadVoucher[] calldata vouchers) external returns (uint256 amount);
+    /// @notice The payer: announces that it will take back what is left, or that it won't. Vouchers are redeemed meanwhile as before.
+    function announceWithdrawal(address token, address operator) external;
+    function cancelWithdrawal(address token, address operator) external;
+    /// @notice The payer, after the notice: what is left of its deposit goes to its account.
+    function withdrawDeposit(address token, address operator) external returns (uint256 amount);
+
     // ─── Protocol fee ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @notice Directory's governor: from FEE_DELAY from now on settlements leave `bps`, at most MAX_FEE_BPS, to `account`. What was earned before can be
@@ -199,6 +230,13 @@ interface IPayments {
     function eraOf(address token, address module, bytes32 key) external view returns (uint32 era, bool isEmpty);
     /// @notice What a payer paid late to a module's account.
     function lateOf(address token, address module, address payer, bytes32 key) external view returns (uint256);
+    /// @notice A deposit for reads: what was put down and what was redeemed, since ever; when what is left may be taken back, 0: that isn't announced.
+    function depositOf(address token, address operator, address payer)
+        external
+        view
+        returns (uint256 deposited, uint256 redeemed, uint256 withdrawableAt);
+    /// @notice What a payer signs.
+    function voucherDigest(address token, address operator, uint256 cumulative) external view returns (bytes32);
     function moduleAccount(address owner, bytes32 key) external pure returns (bytes32);
     function personAccount(address person) external pure returns (bytes32);
 }

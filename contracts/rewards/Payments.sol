@@ -4,21 +4,28 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {IEarningSource} from "../interfaces/IEarningSource.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {ReadDeposits} from "../libraries/ReadDeposits.sol";
 import {Streams} from "../libraries/Streams.sol";
+import {ReadVoucher} from "../types/Types.sol";
 
 /// @title Payments
 /// @notice Holds every token that is not stake, and for each token who is owed how much of it.
 ///
 /// Invariants, for each token t (docs/invariants.md lists them all, and where each is checked):
-/// - I-P1  recorded(t) = Σ over accounts of balanceOf(t, account) + Σ of books' balances, and is at most this contract's balance of t
-/// - I-P2  a person's account falls only by its own claim, a contract's only by its own call; late money by its payer's or its module's
+/// - I-P1  recorded(t) = Σ over accounts of balanceOf(t, account) + Σ of books' balances + Σ over deposits for reads of deposited − redeemed, and is at most this
+///         contract's balance of t
+/// - I-P2  a person's account falls only by its own claim, a contract's only by its own call; late money by its payer's or its module's; a deposit for
+///         reads by vouchers that its payer signed for that operator, or its payer's withdrawal (I-Q1, I-Q2 of ReadDeposits)
 /// - I-P3  nothing here reads or writes another token's records
 /// - I-P4  what leaves a book by settlement = fee + upstream part + the beneficiary's, to the unit, and never more than lies in it
-contract Payments is IPayments, ReentrancyGuardTransient {
+contract Payments is IPayments, ReentrancyGuardTransient, EIP712 {
+    using ReadDeposits for ReadDeposits.Deposit;
     using SafeERC20 for IERC20;
     using Streams for Streams.Book;
     using Streams for Streams.State;
@@ -51,14 +58,19 @@ contract Payments is IPayments, ReentrancyGuardTransient {
 
     uint256 private constant BPS = 10_000;
 
+    bytes32 private constant READ_VOUCHER_TYPEHASH =
+        keccak256("ReadVoucher(address operator,address token,uint256 cumulative)");
+
     IDirectory private immutable DIRECTORY;
 
     mapping(address token => mapping(bytes32 account => uint256 amount)) private _balances;
     mapping(address token => uint256 amount) private _recorded;
     mapping(address token => mapping(bytes32 account => Streams.Book)) private _books;
+    mapping(address token => mapping(address operator => mapping(address payer => ReadDeposits.Deposit))) private
+        _deposits;
     Fee private _fee;
 
-    constructor(IDirectory directory) {
+    constructor(IDirectory directory) EIP712("Qanat Payments", "1") {
         DIRECTORY = directory;
     }
 
@@ -367,6 +379,66 @@ contract Payments is IPayments, ReentrancyGuardTransient {
         IERC20(token).safeTransfer(person, amount);
     }
 
+    // ─── Reads ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @inheritdoc IPayments
+    function depositForReads(address token, address payer, address[] calldata operators, uint256[] calldata amounts)
+        external
+        nonReentrant
+    {
+        if (operators.length != amounts.length) revert LengthsDiffer(operators.length, amounts.length);
+        if (payer == address(0)) revert ZeroAccount();
+        uint256 sum;
+        for (uint256 i; i < amounts.length; ++i) {
+            sum += amounts[i];
+        }
+        _take(token, msg.sender, sum);
+        for (uint256 i; i < operators.length; ++i) {
+            _deposits[token][operators[i]][payer].add(amounts[i]);
+            emit ReadsDeposited(token, operators[i], payer, amounts[i]);
+        }
+    }
+
+    /// @inheritdoc IPayments
+    /// @dev Nothing here calls a stranger: payers are keys, not contracts, so none can make a batch fail.
+    function redeem(address token, address operator, ReadVoucher[] calldata vouchers)
+        external
+        returns (uint256 amount)
+    {
+        mapping(address payer => ReadDeposits.Deposit) storage deposits = _deposits[token][operator];
+        for (uint256 i; i < vouchers.length; ++i) {
+            ReadVoucher calldata voucher = vouchers[i];
+            bytes32 digest = voucherDigest(token, operator, voucher.cumulative);
+            (address payer, ECDSA.RecoverError problem,) = ECDSA.tryRecover(digest, voucher.r, voucher.vs);
+            if (problem != ECDSA.RecoverError.NoError) continue;
+            uint256 part = deposits[payer].redeem(voucher.cumulative);
+            if (part == 0) continue;
+            amount += part;
+            emit VoucherRedeemed(token, operator, payer, part);
+        }
+        if (amount == 0) revert NothingToRedeem(token, operator);
+        _balances[token][personAccount(operator)] += amount;
+    }
+
+    /// @inheritdoc IPayments
+    function announceWithdrawal(address token, address operator) external {
+        uint256 withdrawableAt = _deposits[token][operator][msg.sender].announce();
+        emit WithdrawalAnnounced(token, operator, msg.sender, withdrawableAt);
+    }
+
+    /// @inheritdoc IPayments
+    function cancelWithdrawal(address token, address operator) external {
+        _deposits[token][operator][msg.sender].withdrawableAt = 0;
+        emit WithdrawalAnnounced(token, operator, msg.sender, 0);
+    }
+
+    /// @inheritdoc IPayments
+    function withdrawDeposit(address token, address operator) external returns (uint256 amount) {
+        amount = _deposits[token][operator][msg.sender].withdraw();
+        _balances[token][personAccount(msg.sender)] += amount;
+        emit DepositWithdrawn(token, operator, msg.sender, amount);
+    }
+
     // ─── Protocol fee ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IPayments
@@ -427,6 +499,21 @@ contract Payments is IPayments, ReentrancyGuardTransient {
     /// @inheritdoc IPayments
     function lateOf(address token, address module, address payer, bytes32 key) external view returns (uint256) {
         return _balances[token][_lateAccount(module, payer, key)];
+    }
+
+    /// @inheritdoc IPayments
+    function depositOf(address token, address operator, address payer)
+        external
+        view
+        returns (uint256 deposited, uint256 redeemed, uint256 withdrawableAt)
+    {
+        ReadDeposits.Deposit storage held = _deposits[token][operator][payer];
+        return (held.deposited, held.redeemed, held.withdrawableAt);
+    }
+
+    /// @inheritdoc IPayments
+    function voucherDigest(address token, address operator, uint256 cumulative) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(READ_VOUCHER_TYPEHASH, operator, token, cumulative)));
     }
 
     /// @inheritdoc IPayments

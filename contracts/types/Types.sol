@@ -301,3 +301,49 @@ struct LicenseRecord {
     uint256 price;
     uint256 refunded;
 }
+
+/// What a list of claims is opened with.
+struct ListTerms {
+    address token;
+    // who alone proposes roots
+    address proposer;
+    // may reject a root that is not accepted yet; zero: nobody
+    address arbiter;
+    // seconds in which a root can be challenged or rejected
+    uint40 window;
+    // token units that the proposer has at stake
+    uint128 bond;
+}
+
+/// A root of a list: of the tree, with the sum of its leaves.
+struct ListRoot {
+    bytes32 node;
+    uint128 total;
+    uint40 count;
+    // first second in which it is accepted; 0: there is none
+    uint40 acceptedAt;
+}
+
+/// A leaf with its path: hashes and sums of its siblings, from the leaf's up.
+struct ListLeaf {
+    uint40 index;
+    address account;
+    uint128 cumulative;
+    bytes32[] siblings;
+    uint128[] sums;
+}
+
+/// A claim under a list's root; an amount of zero: all that is left.
+struct ListClaim {
+    uint256 listId;
+    uint32 round;
+    uint128 amount;
+    ListLeaf leaf;
+}
+
+/// A payer's word: reads from an operator have cost so much in all. r, vs: its EIP-712 signature, as EIP-2098 writes it; who signed is the payer.
+struct ReadVoucher {
+    uint256 cumulative;
+    bytes32 r;
+    bytes32 vs;
+}

@@ -19,8 +19,12 @@ from typing import Any
 import ckzg
 import pytest
 from ape import chain, networks
+from eth_account import Account
+from eth_account.messages import encode_typed_data
 from py_arkworks_bls12381 import G1Point
 
+from qanat.payments import ClaimList, Voucher
+from qanat.payments.vouchers import voucher_request
 from tests.contracts import curve_points, licensing, staking, system
 from tests.gas.gas_profile import profile
 
@@ -381,6 +385,49 @@ def test_licensing(project, accounts, noted):
     networks.provider.set_timestamp(start + 12 * licensing.DAY)
     market.licenses.settle(asset, market.token, 400, sender=two)
     noted("payments.claim", market.payments.claim(market.token, sender=owner))
+
+
+def test_redeem(project, accounts, people, noted):
+    """Vouchers of thirty-two readers, redeemed before: first all of them, then the newer of each."""
+    market = licensing.make_market(project, accounts[0])
+    operator, readers = accounts[9], people(32)
+    token, payments = market.token, market.payments
+    token.mint(accounts[0], 10**30, sender=accounts[0])
+    token.approve(payments, 10**30, sender=accounts[0])
+    for reader in readers:
+        payments.depositForReads(token, reader, [operator], [10**24], sender=accounts[0])
+    for name, cumulative in (
+        ("payments.redeem_32_each_first", 3 * 10**20 + 7),
+        ("payments.redeem_32_each", 10**21 + 9),
+    ):
+        vouchers = []
+        for reader in readers:
+            typed = voucher_request(chain.chain_id, payments.address, operator.address, token.address, cumulative)
+            signed = Account.sign_message(encode_typed_data(*typed), reader.private_key)
+            vouchers.append(Voucher(cumulative, bytes(signed.signature)).as_tuple())
+        noted(name, payments.redeem(token, operator, vouchers, sender=operator), 32)
+
+
+def test_lists(project, accounts, noted):
+    """A claim of a list of 1,000: all that is left, then what came in a later round."""
+    market = licensing.make_market(project, accounts[0])
+    lists = accounts[0].deploy(project.ClaimLists, market.payments)
+    token, payments, person = market.token, market.payments, accounts[1]
+    token.mint(accounts[0], 10**30, sender=accounts[0])
+    token.approve(payments, 10**30, sender=accounts[0])
+    lists.open((token, accounts[0], accounts[0], 3_600, 2), sender=accounts[0])
+    payments.payIn(token, lists.bondAccount(1), 2, sender=accounts[0])
+    payments.payIn(token, lists.fundAccount(1), 10**28, sender=accounts[0])
+    for round_ in (1, 2, 3):
+        entries = {f"0x{number:040x}": 10**20 + number for number in range(1, 1_000)}
+        made = ClaimList.of(chain.chain_id, lists.address, 1, entries | {person.address: round_ * 10**21})
+        proposed = lists.propose(1, made.node, made.total, made.count, sender=accounts[0])
+        networks.provider.set_timestamp(int(chain.blocks.head.timestamp) + 3_600)
+        claimed = lists.claim((1, round_, 0, made.leaf(person.address).as_tuple()), sender=person)
+        if round_ == 1:
+            noted("rewards.claim_list_1000_first", claimed)
+    noted("rewards.propose_list", proposed)
+    noted("rewards.claim_list_1000", claimed)
 
 
 def test_no_figure_is_left_over(meter, request):

@@ -25,7 +25,9 @@ from qanat.chain.signer import KeySigner
 from qanat.chain.views import ObjectStatus, OpenRequest, Views
 from qanat.cli import main
 from qanat.cli.command import development_account
+from qanat.node.paid import FILE, Account, VoucherBook
 from qanat.objects import encode
+from qanat.payments import ClaimList, make_voucher, read_voucher
 from tests.unit.fault_proxy import FaultProxy
 from tests.unit.local_chain import anvil
 
@@ -797,6 +799,62 @@ class TestEverybody:
         before = world.chain.latest()
         assert run("claim", account=STRANGER)["paid"] == {}
         assert world.chain.latest() == before
+
+    def test_a_list_s_file_is_claimed(self, world, tmp_path):
+        """Once its root is accepted, to the unit; another list's file is refused, and who isn't listed gets nothing."""
+        chain, sender = world.chain, Sender(world.chain, development_account(OWNER))
+        token, contract = chain.deployment.token("QUSD").address, chain.contract("ClaimLists")
+        terms = (token, world.address(OWNER), world.address(STRANGER), 3_600, 10)
+        sender.send(contract.functions.open(terms))
+        list_id = int(chain.call(contract.functions.listCount()))
+        units = {world.address(LICENSEE): 3 * TOKEN + 1, world.address(RESTAKER): 5}
+        made = ClaimList.of(chain.chain_id, contract.address, list_id, units)
+        payments = chain.contract("Payments")
+        sender.approve_if_needed(token, payments.address, made.total + 10)
+        for account, amount in (("fundAccount", made.total), ("bondAccount", 10)):
+            place = chain.call(contract.functions[account](list_id))
+            sender.send(payments.functions.payIn(token, place, amount))
+        made.save(tmp_path / "list.json")
+        words = ("--list", tmp_path / "list.json")
+        run("claim", *words, account=LICENSEE, code=14)  # no root yet
+        sender.send(contract.functions.propose(list_id, made.node, made.total, made.count))
+        assert run("claim", *words, account=LICENSEE)["paid"] == {}
+        chain.rpc("evm_increaseTime", 3_600)
+        mine(world, 1)
+        before = balance(world, "QUSD", LICENSEE)
+        assert run("claim", *words, account=LICENSEE)["paid"] == {token: 3 * TOKEN + 1}
+        assert balance(world, "QUSD", LICENSEE) == before + 3 * TOKEN + 1
+        assert run("claim", *words, account=LICENSEE)["paid"] == {}
+        assert run("claim", *words, account=OPERATORS[0])["paid"] == {}
+        ClaimList.of(chain.chain_id, token, list_id, units).save(tmp_path / "other.json")
+        run("claim", "--list", tmp_path / "other.json", account=LICENSEE, code=14)
+
+    def test_vouchers_are_redeemed_beside_the_node(self, world, tmp_path):
+        """Of each reader what is new and covered, in one transaction; what pays too little is left."""
+        chain, token = world.chain, world.chain.deployment.token("QUSD").address
+        payments, operator = chain.contract("Payments"), world.address(OPERATORS[0])
+        settings = json.loads((world.folder / "node0" / "node.json").read_text())
+        file = world.folder / "node0" / "paid.json"
+        file.write_text(json.dumps(settings))
+        run("redeem", "--config", file, account=STRANGER, code=14)
+        file.write_text(json.dumps(settings | {"paidReads": {"token": token, "unitsPerMiB": 1}}))
+        book = VoucherBook(world.folder / "node0" / settings["data"] / FILE)
+        for account, named in ((LICENSEE, 700), (OWNER, 5_000), (RESTAKER, 2)):
+            signer = development_account(account)
+            sender = Sender(chain, signer)
+            sender.approve_if_needed(token, payments.address, 1_000)
+            sender.send(payments.functions.depositForReads(token, signer.address, [operator], [1_000]))
+            header = make_voucher(signer, chain.chain_id, payments.address, operator, token, named)
+            book.keep(token, Account(signer.address, read_voucher(header), named))
+        done = run("redeem", "--config", file, "--least", 3, account=STRANGER)
+        assert done["redeemed"] == 1_700
+        assert {item["payer"]: item["amount"] for item in done["vouchers"]} == {
+            world.address(LICENSEE): 700,
+            world.address(OWNER): 1_000,
+        }
+        assert world.views.claimable(token, operator) == 1_700
+        assert run("redeem", "--config", file, "--least", 3, account=STRANGER)["redeemed"] == 0
+        book.close()
 
     def test_faucet(self, world):
         before = balance(world, "QUSD", STRANGER)

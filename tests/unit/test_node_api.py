@@ -445,7 +445,7 @@ def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
         "release",
         "lists",
     }
-    assert parameters == {"object_id", "index", "asset_id", "authorization", "range", "qanat-put"}
+    assert parameters == {"object_id", "index", "asset_id", "authorization", "range", "qanat-put", "qanat-voucher"}
 
 
 def test_heavy_work_does_not_stop_the_loop(served: Served, node: FakeNode) -> None:

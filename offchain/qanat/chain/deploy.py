@@ -63,6 +63,7 @@ CONTRACTS = (
     "RandaoBeacon",
     "FlatPricing",
     "Payments",
+    "ClaimLists",
     "RestakerRewards",
     "ObjectChanges",
     "Objects",
@@ -357,6 +358,7 @@ class _Run:
                 "Directory": (self.deployer, self.parameters.guardian or self.deployer, delays.timelock),
                 "Restaking": (directory, delays.withdrawal, delays.resolution, delays.guardian),
                 "RestakerRewards": (directory, self._address("Restaking"), self._address("Payments")),
+                "ClaimLists": (self._address("Payments"),),
                 "Objects": (directory, self._address("ObjectChanges")),
                 "Licenses": (directory, self._address("Assets"), self._address("Payments")),
                 "BlsCertificateVerifier": (),
@@ -690,6 +692,7 @@ def _check_constants(view: _Reader, parameters: NetworkParameters) -> None:
         ("Objects", "changes", deployment.address("ObjectChanges")),
         ("RestakerRewards", "restaking", deployment.address("Restaking")),
         ("RestakerRewards", "payments", deployment.address("Payments")),
+        ("ClaimLists", "PAYMENTS", deployment.address("Payments")),
         ("Licenses", "ASSETS", deployment.address("Assets")),
         ("Licenses", "PAYMENTS", deployment.address("Payments")),
     ]

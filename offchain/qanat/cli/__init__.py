@@ -47,6 +47,7 @@ COMMANDS = {
     "list": "listing",
     "status": "status",
     "audit": "audit",
+    "redeem": "redeem",
     "claim": "claim",
     "undelegate": "undelegate",
     "exit": "exit",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
@@ -12,10 +15,12 @@ __all__ = ["COMMAND", "claim"]
 
 #: Days of one settlement: 2,200 gas each.
 DAYS_AT_ONCE = 2_000
+#: Rounds of a list that are looked through for the one that a file is of, the last first.
+ROUNDS_LOOKED_AT = 64
 
 
-def claim(session: Session) -> Outcome:
-    """Collect all that was earned: as operator, restaker, owner of assets, payer of refunds; then pay it out."""
+def claim(session: Session, *, lists: tuple[Path, ...] = ()) -> Outcome:
+    """Collect what was earned as operator, restaker, owner, payer, or stands in lists; then pay it out."""
     chain, views = session.chain, session.views
     me = session.address
     index = session.synced_index()
@@ -24,11 +29,14 @@ def claim(session: Session) -> Outcome:
         *_as_restaker(session, index),
         *_as_asset_owner(session, index),
         *_as_payer(session, index),
+        *(call for path in lists for call in _of_list(session, path)),
     ]
     due = passing(session, calls)
     payments = chain.contract("Payments")
     tokens = sorted(
-        {item.address for item in chain.deployment.tokens.values()} | {str(item.terms.token) for item in index.offers()}
+        {item.address for item in chain.deployment.tokens.values()}
+        | {str(item.terms.token) for item in index.offers()}
+        | {_token_of(session, path) for path in lists}
     )
     before = {token: views.claimable(token, me) for token in tokens}
     if not due and not any(before.values()):
@@ -109,6 +117,39 @@ def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def _of_list(session: Session, path: Path) -> list[tuple[str, Any]]:
+    """What the account may still claim under the root of a list's file, if that is accepted."""
+    from qanat.errors import BadParameters
+    from qanat.payments.claims import ClaimList
+
+    made = ClaimList.load(path)
+    chain, me = session.chain, session.address
+    contract = chain.contract("ClaimLists")
+    if (made.chain_id, made.contract) != (chain.chain_id, contract.address):
+        raise BadParameters(f"{path} is a list of another chain or contract.", path=str(path))
+    rounds = int(chain.call(contract.functions.list(made.list_id))[2])
+    for number in range(rounds, max(0, rounds - ROUNDS_LOOKED_AT), -1):
+        node, total, count, accepted = chain.call(contract.functions.rootOf(made.list_id, number))
+        if (bytes(node), int(total), int(count)) == (made.node, made.total, made.count):
+            break
+    else:
+        raise BadParameters(f"No root of list {made.list_id} is that of {path}.", hint="Is it a newer list's?")
+    left = made.amount_of(me) - int(chain.call(contract.functions.claimed(made.list_id, me)))
+    if left <= 0 or chain.timestamp() < int(accepted):
+        return []
+    call = contract.functions.claim((made.list_id, number, 0, made.leaf(me).as_tuple()))
+    return [(f"{session.amount(left, _token_of(session, path))} of list {made.list_id}", call)]
+
+
+def _token_of(session: Session, path: Path) -> str:
+    """The token of a list's file."""
+    from qanat.payments.claims import ClaimList
+
+    lists = session.chain.contract("ClaimLists").functions
+    terms = session.chain.call(lists.list(ClaimList.load(path).list_id))[0]
+    return session.chain.web3.to_checksum_address(str(terms[0]))
+
+
 def _as_payer(session: Session, index: Any) -> list[tuple[str, Any]]:
     """What comes back for objects: fees that were not proven, of void epochs, of openings that came to nothing."""
     chain, views, latest = session.chain, session.views, session.chain.latest()
@@ -156,7 +197,16 @@ COMMAND = Command(
     summary="Collect everything that the account has earned, and pay it out.",
     details=(
         "Storage and intake fees of an operator, rewards of a restaker, "
-        "license earnings of an asset's owner, refunds of a payer."
+        "license earnings of an asset's owner, refunds of a payer, and what lists of claims have for the account."
     ),
-    example="",
+    example="--list harvest.json",
+    parameters=(
+        click.option(
+            "--list",
+            "lists",
+            type=click.Path(path_type=Path, dir_okay=False),
+            multiple=True,
+            help="A list's file, as who proposed it published it. May be given several times.",
+        ),
+    ),
 )

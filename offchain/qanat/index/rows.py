@@ -349,9 +349,11 @@ GENERAL: dict[tuple[str, str], str] = {
             *("ClaimFailed", "Claimed", "Collected", "Moved", "SourceFailed"),
             *("StreamOpened", "StreamStarted", "StreamStopped", "HeldEarned", "StreamsSettled"),
             *("LatePaid", "LateAccepted", "LateTakenBack"),
+            *("ReadsDeposited", "VoucherRedeemed", "WithdrawalAnnounced", "DepositWithdrawn"),
         )
     },
     ("Licenses", "SignedOfferCancelled"): "an offer that never was: the contract refuses it",
+    ("Payments", "EIP712DomainChanged"): "never: the domain is fixed",
     ("Payments", "ProtocolFeeAnnounced"): "the fee of now is asked of the contract",
     **{
         ("Licenses", name): "a booking: the license's record has the sums"
@@ -381,6 +383,8 @@ GENERAL: dict[tuple[str, str], str] = {
 
 #: Contracts whose events the index does not follow, and why.
 NOT_FOLLOWED: dict[str, str] = {
+    "ClaimLists": "entries come as files from who proposes them; roots and claims are asked of the contract",
+    "IClaimLists": "an interface that ClaimLists has",
     "FaucetToken": "a token: its transfers concern everybody who holds it, and are asked of it",
     "LicenseChanges": "code that Licenses runs: its events are those of Licenses",
     "ObjectChanges": "code that Objects runs: its events are those of Objects",

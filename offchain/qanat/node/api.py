@@ -44,6 +44,7 @@ from qanat.node.openapi import (
     Signature,
     SliceIndex,
     Status,
+    Voucher,
     binary,
     body_of,
     errors,
@@ -442,10 +443,13 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
     @app.get(
         "/objects/{object_id}/slices/{index}",
         summary="A slice, or one range of its bytes, on signed request",
-        description="Inside a response window within the small budget of docs/protocol.md.",
+        description=(
+            "Inside a response window within the small budget of docs/protocol.md. Free within the node's rate; beyond "
+            "it for a voucher, where the node takes them (402: it names too little)."
+        ),
         response_class=Response,
         responses={
-            **errors(401, 404, 416),
+            **errors(401, 402, 404, 416),
             **binary(200, "The slice.", Accept_Ranges="bytes"),
             **binary(206, "The range.", Content_Range="bytes first-last/length"),
         },
@@ -456,9 +460,12 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
         request: Request,
         authorization: Authorization = None,
         wanted: Range = None,
+        voucher: Voucher = None,
     ) -> Response:
         asker = begin(request, _READ_COST)
-        data = await work(service.read_slice, hash_of(object_id), index, authorization, request.url.path, asker)
+        data = await work(
+            service.read_slice, hash_of(object_id), index, authorization, request.url.path, asker, voucher
+        )
         headers = {"Accept-Ranges": "bytes"}
         # a validator was never given out, so none can match
         part = None if "if-range" in request.headers else byte_range(wanted, len(data))

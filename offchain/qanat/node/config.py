@@ -10,7 +10,7 @@ with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report
 limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info", ``store`` {"kind": "lmdb"}
 (:mod:`qanat.store.settings`), ``scrubBytesPerSecond`` 4194304 (0: nothing is reread), ``tls`` none, ``proxies`` none,
 ``requestsPerSecond`` 1000 and ``readBytesPerSecond`` 67108864 for each asker (0: no limit), ``bodyBytes`` 134217728,
-``policy`` none. What they mean: docs/node.md.
+``policy`` none, ``paidReads`` none. What they mean: docs/node.md.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "readBytesPerSecond": ((int, float), float(64 << 20)),
     "bodyBytes": (int, 128 << 20),
     "policy": (dict, None),
+    "paidReads": (dict, None),
 }
 #: Less would hold up a single body of the largest slices.
 _LEAST_BODY_BYTES = 4 << 20
@@ -72,7 +73,8 @@ class NodeConfig:
 
     ``tls``: files of the certificate chain and of its key. ``proxies``: addresses whose word on who asks is taken.
     ``requests_per_second``, ``read_bytes_per_second``: for each asker. ``body_bytes``: of bodies that are read at a
-    time. ``policy``: as :func:`qanat.node.policy.load_policy` reads it.
+    time. ``policy``: as :func:`qanat.node.policy.load_policy` reads it. ``paid_reads``: as
+    :func:`qanat.node.paid.load_price` does.
     """
 
     operator: str
@@ -107,6 +109,7 @@ class NodeConfig:
     read_bytes_per_second: float = float(64 << 20)
     body_bytes: int = 128 << 20
     policy: Mapping[str, Any] | None = None
+    paid_reads: Mapping[str, Any] | None = None
 
 
 def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per field)
@@ -181,6 +184,7 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         read_bytes_per_second=float(values["readBytesPerSecond"]),
         body_bytes=values["bodyBytes"],
         policy=values["policy"],
+        paid_reads=values["paidReads"],
     )
 
 

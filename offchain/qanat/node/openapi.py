@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from qanat.errors import MalformedHex
 from qanat.node.permits import PERMIT_HEADER
+from qanat.payments.vouchers import VOUCHER_HEADER
 
 __all__ = [
     "AssetId",
@@ -22,6 +23,7 @@ __all__ = [
     "Signature",
     "SliceIndex",
     "Status",
+    "Voucher",
     "binary",
     "body_of",
     "errors",
@@ -58,6 +60,13 @@ Permit = Annotated[
 Authorization = Annotated[
     str | None,
     Header(description="`Qanat address=0x…, time=<unix seconds>, signature=0x…`: a signed request. Needed."),
+]
+Voucher = Annotated[
+    str | None,
+    Header(
+        alias=VOUCHER_HEADER,
+        description="`cumulative=<units>, signature=0x…`: EIP-712, by who signed the request. Pays beyond the share.",
+    ),
 ]
 Range = Annotated[str | None, Header(alias="Range", description="One range, `bytes=first-last`; others are ignored.")]
 
@@ -129,6 +138,7 @@ class Sealed(BaseModel):
 _WHY = {
     400: "A malformed request: path, body cut short, wrong length.",
     401: "Not signed, or falsely, or too long ago.",
+    402: "A voucher that names too little, or isn't covered by a deposit; `data` has price and what was spent.",
     403: "The operator's policy, or the chain, says no.",
     404: "Not here, or nobody opened it.",
     408: "The body came too slowly.",

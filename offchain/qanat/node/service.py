@@ -11,6 +11,7 @@ import structlog
 
 from qanat.chain.views import Views
 from qanat.errors import ChainError, NodeRefused, SliceNotFound, StoreError
+from qanat.field import ELEMENT_BYTES
 from qanat.node.adoptions import Adoptions
 from qanat.node.budget import Meter, ServingBudget, rows_in_window
 from qanat.node.config import NodeConfig
@@ -18,6 +19,7 @@ from qanat.node.follower import Follower
 from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
+from qanat.node.paid import FILE, PaidReads, VoucherBook, load_price
 from qanat.node.permits import Permits
 from qanat.node.policy import load_policy
 from qanat.node.requests import Asker, verify_authorization
@@ -57,6 +59,10 @@ class Service:
         self.adoptions = Adoptions(views, follower)
         self.permits = Permits(views.chain, config.operator)
         self.policy = load_policy(config.policy)
+        price = load_price(config.paid_reads)
+        self.paid = (
+            None if price is None else PaidReads(views.chain, config.operator, price, VoucherBook(config.data / FILE))
+        )
         self.requests = Meter(config.requests_per_second)
         self.read_bytes = Meter(config.read_bytes_per_second)
         self.workers = ThreadPoolExecutor(12, "api")
@@ -67,6 +73,8 @@ class Service:
         """Wait for the work under way."""
         for pool in (self.workers, self.verifiers, self.releasers):
             pool.shutdown(wait=True, cancel_futures=True)
+        if self.paid is not None:
+            self.paid.book.close()
 
     # ---- who may
 
@@ -77,10 +85,13 @@ class Service:
     def _charge(self, meter: Meter, asker: str, amount: float) -> None:
         wait = meter.take(asker, amount)
         if wait:
-            self.metrics.count("qanat_requests_limited_total")
-            raise NodeRefused(
-                "You have had your share for now.", hint="Ask more slowly.", status=429, retry_after=math.ceil(wait)
-            )
+            raise self._limited(wait)
+
+    def _limited(self, wait: float) -> NodeRefused:
+        self.metrics.count("qanat_requests_limited_total")
+        return NodeRefused(
+            "You have had your share for now.", hint="Ask more slowly.", status=429, retry_after=math.ceil(wait)
+        )
 
     def admit(self, object_id: bytes, permit: str | None) -> None:
         """Let a put in whose permit was not seen before: the payer's, of an object that is open and that we take.
@@ -99,15 +110,39 @@ class Service:
             raise SliceNotFound(f"The manifest of object 0x{object_id.hex()} is not here.", object_id=object_id)
         return found
 
-    def read_slice(self, object_id: bytes, index: int, authorization: str | None, path: str, asker: str) -> bytes:
+    def read_slice(
+        self,
+        object_id: bytes,
+        index: int,
+        authorization: str | None,
+        path: str,
+        asker: str,
+        voucher: str | None = None,
+    ) -> bytes:
         """Return a slice to whoever signed the request for it; see :meth:`serve_slice`.
 
-        ``asker``: where the request comes from. Raises :class:`NodeRefused` (429) when it had its share of bytes.
+        ``asker``: where the request comes from. ``voucher``: what pays when that had its share of bytes, which is free.
+        Raises :class:`NodeRefused` (429, 402) when it had, and nothing pays.
         """
         reader = self.authorize(authorization, "GET", path).address
-        self._charge(self.read_bytes, asker, 0)  # a debt is told before the disk is asked
-        data = self.serve_slice(object_id, index, reader)
-        self.read_bytes.take(asker, len(data))
+        wait = self.read_bytes.take(asker, 0)  # a debt is told before the disk is asked
+        if not wait:
+            data = self.serve_slice(object_id, index, reader)
+            self.read_bytes.take(asker, len(data))
+            return data
+        if self.paid is None or voucher is None:
+            raise self._limited(wait)
+        held = self.state.object(object_id)
+        if held is None:
+            raise SliceNotFound(f"Nothing of object 0x{object_id.hex()} is here.", object_id=object_id)
+        size = ELEMENT_BYTES * held.width
+        self.paid.pay(voucher, size, reader)
+        try:
+            data = self.serve_slice(object_id, index, reader)
+        except BaseException:
+            self.paid.give_back(reader, size)
+            raise
+        self.metrics.count("qanat_bytes_paid_total", len(data))
         return data
 
     def serve_slice(self, object_id: bytes, index: int, reader: str) -> bytes:
