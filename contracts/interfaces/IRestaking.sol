@@ -239,7 +239,7 @@ interface IRestaking is IStakeSource {
 
     // ---- slashing
 
-    /// @notice Books a miss. Only the roster's slasher (or one in force that the operator accepted). One per (shard, epoch, operator).
+    /// @notice Books a miss. Only the roster's slasher (or a module in force, under whatever name, that the operator accepted). One per (shard, epoch, operator).
     /// The amounts are the roster's.
     function queueSlash(uint32 shard, uint32 roster, address operator, uint64 epoch, address reporter)
         external

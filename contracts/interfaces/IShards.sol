@@ -59,7 +59,7 @@ interface IShards {
     function setKey(uint32 shard, uint256 seat, address account) external;
     /// @notice Members: the operator's places in all rosters so far are vacant from this block on, and its duty ends.
     function vacate(uint32 shard, address operator) external;
-    /// @notice Objects: an object under the roster lives until `endEpoch`.
+    /// @notice Objects, Keys: an object under the roster lives, or a key has holders of it, until `endEpoch`.
     function recordObject(uint32 shard, uint32 roster, uint64 endEpoch) external;
 
     function count() external view returns (uint32);

@@ -70,6 +70,7 @@ library Bls12381 {
     uint256 internal constant PADDED_G1_BYTES = 128;
     uint256 internal constant PADDED_G2_BYTES = 256;
     uint256 internal constant COMPRESSED_G1_BYTES = 48;
+    uint256 internal constant RAW_G2_BYTES = 192;
 
     /// The modulus p of Fp, its upper 128 and lower 256 bits.
     uint256 private constant P_HIGH = 0x1a0111ea397fe69a4b1ba7b6434bacd7;
@@ -139,6 +140,21 @@ library Bls12381 {
         }
     }
 
+    /// @notice Reads a point of G2 in raw form: its four field elements in 48 bytes each. Does not check that it is one.
+    function g2FromRaw(bytes calldata raw) internal pure returns (G2 memory point) {
+        if (raw.length != RAW_G2_BYTES) revert PointLengthInvalid(raw.length, RAW_G2_BYTES);
+        assembly ("memory-safe") {
+            for { let i := 0 } lt(i, 4) { i := add(i, 1) } {
+                calldatacopy(add(point, add(mul(i, 64), 16)), add(raw.offset, mul(i, 48)), 48)
+            }
+        }
+    }
+
+    /// @notice Writes a point of G1, whose coordinates are field elements, in raw form.
+    function toRaw(G1 memory point) internal pure returns (bytes memory) {
+        return abi.encodePacked(uint128(point.xHigh), point.xLow, uint128(point.yHigh), point.yLow);
+    }
+
     /// @notice Writes a point of G2 in padded form.
     function toPadded(G2 memory point) internal pure returns (bytes memory padded) {
         padded = new bytes(PADDED_G2_BYTES);
@@ -176,6 +192,16 @@ library Bls12381 {
         negative.x1Low = point.x1Low;
         (negative.y0High, negative.y0Low) = _negateElement(point.y0High, point.y0Low);
         (negative.y1High, negative.y1Low) = _negateElement(point.y1High, point.y1Low);
+    }
+
+    /// @notice The generator of G1 that the standards share.
+    function generator() internal pure returns (G1 memory) {
+        return G1({
+            xHigh: 0x17f1d3a73197d7942695638c4fa9ac0f,
+            xLow: 0xc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb,
+            yHigh: 0x08b3f481e3aaa0f1a09e30ed741d8ae4,
+            yLow: 0xfcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1
+        });
     }
 
     /// @notice −G, the inverse of the generator of G2 that the standards share.
@@ -270,6 +296,20 @@ library Bls12381 {
         valid = _attempt(
             G1_MSM, G1_MSM_GAS_PER_POINT * weights.length, input, buffer.length, _pointer(sum), PADDED_G1_BYTES
         );
+    }
+
+    /// @notice x·a + y·b. Not valid where a or b is off the curve or outside the subgroup. Scalars need not be below r.
+    function combine(G1 memory a, uint256 x, G1 memory b, uint256 y) internal view returns (bool valid, G1 memory sum) {
+        uint256[10] memory buffer;
+        uint256 input;
+        assembly ("memory-safe") {
+            input := buffer
+            mcopy(input, a, PADDED_G1_BYTES)
+            mstore(add(input, PADDED_G1_BYTES), x)
+            mcopy(add(input, MSM_ITEM_BYTES), b, PADDED_G1_BYTES)
+            mstore(add(add(input, MSM_ITEM_BYTES), PADDED_G1_BYTES), y)
+        }
+        valid = _attempt(G1_MSM, 2 * G1_MSM_GAS_PER_POINT, input, 2 * MSM_ITEM_BYTES, _pointer(sum), PADDED_G1_BYTES);
     }
 
     /// @notice Tells whether e(a, b)·e(c, d) = 1, and all four are points of their r-order subgroups.

@@ -18,9 +18,10 @@ library ModuleNames {
     bytes32 internal constant REWARDS = "rewards";
     bytes32 internal constant PAYMENTS = "payments";
     bytes32 internal constant RESTAKER_REWARDS = "restakerRewards";
+    bytes32 internal constant KEYS = "keys";
 
     /// @notice Number of names; `at(i)` lists them (the Directory's seal checks that each is set).
-    uint256 internal constant COUNT = 15;
+    uint256 internal constant COUNT = 16;
 
     function at(uint256 index) internal pure returns (bytes32) {
         bytes32[COUNT] memory names = [
@@ -38,7 +39,8 @@ library ModuleNames {
             LICENSES,
             REWARDS,
             PAYMENTS,
-            RESTAKER_REWARDS
+            RESTAKER_REWARDS,
+            KEYS
         ];
         return names[index];
     }

@@ -197,6 +197,8 @@ contract Members is IMembers {
         Shard storage s = _shard(shard);
         if (msg.sender != s.terms.restaking) revert CallerNotModule(msg.sender, ModuleNames.RESTAKING);
 
+        // what stands above says only what kind of fault it was
+        epoch = uint40(epoch);
         Member storage member = s.members[operator];
         if (member.place != 0) s.marked.mark(member.place - 1);
         uint256 jailEpochs = s.terms.jailEpochs;

@@ -807,7 +807,7 @@ contract Restaking is IRestaking, ReentrancyGuardTransient {
 
     function _checkSlasher(address operator, address slasher) internal view {
         if (msg.sender == slasher) return;
-        bool may = accepted[operator][msg.sender] && msg.sender == directory.module(ModuleNames.AUDITS);
+        bool may = accepted[operator][msg.sender] && directory.isModule(msg.sender);
         if (!may) revert NotSlasher(msg.sender, slasher);
     }
 

@@ -166,7 +166,7 @@ contract Shards is IShards {
     // ---- objects
 
     function recordObject(uint32 shard, uint32 roster, uint64 endEpoch) external {
-        if (msg.sender != directory.module(ModuleNames.OBJECTS)) {
+        if (msg.sender != directory.module(ModuleNames.OBJECTS) && msg.sender != directory.module(ModuleNames.KEYS)) {
             revert CallerNotModule(msg.sender, ModuleNames.OBJECTS);
         }
         Roster storage r = _roster(_shard(shard), shard, roster);

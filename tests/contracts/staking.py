@@ -67,6 +67,7 @@ STAND_INS = [
     "pricing",
     "assets",
     "licenses",
+    "keys",
 ]
 
 

@@ -45,6 +45,9 @@ ZERO_ADDRESS = "0x" + "00" * 20
 #: Blocks of a withdrawal, of a slash's resolution, of the guardian's delay, of a change in the directory.
 WITHDRAWAL_DELAY, RESOLUTION_DELAY, GUARDIAN_DELAY, TIMELOCK = 66, 3, 3, 90
 
+#: What a forced release pays for an answer.
+ANSWER_FEE = 10**15
+
 #: Periods of the local set (DESIGN §5's inequalities hold) and small prices. `create_shard` fills in the tokens.
 SHARD = {
     "epochLength": 20,
@@ -244,7 +247,7 @@ class System:
         self.objects, self.audits = contracts["objects"], contracts["audits"]
         self.rewards, self.payments = contracts["rewards"], contracts["payments"]
         self.restaker_rewards = contracts["restakerRewards"]
-        self.assets, self.licenses = contracts["assets"], contracts["licenses"]
+        self.assets, self.licenses, self.keys = contracts["assets"], contracts["licenses"], contracts["keys"]
         self.beacon = contracts["randomness"]
         self.payment_token, self.bond_token = tokens["payment"], tokens["bond"]
         self.collaterals = tokens["collaterals"]
@@ -646,6 +649,9 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
         contracts[name] = governor.deploy(getattr(project, kind))
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     contracts["licenses"] = governor.deploy(project.Licenses, directory, contracts["assets"], contracts["payments"])
+    proofs = governor.deploy(project.KeyProofs)
+    keys = (directory, contracts["assets"], contracts["payments"], proofs, ANSWER_FEE)
+    contracts["keys"] = governor.deploy(project.Keys, *keys)
     contracts["members"] = project.Members.at(contracts["shards"].members())
     for name, contract in contracts.items():
         if name not in ("directory", "members"):

@@ -24,6 +24,7 @@ NAMES = [
     "rewards",
     "payments",
     "restakerRewards",
+    "keys",
 ]
 AUDITS = name32("audits")
 RESTAKING = name32("restaking")

@@ -21,8 +21,12 @@ contract Desk {
     uint256 public timelock = 1000;
     uint256 public sealedBlock = 1;
     mapping(bytes32 name => address) private _modules;
+    mapping(address account => uint256) private _places;
 
     function set(bytes32 name, address module_) external {
+        address old = _modules[name];
+        if (old != address(0)) --_places[old];
+        ++_places[module_];
         _modules[name] = module_;
     }
 
@@ -30,8 +34,8 @@ contract Desk {
         return _modules[name];
     }
 
-    function isModule(address) external pure returns (bool) {
-        return true;
+    function isModule(address account) external view returns (bool) {
+        return _places[account] != 0;
     }
 }
 

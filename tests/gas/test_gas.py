@@ -23,9 +23,10 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 from py_arkworks_bls12381 import G1Point
 
+from qanat.keys.release import LicenseeKey
 from qanat.payments import ClaimList, Voucher
 from qanat.payments.vouchers import voucher_request
-from tests.contracts import curve_points, licensing, staking, system
+from tests.contracts import curve_points, keyholders, licensing, staking, system
 from tests.gas.gas_profile import profile
 
 FIGURES = Path(__file__).parent.parent / "gas.json"
@@ -258,6 +259,27 @@ def test_storage(project, accounts, people, noted):
         noted(f"objects.certify_{name}", world.certify(world.open(owner, data[5], epochs=4), absent=absent))
     header = world.header(chain.blocks.height - 2)
     noted("beacon.seal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
+
+
+def test_keys(project, accounts, people, noted):
+    """A key of ten holders, of twelve operators; what forcing its release costs the licensee, and each holder."""
+    world = system.deploy_system(project, accounts[0], accounts[5], maxOperators=16)
+    members = people(12)
+    world.enroll(members)
+    world.take_roster()
+    made = keyholders.make_key_world(project, world, accounts[1], accounts[2], members)
+    for _ in range(2):
+        made.request(10)
+        made.draw()  # costs what its chance steps cost
+        dealt = made.deal(5)
+    noted("keys.deal", dealt)
+    for key in (LicenseeKey(5), LicenseeKey(6)):
+        noted("keys.force", made.force(key))
+        made.answer(0, key)
+        noted("keys.force_release", made.answer(1, key))
+    world.go_to_block(world.keys.releaseOf(made.release_id(key)).deadline)
+    noted("keys.report_silent", made.keys.reportSilent(*made.names(key), 2, sender=accounts[1]))
+    noted("keys.settle", made.keys.settle(*made.names(key), sender=accounts[1]))
 
 
 class Slices(Sequence):

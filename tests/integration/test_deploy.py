@@ -37,7 +37,7 @@ from qanat.errors import (
 
 ROOT = Path(__file__).resolve().parents[2]
 # contracts, tokens, entries, collaterals, shard, seal
-STEPS = 17 + 4 + 15 + 2 + 1 + 1
+STEPS = 19 + 4 + 16 + 2 + 1 + 1
 
 
 def _start(tmp_path, *options):
@@ -227,7 +227,7 @@ class TestDeploy:
         assert path.read_bytes() == written
 
     @pytest.mark.parametrize(
-        ("after", "before_sending"), [(0, False), (1, True), (16, False), (23, False), (37, False), (38, False)]
+        ("after", "before_sending"), [(0, False), (1, True), (18, False), (25, False), (40, False), (41, False)]
     )
     def test_a_run_that_was_cut_off_is_continued(self, run, chain, path, after, before_sending):
         """At a contract, a token, an entry, the shard, the seal, before it left or before its receipt came.

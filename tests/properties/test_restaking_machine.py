@@ -108,6 +108,7 @@ class World:
             "restakerRewards": self.restaker_rewards.address,
             "rewards": self.rewards,
             "audits": self.audits,
+            "keys": self.payments.address,  # no key holder slashes here
         }
         self.governor = governor.address
         for name, module in modules.items():

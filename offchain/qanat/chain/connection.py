@@ -47,6 +47,7 @@ MODULES = {
     "Rewards": "rewards",
     "Payments": "payments",
     "RestakerRewards": "restakerRewards",
+    "Keys": "keys",
 }
 #: Contract → (the one that made it, the view that names it).
 MADE_BY = {"Members": ("Shards", "members")}

@@ -71,6 +71,8 @@ CONTRACTS = (
     "Rewards",
     "Assets",
     "Licenses",
+    "KeyProofs",
+    "Keys",
 )
 #: The test token, needed where a network's tokens are made.
 TEST_TOKEN = "FaucetToken"  # noqa: S105 (no secret)
@@ -361,8 +363,16 @@ class _Run:
                 "ClaimLists": (self._address("Payments"),),
                 "Objects": (directory, self._address("ObjectChanges")),
                 "Licenses": (directory, self._address("Assets"), self._address("Payments")),
+                "Keys": (
+                    directory,
+                    self._address("Assets"),
+                    self._address("Payments"),
+                    self._address("KeyProofs"),
+                    self.parameters.key_answer_fee,
+                ),
                 "BlsCertificateVerifier": (),
                 "KzgOpeningVerifier": (),
+                "KeyProofs": (),
                 _RANDAO: (),
                 _DRAND: self._drand_arguments(),
                 "FlatPricing": (),
@@ -695,6 +705,10 @@ def _check_constants(view: _Reader, parameters: NetworkParameters) -> None:
         ("ClaimLists", "PAYMENTS", deployment.address("Payments")),
         ("Licenses", "ASSETS", deployment.address("Assets")),
         ("Licenses", "PAYMENTS", deployment.address("Payments")),
+        ("Keys", "ASSETS", deployment.address("Assets")),
+        ("Keys", "PAYMENTS", deployment.address("Payments")),
+        ("Keys", "PROOFS", deployment.address("KeyProofs")),
+        ("Keys", "answerFee", parameters.key_answer_fee),
     ]
     if parameters.guardian is not None:
         expected.append(("Directory", "guardian", parameters.guardian))

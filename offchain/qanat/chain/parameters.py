@@ -159,6 +159,8 @@ class NetworkParameters:
     #: ``randao``, ``drand``, or ``auto``: drand where blocks' own random values are zero or stay the same
     randomness: str = "auto"
     drand: DrandPlan = field(default_factory=DrandPlan)
+    #: what a forced release of a key pays for each answer, in units of the shard's payment token
+    key_answer_fee: int = 0
     #: a chain that is thrown away: a deployment whose code is gone is made anew without asking
     disposable: bool = False
     #: what the file said, as plain values: kept in the deployment, and compared by the next run
@@ -171,6 +173,8 @@ class NetworkParameters:
             BadParameters: naming the first that does not hold, with its figures.
         """
         _check_tokens(self)
+        if self.key_answer_fee >= 2**96:
+            raise BadParameters(f"key_answer_fee is below 2^96, not {self.key_answer_fee}.")
         for shard in self.shards.values():
             _check_shard(self, shard)
 
@@ -256,6 +260,7 @@ def _parse(content: Any, where: str) -> NetworkParameters:
         disposable=top.flag("disposable"),
         randomness=top.choice("randomness", SCHEMES),
         drand=_drand(top.optional_table("drand")),
+        key_answer_fee=top.amount("key_answer_fee") if "key_answer_fee" in top.left() else 0,
         delays=_delays(top.table("delays")),
         tokens={symbol: _token(symbol, item) for symbol, item in top.table("tokens").tables()},
         shards={name: _shard(name, item) for name, item in top.table("shards").tables()},

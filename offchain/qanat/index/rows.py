@@ -320,6 +320,13 @@ GENERAL: dict[tuple[str, str], str] = {
     },
     ("Shards", "PlaceVacated"): "asked of the contract by roster and operator",
     **{
+        ("Keys", name): "a licensee or a holder follows its own asset's, by the asset's number"
+        for name in (
+            *("HolderReported", "HoldersDrawn", "KeyDealt", "KeyRequested"),
+            *("ReleaseAnswered", "ReleaseForced", "ReleaseSettled"),
+        )
+    },
+    **{
         ("Restaking", name): "a step of stake or bond: what there is now is asked of the contract, queues by number"
         for name in (
             *("Allocated", "AllocationQueued", "Deallocated", "DeallocationQueued", "GenerationEnded"),
