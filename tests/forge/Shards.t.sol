@@ -5,7 +5,7 @@ import {IShards} from "../../contracts/interfaces/IShards.sol";
 import {MissTerms} from "../../contracts/libraries/MissTerms.sol";
 import {ModuleNames} from "../../contracts/libraries/ModuleNames.sol";
 import {StakeSourceDouble} from "../../contracts/mocks/StakeSourceDouble.sol";
-import {CollateralWeight, RosterEntry, RosterHead, RosterPlace} from "../../contracts/types/Types.sol";
+import {CollateralWeight, RosterAbsence, RosterEntry, RosterHead, RosterPlace} from "../../contracts/types/Types.sol";
 import {Network} from "./Network.sol";
 
 /// @title ShardsTest
@@ -220,6 +220,32 @@ contract ShardsTest is Network {
         yes(shards.vacatedAt(1, 3, _one) != 0, "fallen vacant");
         equal(shards.vacantTicketsOf(1, 3), 0, "it has ended");
         equal(shards.vacantTicketsOf(1, 2), before, "older ones too");
+    }
+
+    /// What a certificate asks of those that did not sign: their keys, tickets and names, and what fell vacant of others.
+    function test_whoIsAbsentIsTold() external {
+        uint16[] memory seats = new uint16[](3);
+        (seats[1], seats[2]) = (1, 2);
+        vm.expectPartialRevert(IShards.RosterUnknown.selector);
+        shards.absenceIn(1, 1, seats);
+        _exit(_enroll(3, 1));
+        _snapshot();
+        RosterAbsence memory all = shards.absenceIn(1, 1, seats);
+        yes(keccak256(all.aggregateKey) == keccak256(shards.aggregateKeyOf(1, 1)), "sum of keys");
+        bytes memory keys = bytes.concat(_key(_secret(1)), _key(_secret(2)), new bytes(256));
+        yes(keccak256(all.keys) == keccak256(keys), "keys, none of the empty seat");
+        equal(all.operators[1], _two, "operator");
+        equal(all.operators[2], address(0), "nobody");
+        equal(all.tickets[0], 2, "tickets");
+        equal(all.tickets[2], 0, "no tickets");
+        equal(all.vacantElsewhere, 0, "nothing is vacant");
+        _slash(_one, 1, 1);
+        _slash(_one, 1, 2);
+        equal(shards.absenceIn(1, 1, seats).vacantElsewhere, 0, "named among them");
+        equal(shards.absenceIn(1, 1, new uint16[](0)).vacantElsewhere, 2, "not named");
+        seats[0] = 3;
+        vm.expectPartialRevert(IShards.SeatOutOfRange.selector);
+        shards.absenceIn(1, 1, seats);
     }
 
     /// Whose place no roster has vacates nothing.

@@ -18,6 +18,7 @@ tests/contracts/test_shards.py.
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -167,6 +168,8 @@ class Restaking(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
+        # what is being handled around this run, if anything: Hypothesis repeats runs
+        self.handled = sys.exc_info()[1]
         self.snapshot = self.world.rpc("evm_snapshot")
         self.model = Model(
             delay=DELAY,
@@ -186,8 +189,10 @@ class Restaking(RuleBasedStateMachine):
         self.epochs = dict.fromkeys(range(2), 0)
 
     def teardown(self):
+        """Compare everything, unless a rule or an invariant failed: what that left would fail elsewhere again."""
         try:
-            self.check_everything()
+            if sys.exc_info()[1] is self.handled:
+                self.check_everything()
         finally:
             self.world.rpc("evm_revert", self.snapshot)
 
@@ -778,4 +783,6 @@ def test_restaking(world):
 
     Machine.world = world
     examples = settings().max_examples // 3 if settings().max_examples > 50 else 12
-    run_state_machine_as_test(Machine, settings=settings(max_examples=examples, stateful_step_count=40))
+    # the first failure is made short and told; searching others, each shortened too, takes minutes
+    chosen = settings(max_examples=examples, stateful_step_count=40, report_multiple_bugs=False)
+    run_state_machine_as_test(Machine, settings=chosen)
