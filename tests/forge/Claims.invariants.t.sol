@@ -74,7 +74,7 @@ contract ClaimsHandler is Test {
     }
 
     function wait_(uint256 time) external {
-        vm.warp(block.timestamp + time % 5_000);
+        vm.warp(block.timestamp + (time % 16 == 0 ? 7 days : time % 5_000));
         _look();
     }
 
@@ -216,11 +216,13 @@ contract ClaimsHandler is Test {
     function withdraw(uint256 reader, uint256 what) external {
         reader %= PEOPLE;
         address payer = vm.addr(keys[reader]);
+        (,, uint256 at) = payments.depositOf(address(token), OPERATOR, payer);
         // one for the next call only: what reverts takes back no cheat code
         vm.prank(payer);
         if (what % 4 == 0) payments.announceWithdrawal(address(token), OPERATOR);
         else if (what % 8 == 1) payments.cancelWithdrawal(address(token), OPERATOR);
-        else taken[reader] += payments.withdrawDeposit(address(token), OPERATOR);
+        else if (at != 0 && block.timestamp >= at) taken[reader] += payments.withdrawDeposit(address(token), OPERATOR);
+        else _withdrawTooEarly();
     }
 
     // ─── What must hold ───────────────────────────────────────────────────────────────────────────────────────────
@@ -248,6 +250,13 @@ contract ClaimsHandler is Test {
         require(inAll == sum && left + sum + surplus == paidIn, "I-C1");
         require(spoilt || owed <= left, "I-C4");
         require(payments.recorded(address(token)) == token.balanceOf(address(payments)), "I-P1");
+    }
+
+    /// I-Q2: nothing was announced, or its notice isn't over.
+    function _withdrawTooEarly() private {
+        try payments.withdrawDeposit(address(token), OPERATOR) returns (uint256) {
+            wrong = "I-Q2: withdrawn without a notice";
+        } catch {}
     }
 
     // ─── Helpers ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -829,6 +829,26 @@ class TestEverybody:
         ClaimList.of(chain.chain_id, token, list_id, units).save(tmp_path / "other.json")
         run("claim", "--list", tmp_path / "other.json", account=LICENSEE, code=14)
 
+    def test_a_deposit_for_reads_comes_back_after_its_notice(self, world):
+        """For each operator; the first time `--withdraw` says so, a week later it takes it back, to the unit."""
+        operators = [word for account in OPERATORS[:2] for word in ("--operator", world.address(account))]
+        words = ("--token", "QUSD", *operators)
+        before = balance(world, "QUSD", LICENSEE)
+        made = run("deposit", *words, "--amount", "2.5", account=LICENSEE)
+        assert [item["left"] for item in made["deposits"]] == [TOKEN * 5 // 2] * 2
+        assert balance(world, "QUSD", LICENSEE) == before - 5 * TOKEN
+        for wrong in ((), ("--amount", "1", "--withdraw"), ("--amount", "0"), (*operators[:2], "--amount", "1")):
+            run("deposit", *words, *wrong, account=LICENSEE, code=14)
+        announced = run("deposit", *words, "--withdraw", account=LICENSEE)
+        assert all(item["withdrawableAt"] > world.chain.timestamp() for item in announced["deposits"])
+        assert run("deposit", *words, "--withdraw", account=LICENSEE)["deposits"] == announced["deposits"]
+        world.chain.rpc("evm_increaseTime", 7 * 86_400)
+        mine(world, 1)
+        done = run("deposit", *words, "--withdraw", account=LICENSEE)
+        assert [(item["left"], item["withdrawableAt"]) for item in done["deposits"]] == [(0, 0)] * 2
+        run("claim", account=LICENSEE)
+        assert balance(world, "QUSD", LICENSEE) == before
+
     def test_vouchers_are_redeemed_beside_the_node(self, world, tmp_path):
         """Of each reader what is new and covered, in one transaction; what pays too little is left."""
         chain, token = world.chain, world.chain.deployment.token("QUSD").address

@@ -34,8 +34,15 @@ echo "== money against the exact model, under random calls"
 echo "== Forge's invariants of money, with hostile tokens"
 make fuzz ARGS='--match-contract Money'
 
+echo "== Effects and Requirements"
+.venv/bin/python toolchain/shows/methods.py assets licenses payments rewards claim_lists
+
+echo "== lists of claims, reads that are paid for"
+.venv/bin/python -m pytest -q tests/contracts/test_claim_lists.py
+.venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_payments.py tests/unit/test_node_paid.py
+
 echo "== gas"
-make gas ARGS='-k "licensing or storage or redeem"'
+make gas ARGS='-k "licensing or storage or redeem or lists"'
 .venv/bin/python toolchain/shows/gas_targets.py assets licenses payments
 
 sleep 1

@@ -47,6 +47,7 @@ COMMANDS = {
     "list": "listing",
     "status": "status",
     "audit": "audit",
+    "deposit": "deposit",
     "redeem": "redeem",
     "claim": "claim",
     "undelegate": "undelegate",
