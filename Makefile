@@ -99,7 +99,7 @@ RUNS = $(if $(DEEP),20000,64)
 DEPTH = $(if $(DEEP),500,200)
 FUZZ = FOUNDRY_DYNAMIC_TEST_LINKING=true FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_INVARIANT_DEPTH=$(DEPTH)
 
-.PHONY: bench bench-node bench-records gas fuzz explore mutants halmos slither coverage chaos
+.PHONY: bench bench-node bench-records gas fuzz explore mutants halmos slither erc coverage chaos
 bench: setup ## speed against other implementations, into build/bench.json
 	@$(call need,benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py
@@ -122,6 +122,8 @@ halmos: setup ## prove the arithmetic of shares
 	@toolchain/analysers/halmos.sh $(ARGS)
 slither: setup ## static analysis of the contracts; fails for findings of medium impact and above that nobody explained
 	@toolchain/analysers/slither.sh
+erc: setup ## Slither's checks of ERC-165 and 721 on assets and licenses
+	@toolchain/analysers/erc.sh
 coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach; fails below all of them
 	@toolchain/analysers/coverage.sh
 CHAOS ?= tests/chaos

@@ -14,6 +14,15 @@ pragma solidity 0.8.37;
 ///   is opened before it starts counts its first day, too, when that is over. What settling pays goes by it: whole units of the sum.
 ///
 /// Invariants, for each stream of a book:
+/// - I-M10 settled + due = ⌊Σ counted(t) + added⌋
+/// - I-M11 balance ≥ held + Σ (P − counted(t)) + due
+/// - I-M12 after every end, all settled: balance = held
+/// - I-M13 |P·(e − t)/d − unearned| < 1 for a stop at t in [s, e)
+/// - I-M14 a stop at t ≥ e: unearned = 0, nothing changes
+/// - I-M15 a stop of one stream: Δcounted of the others = 0
+/// - I-M16 settle(t₁) and settle(t₂) pay together what settle(t₂) alone pays, t₁ ≤ t₂
+/// - I-M17 settledTo before ≤ settledTo ≤ min(until, now)
+/// - I-M18 era ≠ the book's ⇒ nothing is opened, stopped, earned; it changes only where settledTo = until
 /// - I-ST1 counted never exceeds what is earned and never falls; it ends at P, or at P less what the stop left
 /// - I-ST2 the line at t = Σ counted(t) + what was added − what was taken, to the scaled unit, whatever was settled in between
 library Streams {

@@ -36,6 +36,10 @@ import {LicenseStore} from "./LicenseStore.sol";
 ///         what is decided of a breach's frozen money
 /// - I-L3  asset, purposes, start, uses, token, price never change, nor does the licensee unless the offer made the license transferable; only a renewal makes
 ///         it longer; what ends it early refunds what it didn't earn, or leaves that to an arbiter whom its offer named
+/// - I-M28 book(asset) = Σ paid − Σ refunded − settled ≥ Σ (paid − earned − refunded) + due
+/// - I-M29 Δlate(license, payer) < 0 ⇒ −price and the license goes on, or all of it to the payer
+/// - I-M30 earned + refunded ≤ paid; earned(t₁) ≤ earned(t₂) for t₁ ≤ t₂
+/// - I-M31 of a breach: claimant's + refunded = frozen
 /// - I-L4  isLicensedAt(l, a, p, t) = there is a license of a whose purposes hold p, held by l and in force at t
 /// - I-L5  of an offer with n seats at most n licenses are in force; I-V1 of Reservations: an exclusive one is alone
 contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, EIP712 {

@@ -24,6 +24,23 @@ import {ReadVoucher} from "../types/Types.sol";
 ///         reads by vouchers that its payer signed for that operator, or its payer's withdrawal (I-Q1, I-Q2 of ReadDeposits)
 /// - I-P3  nothing here reads or writes another token's records
 /// - I-P4  what leaves a book by settlement = fee + upstream part + the beneficiary's, to the unit, and never more than lies in it
+/// In formulas, in all of which balance, recorded, arrived, sent are of t:
+/// - I-M1  balanceOf(this) ≥ recorded
+/// - I-M2  recorded = Σ accounts + Σ books + Σ (deposited − redeemed)
+/// - I-M3  recorded = arrived − sent
+/// - I-M4  a call about a token u ≠ t: Δ of every record of t = 0
+/// - I-M5  a surplus: balanceOf(this) − recorded, of no account, spent by nobody
+/// - I-M6  Δaccount(person) < 0 ⇒ it is the person's claim, and account(person) = 0 after it
+/// - I-M7  Δaccount(contract, key) < 0 ⇒ the contract called
+/// - I-M8  Δlate(module, payer, key) < 0 ⇒ the payer took it back, or the module accepted it
+/// - I-M9  book = paid in − returned − settled
+/// - I-M19 settled A: fee = ⌊A·f⌋, upstream = ⌊(A − fee)·u⌋, beneficiary = A − fee − upstream
+/// - I-M20 f ≤ 2.5 %, and known 30 days before
+/// - I-M21 returned, taken back, redeemed: fee = 0
+/// - I-M22 announceProtocolFee: Δ of every account = 0
+/// - I-M23 a token that reverts, lies or burns gas in claimMany: Δ of all other tokens' payments = 0
+/// - I-M24 within a transfer of any token: no collection, no opening, no claim
+/// - I-M32 poured A of held: I-M19, and Δheld = −A, Δcounted = 0
 contract Payments is IPayments, ReentrancyGuardTransient, EIP712 {
     using ReadDeposits for ReadDeposits.Deposit;
     using SafeERC20 for IERC20;

@@ -21,6 +21,7 @@ import {CollateralWeight} from "../types/Types.sol";
 /// restaker claims.
 ///
 /// Invariants:
+/// - I-M25 this contract's account = Σ booked − Σ claimed ≥ Σ claimable: I-R7 as a sum of money
 /// - I-R7  balance(BOOKED_KEY) = Σ booked − Σ claimed ≥ Σ claimable, for every token, whatever Rewards says: booking moves what it books.
 contract RestakerRewards is IRestakerRewards {
     using Math for uint256;

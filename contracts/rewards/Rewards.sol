@@ -22,6 +22,8 @@ import {DutyStatus, ObjectRecord, ObjectStatus, RosterHead, ShardParameters, Tal
 /// `claimIntake` pays the intake fees of those that signed.
 ///
 /// Invariants, for a shard:
+/// - I-M26 a shard's account = booked − settled − claimed − returned (I-W1)
+/// - I-M27 fee(object, epoch, signer) leaves at most once (I-W2)
 /// - I-W1  balance(feeAccount) = Σ booked − Σ settled − Σ claimed − Σ returned, to the unit
 /// - I-W2  the fee of (object, epoch, signer) leaves once: by `settle` if the signer answered and its place was not vacant at
 ///         B_e, by `returnUnproven` if the epoch was sealed and it did not or was, by `returnVoid` if the epoch was never

@@ -469,7 +469,7 @@ class TestBreach:
     def test_it_is_who_claimed_it_that_earns_or_gives_in(
         self, market, licenses, asset, claim, owner, licensee, stranger, auditor, at, chain, disputed
     ):
-        """Not who owns the asset on the day of the decision, whether the book was settled or not."""
+        """Not who owns the asset on the day of the decision, whether the book was settled or not (I-M31)."""
         number, contested, now = claim()
         market.assets.transferFrom(owner, stranger, asset, sender=owner)
         if disputed:

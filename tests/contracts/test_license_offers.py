@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from ape.exceptions import TransactionError
+from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 
@@ -741,3 +742,44 @@ class TestOrders:
             due = order.index("release") < order.index("settle")
             assert market.payments.claimable(market.token, owner) == (1_000 if released and due else 0), order
             assert market.book(asset) == 1_000 - record.refunded - (1_000 if released and due else 0), order
+
+    def test_a_transfer_of_the_asset_against_claims(
+        self, market, licenses, asset, owner, licensee, operator, auditor, deployer, chain
+    ):
+        """What was earned before the transfer is the seller's, after it the buyer's, whoever claims, and when."""
+        market.operators.put(operator, operator, sender=deployer)
+        offer = market.offer(owner, asset, price=1_000, earnedAtReleaseBps=10_000)
+        key = keccak(text="key")
+
+        def released(number):
+            digest = licenses.keyRequestDigest(number, operator, key, FAR)
+            signature = bytes(Account.unsafe_sign_hash(digest, licensee.private_key).signature)
+            return lambda: licenses.recordRelease(number, operator, key, FAR, signature, sender=operator)
+
+        first, second = market.buy(offer, licensee), market.buy(offer, licensee)
+        released(first)()
+        what = encode(["uint256", "address"], [asset, market.token.address])
+        payments = market.payments
+
+        def claiming(who):
+            return lambda: payments.claimFrom([licenses], [what], [market.token], sender=who, gas=4_000_000)
+
+        actions = {
+            "transfer": lambda: market.assets.transferFrom(owner, auditor, asset, sender=owner),
+            "seller claims": claiming(owner),
+            "buyer claims": claiming(auditor),
+            "release": released(second),
+        }
+        before = {who: market.token.balanceOf(who) for who in (owner, auditor)}
+        for order, done in self.run(chain, actions):
+            assert all(done.values()), order
+            place = {name: order.index(name) for name in order}
+            is_sellers = place["release"] < place["transfer"]
+            paid = market.token.balanceOf(owner) - before[owner]
+            claimed_first = place["seller claims"] < place["release"]
+            assert paid == 1_000 + (1_000 if is_sellers and not claimed_first else 0), order
+            claiming(owner)()
+            claiming(auditor)()
+            assert market.token.balanceOf(owner) - before[owner] == 1_000 + 1_000 * is_sellers, order
+            assert market.token.balanceOf(auditor) - before[auditor] == 1_000 * (not is_sellers), order
+            assert market.book(asset) == 0, order

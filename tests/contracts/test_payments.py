@@ -203,7 +203,7 @@ class TestMove:
             payments.move(token, KEY, person(stranger), 5, sender=stranger)
 
     def test_reaches_only_one_token(self, payments, module, collect, token, make_token, owner, deployer):
-        """The same account in another token is empty."""
+        """The same account in another token is empty (I-M4)."""
         collect(token, owner, 5)
         other = make_token("MintableToken")
         with reverts_with(payments.BalanceTooLow, balance=0, asked=5):
@@ -375,7 +375,7 @@ class TestPayOut:
 
 class TestSolvency:
     def test_a_donation_changes_nothing(self, payments, module, collect, credit, token, owner, licensee, deployer):
-        """One unit, or many, sent without being asked for: no record moves, nothing reverts, nobody gets it."""
+        """One unit, or many, sent without being asked for: no record moves, nothing reverts, nobody gets it (I-M5)."""
         credit(token, owner, 10)
         collect(token, licensee, 7)
         before = payments.recorded(token)

@@ -224,7 +224,7 @@ class TestStopStream:
         assert ledger.payments.claimable(ledger.token, owner) == 1000
 
     def test_a_freeze_holds_one_streams_rest_only(self, ledger, owner):
-        """Two licenses, one contested for a day; the other earns on, and the first goes on with what was left."""
+        """Two licenses, one contested for a day; the other earns on, the first goes on with what was left (I-M15)."""
         ledger.open(0, 4000, 4 * DAY)
         ledger.open(1, 400, 4 * DAY + 1)
         ledger.stop(DAY, 4000, 0, 4 * DAY)

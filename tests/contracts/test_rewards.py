@@ -444,7 +444,7 @@ class TestReturnVoid:
             system.rewards.returnVoid(object_id, epoch, [1], sender=stranger)
 
     def test_excludes_every_other_way_of_paying_that_epoch(self, system, stored, auditor, stranger):
-        """An epoch that nobody sealed in time: no pay, no slash."""
+        """An epoch that nobody sealed in time: no pay, no slash (I-M27, I-W2)."""
         object_id, record = stored
         epoch = record.firstEpoch
         account = member(system, 0)

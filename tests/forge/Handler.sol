@@ -331,7 +331,7 @@ contract Handler is World {
         }
         bytes32 account = payments.moduleAccount(address(books), books.BOOKED_KEY());
         uint256 balance = payments.balanceOf(address(paymentToken), account);
-        equal(balance, booked - claimed, "I-R7: booked");
+        equal(balance, booked - claimed, "I-R7, I-M25: booked");
         atMost(owed, balance, "I-R7: claimable");
     }
 

@@ -181,6 +181,7 @@ contract MoneyHandler is Test {
         ghost.added += amount;
     }
 
+    /// I-M21: without a fee.
     function moveHeld(uint256 m, uint256 t, uint256 who, uint256 amount) external {
         Ghost storage ghost = _ghosts[t % TOKENS][m % MODULES];
         amount = within(amount, 0, ghost.held);
@@ -365,6 +366,7 @@ contract MoneyHandler is Test {
         ++refused;
     }
 
+    /// I-M22: all accounts are compared after it.
     function announceFee(uint256 bps) external {
         (feeBps, nextFeeBps) = (_feeNow(), within(bps, 0, 250));
         nextFeeFrom = clock + 30 days;
@@ -375,7 +377,7 @@ contract MoneyHandler is Test {
         tokens[t % TOKENS].mint(address(payments), within(amount, 1, 1e18));
     }
 
-    /// The hostile token changes its manner; it may call back any function that it could use.
+    /// I-M24: the hostile token changes its manner; it may call back any function that it could use.
     function setMood(uint256 mood, uint256 what, uint256 who, uint256 amount) external {
         bytes memory call = what % 3 == 0
             ? abi.encodeCall(payments.claim, (address(tokens[0])))

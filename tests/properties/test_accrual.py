@@ -2,7 +2,8 @@
 
 A life is a few epochs, in each of which objects are opened, certified with some signatures missing or left to fail,
 rows are adopted, objects extended and terminated, the epoch is sealed or not, some answer and some don't, and everybody
-settles. The model keeps one entry per slice and epoch, with its holder, and knows none of the contracts' sums.
+settles (I-M26, I-M27). The model keeps one entry per slice and epoch, with its holder, and knows none of the
+contracts' sums.
 """
 
 from __future__ import annotations

@@ -99,6 +99,7 @@ class Money(RuleBasedStateMachine):
             self.now += 500 * DAY_S
             self.book_handovers()
             self.settle(days=EVERY_DAY, bps=0, seconds=1)
+            # I-M12; and I-M16, since settlements divided the time at random
             assert self.book.balance == self.held
             self.looked_at = [-1] * len(self.owed)
             self.every_unit_is_accounted_for()

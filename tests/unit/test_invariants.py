@@ -38,6 +38,14 @@ def test_a_test_cites_each(checkout: Path):
     assert set(stated(checkout, CONTRACTS)) - cited(checkout) == set()
 
 
+def test_money_s_are_formulas_each_cited(checkout: Path):
+    """I-M1 to I-M32, as formulas in the opening comments of who keeps them, in docs/invariants.md, and in tests."""
+    found = {name for name in stated(checkout, ("**/*.sol",)) if name.startswith("I-M")}
+    assert found == {f"I-M{number}" for number in range(1, 33)}
+    page = set(_CITED.findall((checkout / "docs" / "invariants.md").read_text(encoding="utf-8")))
+    assert found - page == found - cited(checkout) == set()
+
+
 def test_each_id_is_of_one_contract(checkout: Path):
     """I-D1 alone is stated twice: Directory and Shards keep it together."""
     counts = Counter(stated(checkout, ("**/*.sol",)))

@@ -25,6 +25,10 @@ sed -n '/^| license/,/^<!-- to here/p' docs/scenario.md | sed '$d'
 echo "== assets, offers, licenses, ends of licenses, orders of transactions"
 .venv/bin/python -m pytest -q tests/contracts/test_assets.py tests/contracts/test_license*.py
 
+echo "== the standards, as their texts say, and as Slither looks for them"
+.venv/bin/python -m pytest -q tests/contracts/test_standards.py
+make erc
+
 echo "== the ledger, its books, rewards"
 .venv/bin/python -m pytest -q tests/contracts/test_payments*.py tests/contracts/test_rewards.py
 
