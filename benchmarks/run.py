@@ -21,6 +21,7 @@ from pathlib import Path
 from gpu_rows import gpu
 from judge import judge
 from kernel_rows import commit_4096, commit_threads, decode_worst, manifests, open_4096, parity, verify_intake
+from key_rows import keys
 from limit_rows import growth, limits
 from measure import PATH, Row, setup, threads
 from object_rows import encode_object, first_use, memory, wide
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "limits": limits,
     "growth": growth,
     "memory": memory,
+    "keys": keys,
     "gpu": gpu,
 }
 

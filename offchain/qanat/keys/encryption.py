@@ -35,6 +35,8 @@ _MAGIC = b"QNTE"
 _LAYOUT = struct.Struct(">4sBBI7s32s32s")
 HEADER_BYTES = _LAYOUT.size
 
+Piece = bytes | bytearray | memoryview
+
 
 def generate_data_key() -> bytes:
     """Return 32 bytes from the system's randomness."""
@@ -114,9 +116,9 @@ class FileEncryption:
         return self._encrypted(chunks)
 
     def _encrypted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        bound = self.header
+        bound, prefix, encrypt = self.header, self._header.prefix, self._cipher.encrypt
         for counter, chunk, last in _pieces(chunks, self._header.chunk_bytes):
-            yield self._cipher.encrypt(_nonce(self._header.prefix, counter, last), chunk, bound)
+            yield encrypt(_nonce(prefix, counter, last), chunk, bound)
 
 
 class FileDecryption:
@@ -184,7 +186,7 @@ class FileDecryption:
             at = counter * chunk
             yield plain[max(0, start - at) : end - at]
 
-    def _opened(self, counter: int, chunk: bytes, *, last: bool) -> bytes:
+    def _opened(self, counter: int, chunk: Piece, *, last: bool) -> bytes:
         try:
             return self._cipher.decrypt(_nonce(self._header.prefix, counter, last), chunk, self._bound)
         except (InvalidTag, ValueError) as error:
@@ -195,23 +197,59 @@ class FileDecryption:
             ) from error
 
 
-def _pieces(chunks: Iterable[bytes], step: int) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield (counter, piece of ``step`` bytes, is last); the last is shorter or full, and empty only when all is."""
+def _pieces(chunks: Iterable[bytes], step: int) -> Iterator[tuple[int, Piece, bool]]:
+    """Yield (counter, piece of ``step`` bytes, is last); the last is shorter or full, and empty only when all is.
+
+    A piece that lies within one chunk is not copied, unless the chunk's bytes could change before the piece is used.
+    """
+    held: Piece | None = None  # a whole piece: the last one, if nothing follows
     pending = bytearray()
     counter = 0
     for chunk in chunks:
-        pending += chunk
-        while len(pending) > step:
-            yield counter, bytes(pending[:step]), False
-            del pending[:step]
+        if len(chunk) == step and not pending:  # as most readers cut a file
+            if held is not None:
+                yield counter, held, False
+                counter += 1
+            held = bytes(chunk)
+            continue
+        for piece in _cut(chunk, step, pending):
+            if held is not None:
+                yield counter, held, False
+                counter += 1
+            held = piece
+    last: Piece = pending
+    if held is not None:
+        if pending:
+            yield counter, held, False
             counter += 1
-            if counter >= MAX_CHUNKS:
-                raise BadParameters("A file has at most 2^32 chunks.")
-    yield counter, bytes(pending), True
+        else:
+            last = held
+    yield counter, last, True
+
+
+def _cut(chunk: bytes, step: int, pending: bytearray) -> list[Piece]:
+    """Return the whole pieces that end in a chunk, of what is pending and it; what is left is pending then."""
+    view = memoryview(bytes(chunk))
+    pieces: list[Piece] = []
+    at = 0
+    if pending:
+        at = min(step - len(pending), len(view))
+        pending += view[:at]
+        if len(pending) < step:
+            return pieces
+        pieces.append(bytes(pending))
+        pending.clear()
+    whole = (len(view) - at) // step * step
+    pieces += [view[start : start + step] for start in range(at, at + whole, step)]
+    pending += view[at + whole :]
+    return pieces
 
 
 def _nonce(prefix: bytes, counter: int, last: bool) -> bytes:
-    return prefix + counter.to_bytes(4, "big") + bytes([last])
+    try:
+        return prefix + (counter << 8 | last).to_bytes(5, "big")
+    except OverflowError as error:
+        raise BadParameters(f"A file has at most {MAX_CHUNKS} chunks.") from error
 
 
 def _derive(data_key: bytes, chunk_bytes: int, prefix: bytes, salt: bytes) -> tuple[bytes, bytes]:
