@@ -408,6 +408,18 @@ def test_licensing(project, accounts, noted):
     market.licenses.settle(asset, market.token, 400, sender=two)
     noted("payments.claim", market.payments.claim(market.token, sender=owner))
 
+    # of a license that was used: its release is in the slot of periods and end; its holder was refunded before
+    holder, used = accounts[5], market.buy(offer, three)
+    market.operators.put(holder, holder, sender=accounts[0])
+    request = market.licenses.keyRequestDigest(used, holder, bytes(32), 2**40)
+    signature = bytes(Account.unsafe_sign_hash(request, three.private_key).signature)
+    asked = (used, holder, bytes(32), 2**40, signature)
+    noted("licenses.record_release", market.licenses.recordRelease(*asked, sender=holder))
+    market.fund(three, price)
+    noted("licenses.renew_used", market.licenses.renew(used, digest, sender=three))
+    networks.provider.set_timestamp(start + 13 * licensing.DAY)
+    noted("licenses.revoke_used", market.licenses.revoke(used, bytes(32), bytes(32), sender=owner))
+
 
 def test_redeem(project, accounts, people, noted):
     """Vouchers of thirty-two readers, redeemed before: first all of them, then the newer of each."""
