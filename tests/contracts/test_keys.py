@@ -6,10 +6,11 @@ import copy
 
 import pytest
 from ape import chain
-from eth_utils import keccak
+from eth_utils import keccak, to_bytes
 
 from qanat.keys.context import BASE_TAG
 from qanat.keys.curve import curve_kernel
+from qanat.keys.holding import Receipt
 from qanat.keys.release import LicenseeKey, open_key
 from qanat.keys.shares import deal, deal_polynomial, digest_of
 from tests.contracts.keyholders import DATA_KEY, make_key_world
@@ -681,6 +682,16 @@ def test_r_is_the_same_on_chain(project, dealt, deployer):
     found = harness.hashToG1(digest, BASE_TAG)
     padded = b"".join(int(part).to_bytes(32, "big") for part in found)
     assert padded == to_padded(dealt.context.base(KERNEL))
+
+
+def test_a_receipts_digest_is_the_same_on_chain(dealt):
+    """What a holder signs, computed by the package and by the contract."""
+    receipt = dealt.receipt(1)
+    fields = (receipt[name] for name in ("assetId", "epoch", "place", "licenseId"))
+    made = Receipt(
+        *fields, to_bytes(hexstr=receipt["licensee"]), receipt["blockNumber"], receipt["point"], receipt["answer"]
+    )
+    assert bytes(dealt.keys.receiptDigest(receipt)) == made.digest(chain.chain_id, dealt.contract)
 
 
 def test_deal_makes_fresh_secrets(dealt):
