@@ -205,7 +205,7 @@ contract Audits is IAudits {
         if (block.number > sealing.deadline) revert AnswerTooLate(sealing.deadline, block.number);
         if (statusOf(response.shard, response.epoch, response.operator) != DutyStatus.None) return false;
         IObjects objects = _objects();
-        Duty memory duty = _duty(objects, response.shard, response.epoch, sealing, response.operator);
+        Duty memory duty = _duty(objects, response.shard, response.epoch, sealing, response.operator, true);
         if (duty.held == 0) revert NoDuty(response.shard, response.epoch, response.operator);
 
         Reading memory reading;
@@ -542,7 +542,7 @@ contract Audits is IAudits {
         private
         returns (bytes32 slashId)
     {
-        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator);
+        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator, false);
         if (duty.held == 0) return 0;
 
         _setStatus(shard, epoch, operator, DutyStatus.Missed);
@@ -562,8 +562,9 @@ contract Audits is IAudits {
 
     // ─── Duty ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// An operator's places in the rosters live in an epoch, as of its frozen block. At most 9.
-    function _duty(IObjects objects, uint32 shard, uint64 epoch, Sealing memory sealing, address operator)
+    /// An operator's places in the rosters live in an epoch, as of its frozen block. At most 9. Positions are counted for a draw alone: what is
+    /// held says whether there is a duty.
+    function _duty(IObjects objects, uint32 shard, uint64 epoch, Sealing memory sealing, address operator, bool isDrawn)
         private
         view
         returns (Duty memory duty)
@@ -582,7 +583,8 @@ contract Audits is IAudits {
             place.roster = from.roster;
             place.rosterTickets = from.rosterTickets;
             (place.index, place.firstTicket, place.tickets) = (from.seat, from.firstTicket, from.tickets);
-            _fillRows(objects, shard, epoch, operator, place);
+            if (isDrawn) _fillRows(objects, shard, epoch, operator, place);
+            else place.held = place.tickets * _liveRows(objects, shard, epoch, operator, place.roster);
             duty.rows += place.rows;
             duty.held += place.held;
         }
@@ -603,6 +605,16 @@ contract Audits is IAudits {
             place.rowsPerTicket += place.buckets[i];
         }
         place.rows = place.tickets * place.rowsPerTicket;
+    }
+
+    /// Live rows of a ticket that the operator signed: what `holdings` says of them.
+    function _liveRows(IObjects objects, uint32 shard, uint64 epoch, address operator, uint32 roster)
+        private
+        view
+        returns (uint256 live)
+    {
+        live = objects.tally(shard, roster, epoch).rows;
+        if (live != 0) live -= objects.excludedTally(shard, roster, operator, epoch).rows;
     }
 
     /// What of a sealing a duty depends on, of an epoch that may not be sealed yet.
@@ -658,7 +670,7 @@ contract Audits is IAudits {
 
     /// @inheritdoc IAudits
     function heldRows(uint32 shard, uint64 epoch, address operator) external view returns (uint256) {
-        return _duty(_objects(), shard, epoch, _populationOf(shard, epoch), operator).held;
+        return _duty(_objects(), shard, epoch, _populationOf(shard, epoch), operator, false).held;
     }
 
     /// @inheritdoc IAudits
@@ -668,7 +680,7 @@ contract Audits is IAudits {
         returns (bytes32 context, uint256 snapshotRows, uint256 samples, uint256[] memory positions)
     {
         Sealing memory sealing = _sealed(shard, epoch);
-        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator);
+        Duty memory duty = _duty(_objects(), shard, epoch, sealing, operator, true);
         context = Draws.contextOf(shard, epoch, sealing.seed, operator);
         snapshotRows = duty.rows;
         samples = _samples(sealing.samples, duty.held);
