@@ -892,6 +892,33 @@ class TestWholeAudit:
         expected = [(kind, f"epoch {EPOCH}, {operator}", what) for kind, operator, what in found]
         assert [(item.kind, item.subject, item.what) for item in world.audit().findings] == expected
 
+    def test_rosters_are_judged_by_the_audits_that_they_name(self, world):
+        """What was answered at another one proves nothing, and earns nothing."""
+        other = CONTRACTS["Assets"]
+        paid = world.population.earned(EPOCH, FIRST, AUDITS)
+        world.add("sealed", replace(world.sealed, audits=other))
+        world.change("answered", 0, audits=other)
+        there = f"epoch {EPOCH}, {FIRST}"
+        assert [(item.kind, item.subject, item.what) for item in world.audit().findings] == [
+            ("response", f"{there} at {other}", "answered although it held nothing"),
+            ("miss", there, "was never reported"),
+            ("payment", there, f"paid {paid}, earned 0"),
+        ]
+
+    def test_who_missed_two_audits_is_slashed_once(self, world):
+        """A newer roster answers to another Audits: who was reported at one need not be at the other."""
+        other, older = CONTRACTS["Assets"], world.views.held
+        newer = replace(older, number=2, head=replace(older.head, slasher=other))
+        world.views.roster = lambda _shard, number: {1: older, 2: newer}[number]
+        world.index.rosters = lambda *_: [SimpleNamespace(shard=SHARD, number=number) for number in (1, 2)]
+        world.add("sealed", replace(world.sealed, audits=other))
+        third = replace(world.index.lists["opened"][1], object_id=OTHER, roster=2)
+        world.add("opened", third)
+        world.add("certified", replace(world.index.lists["certified"][1], object_id=OTHER, non_signers=()))
+        found = [(item.subject, item.what) for item in world.audit().findings if item.kind == "miss"]
+        missed = [f"epoch {EPOCH}, {operator} at {other}" for operator in (FIRST, SECOND, FOURTH)]
+        assert found == [(subject, "was never reported") for subject in missed]
+
     def test_finds_answers_and_misses_of_an_epoch_that_was_never_sealed(self, world):
         """And goes on with the others."""
         world.change("answered", 0, epoch=4)
