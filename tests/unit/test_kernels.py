@@ -10,7 +10,7 @@ import importlib, pkgutil, sys
 sys.modules["py_arkworks_bls12381"] = None  # as on Python 3.10: importing it fails; a card's kernels build on fast ones
 import qanat
 for module in pkgutil.walk_packages(qanat.__path__, "qanat."):
-    if not module.name.endswith((".fast", ".gpu", ".__main__")):
+    if not module.name.endswith((".fast", "_fast", ".gpu", ".__main__")):
         importlib.import_module(module.name)
 
 from qanat import bls, kzg
