@@ -571,6 +571,29 @@ class TestOwnersAndLicensees:
         token = world.chain.deployment.token("QUSD").address
         assert world.views.license_book(asset.id, token)[1] == 0
 
+    def test_what_is_paid_late_goes_back_or_goes_on(self, world, asset):
+        """Its payer has it back whole; paid again, the asset's owner lets the license go on."""
+        words = ("--price", "30", "--purposes", "infer", "--earned-at-release", "0", "--days", "1")
+        offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
+        bought = run("license", "--offer", offer, account=LICENSEE)
+        number, before = bought["license"], balance(world, "QUSD", LICENSEE)
+        world.chain.rpc("evm_increaseTime", 2 * 86_400)
+        mine(world, 1)
+        run("renew", "--license", number, "--take-back", account=LICENSEE, code=14)
+        paid = run("renew", "--license", number, account=LICENSEE)
+        assert (paid["late"], paid["end"]) == (True, bought["record"]["end"])
+        run("renew", "--license", number, account=LICENSEE, code=34)
+        assert run("renew", "--license", number, "--take-back", account=LICENSEE)["amount"] == 30 * TOKEN
+        run("claim", account=LICENSEE)
+        assert balance(world, "QUSD", LICENSEE) == before
+        run("renew", "--license", number, account=LICENSEE)
+        me = world.address(LICENSEE)
+        run("renew", "--license", number, "--reinstate", me, account=STRANGER, code=34)
+        again = run("renew", "--license", number, "--reinstate", me, account=OWNER)
+        assert again["end"] >= bought["record"]["end"] + 2 * 86_400
+        run("renew", "--license", number, "--take-back", account=LICENSEE, code=14)
+        assert world.views.license(number).end == again["end"]
+
     def test_a_breach_freezes_what_was_not_earned(self, world, asset):
         """Where the offer names an arbiter; without one it is refused."""
         words = (
