@@ -62,6 +62,8 @@ interface IKeys {
     error EpochPassed(uint32 epoch, uint32 current);
     /// @notice The roster's term is over: nobody has a duty any more.
     error KeyEnded(uint256 assetId, uint32 epoch);
+    /// @notice Another roster is active by now: this one may bind nobody any more.
+    error RosterReplaced(uint32 roster, uint32 active);
     error ThresholdInvalid(uint256 threshold, uint256 places);
     error PublishedLengthWrong(uint256 got, uint256 expected);
     /// @notice Y₀ is another key's.
@@ -83,10 +85,11 @@ interface IKeys {
     /// @notice Yᵢ is not the one that the root has in this place.
     error CommitmentWrong(uint256 place);
     error AnswerWrong(uint256 place);
+    /// @notice Of a receipt: its block is still to come.
     error ReportTooEarly(uint256 deadline, uint256 blockNumber);
     error ReportTooLate(uint256 limit, uint256 blockNumber);
     error AlreadyReported(bytes32 id, uint256 place);
-    /// @notice The holder's place in its roster fell vacant before: its duty ended.
+    /// @notice The holder's place in its roster fell vacant before the fault: its duty had ended.
     error PlaceVacant(address operator, uint256 sinceBlock);
     error SettleTooEarly(uint256 deadline, uint256 blockNumber);
     error AlreadySettled(bytes32 id);
@@ -105,7 +108,7 @@ interface IKeys {
     /// @notice Replaces the holders in places whose bits are set in `silent`, by the next of the same draw, when a window has passed since the last draw and the key is not
     /// dealt. At most MAX_REDRAWS places in all. Asset's owner.
     function redraw(uint256 assetId, uint32 epoch, uint256 silent, uint16[] calldata seats) external;
-    /// @notice Puts a key into force, with all its holders' signatures in one. Asset's owner.
+    /// @notice Puts a key into force, with all its holders' signatures in one. Asset's owner. The roster must be the active one still.
     /// @param root of the Merkle tree over Y₁ … Yₘ: leaf keccak(0x00 ‖ uint64 place ‖ Y), node keccak(0x01 ‖ left ‖ right), zero leaves up to a power of two
     /// @param published Y₀ ‖ Y′₁ ‖ … ‖ Y′ₘ ‖ 48 bytes of wrapped data key
     function deal(
@@ -142,7 +145,8 @@ interface IKeys {
         returns (bytes32 slashId);
     /// @notice After the deadline, or when all have answered: pays those who answered, and the licensee back the rest. Anyone.
     function settle(uint256 assetId, uint32 epoch, uint256 licenseId, bytes32 pointHash) external;
-    /// @notice Reports a holder that signed a wrong E. `witness`: Y ‖ siblings.
+    /// @notice Reports a holder that signed a wrong E. `witness`: Y ‖ siblings. Receipts prove faults of their block: one slash for each operator, epoch of that block and
+    /// kind, until a window and the reporting period after it. Whoever takes a receipt looks that its block is new.
     function reportWrong(KeyReceipt calldata receipt, bytes calldata signature, bytes calldata witness)
         external
         returns (bytes32 slashId);

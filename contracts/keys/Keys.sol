@@ -265,6 +265,9 @@ contract Keys is IKeys {
     function _bind(Key storage key, uint256 assetId, uint32 epoch) private {
         IShards shards = _shards();
         _checkTerm(shards, key, assetId, epoch);
+        // one that was replaced may have let its operators go
+        uint32 active = shards.activeRoster(key.shard);
+        if (active != key.roster) revert RosterReplaced(key.roster, active);
         shards.recordObject(key.shard, key.roster, key.endEpoch);
     }
 
@@ -417,7 +420,7 @@ contract Keys is IKeys {
         bytes memory blinded = PROOFS.blind(_baseDigest(receipt.assetId, receipt.epoch), receipt.point);
         if (PROOFS.isRight(blinded, receipt.answer, witness[:G2_BYTES])) revert AnswerRight(receipt.place);
 
-        return _slash(key, receipt.assetId, receipt.epoch, receipt.place, KeyFault.Wrong, block.number);
+        return _slashFor(key, receipt, KeyFault.Wrong);
     }
 
     /// @inheritdoc IKeys
@@ -432,7 +435,7 @@ contract Keys is IKeys {
         uint256 first = last - Math.min(last, _shards().parametersOf(key.shard).finality);
         _checkUnlicensed(receipt, PROOFS.timeOf(firstHeader, first), PROOFS.timeOf(lastHeader, last));
 
-        return _slash(key, receipt.assetId, receipt.epoch, receipt.place, KeyFault.Unlicensed, block.number);
+        return _slashFor(key, receipt, KeyFault.Unlicensed);
     }
 
     function _checkReceipt(KeyReceipt calldata receipt, bytes calldata signature)
@@ -442,6 +445,7 @@ contract Keys is IKeys {
     {
         key = _dealt(receipt.assetId, receipt.epoch);
         _checkPlace(key, receipt.place);
+        _checkInTime(key, receipt.blockNumber);
         (address operator, uint256 seat) = HolderBlob.at(key.holders, receipt.place);
         uint256[] memory seats = new uint256[](1);
         seats[0] = seat;
@@ -468,7 +472,20 @@ contract Keys is IKeys {
 
     // ─── Slashes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// What a missed ticket costs, for each of the operator's tickets in the key's roster.
+    function _slashFor(Key storage key, KeyReceipt calldata receipt, KeyFault fault) private returns (bytes32) {
+        return _slash(key, receipt.assetId, receipt.epoch, receipt.place, fault, receipt.blockNumber);
+    }
+
+    /// As long as the silence to a release forced in that block: who delegates later pays for no fault of before.
+    function _checkInTime(Key storage key, uint256 blockNumber) private view {
+        if (blockNumber > block.number) revert ReportTooEarly(blockNumber, block.number);
+        ShardParameters memory parameters = _shards().parametersOf(key.shard);
+        uint256 limit = blockNumber + parameters.window + parameters.reporting;
+        if (block.number > limit) revert ReportTooLate(limit, block.number);
+    }
+
+    /// What a missed ticket costs, for each of the operator's tickets in the key's roster. `since`: the block of the fault. It names the slash, so that nothing
+    /// is slashed again in a later epoch; a place that fell vacant after it answers for it still.
     function _slash(Key storage key, uint256 assetId, uint32 epoch, uint256 place, KeyFault fault, uint256 since)
         private
         returns (bytes32 slashId)
@@ -477,7 +494,7 @@ contract Keys is IKeys {
         IShards shards = _shards();
         (uint32 shard, uint32 roster) = (key.shard, key.roster);
         uint256 vacated = shards.vacatedAt(shard, roster, operator);
-        if (vacated != 0) revert PlaceVacant(operator, vacated);
+        if (vacated != 0 && vacated <= since) revert PlaceVacant(operator, vacated);
 
         uint256 kind = uint256(fault) + 1;
         uint64 numbered = uint64(kind << FAULT_SHIFT) | shards.epochAt(shard, since);

@@ -294,6 +294,17 @@ class TestDeal:
         with reverts_with(drawn.keys.KeyEnded, assetId=drawn.asset, epoch=drawn.epoch):
             drawn.keys.deal(*drawn.deal_arguments(), drawn.signature(digest), sender=drawn.owner)
 
+    def test_refuses_when_another_roster_is_active(self, drawn):
+        """Or an owner with one holder that signs binds everybody in a roster that had let them go (I-S5)."""
+        system = drawn.system
+        drawn.make_dealing(2)
+        signature = drawn.signature(digest_of(drawn.context, drawn.dealing.commitments))
+        leaver = next(item for item in system.enrolled if item.address not in drawn.holders())
+        system.members.exit(1, sender=leaver.account)
+        system.take_roster()
+        with reverts_with(drawn.keys.RosterReplaced, roster=1, active=2):
+            drawn.keys.deal(*drawn.deal_arguments(), signature, sender=drawn.owner)
+
     def test_a_handover_makes_a_key_stale(self, dealt, stranger):
         """The new owner sees it, and asks for a new key epoch; the old one serves until then."""
         dealt.system.assets.transferFrom(dealt.owner, stranger, dealt.asset, sender=dealt.owner)
@@ -442,6 +453,16 @@ class TestAnswer:
             forced.answer(2)
 
 
+def due_slash(world, place):
+    """Report a holder's miss that takes it below the least bond; return the slash, which may be executed now."""
+    system, epoch = world.system, max(world.system.epoch + 1, 2)
+    system.seal(epoch)
+    system.end_window(epoch)
+    system.audits.reportMiss(1, epoch, world.operator_at(place), sender=world.owner)
+    chain.mine(RESOLUTION_DELAY)
+    return system.restaking.slashId(1, epoch, world.operator_at(place))
+
+
 class TestReportSilent:
     """`reportSilent`"""
 
@@ -520,6 +541,15 @@ class TestReportSilent:
         with reverts_with(dealt.keys.PlaceVacant, operator=holder, sinceBlock=vacated):
             dealt.keys.reportSilent(*dealt.names(), place, sender=auditor)
 
+    def test_a_place_that_falls_vacant_after_its_silence_answers_for_it(self, dealt, auditor):
+        """Its stake is bound for as long as it can be reported; a slash that is due stands."""
+        due = due_slash(dealt, 2)
+        dealt.force()
+        self.end(dealt)
+        dealt.system.restaking.executeSlash(due, sender=auditor)
+        assert dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(2)) != 0
+        dealt.keys.reportSilent(*dealt.names(), 2, sender=auditor)
+
 
 class TestSettle:
     """`settle`"""
@@ -563,16 +593,51 @@ class TestReportWrong:
     """`reportWrong`"""
 
     def test_a_signed_wrong_answer_is_slashed(self, dealt, auditor):
-        """Once for an epoch of the shard."""
+        """Once for the epoch of its block."""
         wrong = dealt.receipt(0, answer=dealt.receipt(1)["answer"])
         call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(0))
         receipt = dealt.keys.reportWrong(*call, sender=auditor)
         (event,) = receipt.decode_logs(dealt.keys.HolderReported)
-        epoch = dealt.system.shards.epochAt(1, receipt.block_number)
+        epoch = dealt.system.shards.epochAt(1, wrong["blockNumber"])
         expected = dealt.system.restaking.slashId(1, WRONG | epoch, dealt.operator_at(0))
         assert (event.operator, event.fault, bytes(event.slashId)) == (dealt.operator_at(0), 1, bytes(expected))
         with reverts_with(dealt.system.restaking.SlashExists):
             dealt.keys.reportWrong(*call, sender=auditor)
+
+    def test_one_receipt_is_one_fault_in_later_epochs_too(self, dealt, auditor):
+        """Else its reporter has its holder slashed epoch after epoch, until nothing is left."""
+        end = dealt.system.shards.seedBlockOf(1, dealt.system.epoch + 1)
+        dealt.system.go_to_block(end - 3)
+        wrong = dealt.receipt(0, answer=dealt.receipt(1)["answer"])
+        call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(0))
+        dealt.keys.reportWrong(*call, sender=auditor)
+        dealt.system.go_to_block(end + 1)
+        assert dealt.system.shards.epochAt(1, wrong["blockNumber"]) < dealt.system.epoch
+        with reverts_with(dealt.system.restaking.SlashExists):
+            dealt.keys.reportWrong(*call, sender=auditor)
+
+    def test_refuses_what_is_long_past_or_still_to_come(self, dealt, auditor):
+        """Who delegates to a holder later pays for nothing of before."""
+        wrong = dealt.receipt(0, answer=dealt.receipt(1)["answer"])
+        call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(0))
+        limit = wrong["blockNumber"] + dealt.system.parameters["window"] + dealt.system.parameters["reporting"]
+        coming = {**wrong, "blockNumber": limit + 100}
+        with reverts_with(dealt.keys.ReportTooEarly, deadline=limit + 100):
+            dealt.keys.reportWrong(coming, dealt.sign_receipt(coming), call[2], sender=auditor)
+        dealt.system.go_to_block(limit)
+        with reverts_with(dealt.keys.ReportTooLate, limit=limit, blockNumber=limit + 1):
+            dealt.keys.reportWrong(*call, sender=auditor)
+
+    def test_a_place_that_falls_vacant_after_the_fault_answers_for_it(self, dealt, auditor):
+        due = due_slash(dealt, 0)
+        wrong = dealt.receipt(0, answer=dealt.receipt(1)["answer"])
+        call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(0))
+        dealt.system.restaking.executeSlash(due, sender=auditor)
+        vacated = dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(0))
+        dealt.keys.reportWrong(*call, sender=auditor)
+        late = dealt.receipt(0, answer=wrong["answer"])
+        with reverts_with(dealt.keys.PlaceVacant, operator=dealt.operator_at(0), sinceBlock=vacated):
+            dealt.keys.reportWrong(late, dealt.sign_receipt(late), call[2], sender=auditor)
 
     @pytest.mark.parametrize("answer", [bytes(96), b"", b"\1" * 96, bytes(97)])
     def test_what_is_no_answer_at_all_is_wrong_too(self, dealt, auditor, answer):
@@ -625,7 +690,7 @@ class TestReportUnlicensed:
         chain.mine(1)
         receipt = self.report(dealt, given, auditor)
         (event,) = receipt.decode_logs(dealt.keys.HolderReported)
-        epoch = dealt.system.shards.epochAt(1, receipt.block_number)
+        epoch = dealt.system.shards.epochAt(1, given["blockNumber"])
         expected = dealt.system.restaking.slashId(1, UNLICENSED | epoch, dealt.operator_at(0))
         assert (event.fault, bytes(event.slashId)) == (2, bytes(expected))
 
@@ -667,7 +732,7 @@ class TestReportUnlicensed:
         with reverts_with(dealt.system.project.IKeyProofs.HeaderWrong, blockNumber=last - 2):
             dealt.keys.reportUnlicensed(given, signature, second, second, sender=auditor)
         future = dealt.receipt(0, licenseId=999, blockNumber=last + 1000)
-        with reverts_with(dealt.system.project.IKeyProofs.HeaderWrong):
+        with reverts_with(dealt.keys.ReportTooEarly, deadline=last + 1000):
             dealt.keys.reportUnlicensed(future, dealt.sign_receipt(future), first, second, sender=auditor)
 
 
