@@ -453,6 +453,12 @@ class TestAnswer:
             forced.answer(2)
 
 
+def place_with_one_ticket(world):
+    """Return the place of a holder whose bond one miss takes below the least; a bond of two tickets stands one."""
+    seats = {seat.operator: seat.tickets for seat in world.seats()}
+    return next(place for place, holder in enumerate(world.holders()) if seats[holder] == 1)
+
+
 def due_slash(world, place):
     """Report a holder's miss that takes it below the least bond; return the slash, which may be executed now."""
     system, epoch = world.system, max(world.system.epoch + 1, 2)
@@ -543,12 +549,13 @@ class TestReportSilent:
 
     def test_a_place_that_falls_vacant_after_its_silence_answers_for_it(self, dealt, auditor):
         """Its stake is bound for as long as it can be reported; a slash that is due stands."""
-        due = due_slash(dealt, 2)
+        place = place_with_one_ticket(dealt)
+        due = due_slash(dealt, place)
         dealt.force()
         self.end(dealt)
         dealt.system.restaking.executeSlash(due, sender=auditor)
-        assert dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(2)) != 0
-        dealt.keys.reportSilent(*dealt.names(), 2, sender=auditor)
+        assert dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(place)) != 0
+        dealt.keys.reportSilent(*dealt.names(), place, sender=auditor)
 
 
 class TestSettle:
@@ -629,14 +636,15 @@ class TestReportWrong:
             dealt.keys.reportWrong(*call, sender=auditor)
 
     def test_a_place_that_falls_vacant_after_the_fault_answers_for_it(self, dealt, auditor):
-        due = due_slash(dealt, 0)
-        wrong = dealt.receipt(0, answer=dealt.receipt(1)["answer"])
-        call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(0))
+        place = place_with_one_ticket(dealt)
+        due = due_slash(dealt, place)
+        wrong = dealt.receipt(place, answer=dealt.receipt((place + 1) % 4)["answer"])
+        call = (wrong, dealt.sign_receipt(wrong), dealt.commitment_witness(place))
         dealt.system.restaking.executeSlash(due, sender=auditor)
-        vacated = dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(0))
+        vacated = dealt.system.shards.vacatedAt(1, 1, dealt.operator_at(place))
         dealt.keys.reportWrong(*call, sender=auditor)
-        late = dealt.receipt(0, answer=wrong["answer"])
-        with reverts_with(dealt.keys.PlaceVacant, operator=dealt.operator_at(0), sinceBlock=vacated):
+        late = dealt.receipt(place, answer=wrong["answer"])
+        with reverts_with(dealt.keys.PlaceVacant, operator=dealt.operator_at(place), sinceBlock=vacated):
             dealt.keys.reportWrong(late, dealt.sign_receipt(late), call[2], sender=auditor)
 
     @pytest.mark.parametrize("answer", [bytes(96), b"", b"\1" * 96, bytes(97)])
