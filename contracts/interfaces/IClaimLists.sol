@@ -61,7 +61,8 @@ interface IClaimLists {
     function propose(uint256 listId, bytes32 node, uint256 total, uint256 count) external returns (uint32 round);
     /// @notice Books what the leaf's account may still claim, or a part of it, to that account in Payments. Anyone: it goes to no one else.
     function claim(ListClaim calldata claimed) external returns (uint256 amount);
-    /// @notice Several, of any lists and so tokens; bounded by the caller's own list. One that fails reverts all.
+    /// @notice Several, of any lists and so tokens; bounded by the caller's own list. One of which nothing is left is passed over, since anyone may have claimed it just before; one that
+    /// fails for another reason reverts all.
     function claimMany(ListClaim[] calldata claims) external returns (uint256[] memory amounts);
     /// @notice Shows two neighbouring leaves of the root that is not accepted yet, the second of an account that isn't above the first's. Half of the bond to the caller, rounded down.
     function challengeOrder(uint256 listId, ListLeaf calldata left, ListLeaf calldata right) external;

@@ -92,6 +92,8 @@ contract Keys is IKeys {
     IDirectory private immutable DIRECTORY;
     IAssets public immutable ASSETS;
     IPayments public immutable PAYMENTS;
+    /// Whose licenses releases are for, for good: a later module would not know those that holders saw in force.
+    ILicenses public immutable LICENSES;
     IKeyProofs public immutable PROOFS;
     /// @inheritdoc IKeys
     uint96 public immutable answerFee;
@@ -102,10 +104,18 @@ contract Keys is IKeys {
     mapping(bytes32 secretHash => bool) private _used;
     mapping(bytes32 id => ForcedRelease) private _releases;
 
-    constructor(IDirectory directory, IAssets assets, IPayments payments, IKeyProofs proofs, uint96 answerFee_) {
+    constructor(
+        IDirectory directory,
+        IAssets assets,
+        IPayments payments,
+        ILicenses licenses,
+        IKeyProofs proofs,
+        uint96 answerFee_
+    ) {
         DIRECTORY = directory;
         ASSETS = assets;
         PAYMENTS = payments;
+        LICENSES = licenses;
         PROOFS = proofs;
         answerFee = answerFee_;
     }
@@ -459,7 +469,7 @@ contract Keys is IKeys {
     /// A license that was never sold, or is another asset's, is none. One that is somebody else's now may have been the licensee's then: no proof.
     function _checkUnlicensed(KeyReceipt calldata receipt, uint256 from, uint256 until) private view {
         uint256 licenseId = receipt.licenseId;
-        try _licenses().license(licenseId) returns (LicenseRecord memory record) {
+        try LICENSES.license(licenseId) returns (LicenseRecord memory record) {
             if (record.assetId != receipt.assetId) return;
             uint256 stop = record.revokedAt != 0 && record.revokedAt < record.end ? record.revokedAt : record.end;
             // Blocks may share a second: in the one in which it ended, the license may still have been seen in force.
@@ -512,7 +522,7 @@ contract Keys is IKeys {
 
     /// The caller's, of this asset, in force; and what is earned at the first release must have been.
     function _checkLicense(uint256 assetId, uint256 licenseId) private view {
-        LicenseRecord memory record = _licenses().license(licenseId);
+        LicenseRecord memory record = LICENSES.license(licenseId);
         if (msg.sender != record.licensee) revert NotLicensee(licenseId, msg.sender, record.licensee);
         bool isInForce = record.assetId == assetId && record.revokedAt == 0 && record.start <= block.timestamp
             && block.timestamp < record.end;
@@ -659,10 +669,6 @@ contract Keys is IKeys {
 
     function _shards() private view returns (IShards) {
         return IShards(DIRECTORY.module(ModuleNames.SHARDS));
-    }
-
-    function _licenses() private view returns (ILicenses) {
-        return ILicenses(DIRECTORY.module(ModuleNames.LICENSES));
     }
 
     function _verifier() private view returns (ICertificateVerifier) {

@@ -126,7 +126,11 @@ contract ClaimLists is IClaimLists {
 
     /// @inheritdoc IClaimLists
     function claim(ListClaim calldata claimed_) external returns (uint256 amount) {
-        return _claim(claimed_);
+        amount = _claim(claimed_);
+        if (amount == 0) {
+            address account = claimed_.leaf.account;
+            revert NothingLeft(claimed_.listId, account, _claimed[claimed_.listId][account]);
+        }
     }
 
     /// @inheritdoc IClaimLists
@@ -137,6 +141,7 @@ contract ClaimLists is IClaimLists {
         }
     }
 
+    /// Returns zero where nothing is left: anyone may have claimed for the account just before.
     function _claim(ListClaim calldata asked) private returns (uint256 amount) {
         (uint256 listId, uint32 round) = (asked.listId, asked.round);
         List storage list_ = _listOf(listId);
@@ -145,7 +150,7 @@ contract ClaimLists is IClaimLists {
         _checkLeaf(listId, round, asked.leaf);
         address account = asked.leaf.account;
         uint256 before = _claimed[listId][account];
-        if (asked.leaf.cumulative <= before) revert NothingLeft(listId, account, before);
+        if (asked.leaf.cumulative <= before) return 0;
         uint256 left = asked.leaf.cumulative - before;
         amount = asked.amount == 0 ? left : asked.amount;
         if (amount > left) revert ClaimTooLarge(listId, account, amount, left);

@@ -650,7 +650,7 @@ def deploy_contracts(project: Any, governor: Any, guardian: Any) -> tuple[dict[s
     contracts["restakerRewards"] = governor.deploy(project.RestakerRewards, directory, restaking, contracts["payments"])
     contracts["licenses"] = governor.deploy(project.Licenses, directory, contracts["assets"], contracts["payments"])
     proofs = governor.deploy(project.KeyProofs)
-    keys = (directory, contracts["assets"], contracts["payments"], proofs, ANSWER_FEE)
+    keys = (directory, contracts["assets"], contracts["payments"], contracts["licenses"], proofs, ANSWER_FEE)
     contracts["keys"] = governor.deploy(project.Keys, *keys)
     contracts["members"] = project.Members.at(contracts["shards"].members())
     for name, contract in contracts.items():

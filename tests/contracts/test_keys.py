@@ -125,8 +125,8 @@ class TestDraw:
     def test_passes_over_who_did_not_accept_to_be_slashed(self, world, project, deployer):
         """An operator becomes a holder by its own will only: here, nobody accepted this other Keys."""
         system = world.system
-        parts = (system.directory, system.assets, system.payments, deployer.deploy(project.KeyProofs))
-        other = deployer.deploy(project.Keys, *parts, 1)
+        parts = (system.directory, system.assets, system.payments, system.licenses)
+        other = deployer.deploy(project.Keys, *parts, deployer.deploy(project.KeyProofs), 1)
         other.request(world.asset, 1, 1, sender=world.owner)
         record = other.keyOf(world.asset, 1)
         system.go_to_block(record.seedBlock + 1)

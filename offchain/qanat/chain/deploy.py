@@ -367,6 +367,7 @@ class _Run:
                     directory,
                     self._address("Assets"),
                     self._address("Payments"),
+                    self._address("Licenses"),
                     self._address("KeyProofs"),
                     self.parameters.key_answer_fee,
                 ),
@@ -707,6 +708,7 @@ def _check_constants(view: _Reader, parameters: NetworkParameters) -> None:
         ("Licenses", "PAYMENTS", deployment.address("Payments")),
         ("Keys", "ASSETS", deployment.address("Assets")),
         ("Keys", "PAYMENTS", deployment.address("Payments")),
+        ("Keys", "LICENSES", deployment.address("Licenses")),
         ("Keys", "PROOFS", deployment.address("KeyProofs")),
         ("Keys", "answerFee", parameters.key_answer_fee),
     ]
