@@ -93,10 +93,14 @@ class TestReveal:
             beacon.reveal(head(chain), b"", sender=deployer)
 
     def test_refuses_a_block_without_randomness(self, beacon, chain, deployer):
-        """The first block of a local chain has a mix of zeros, which would pass for "not revealed"."""
-        assert head(chain) < 200
-        with reverts_with(beacon.RandomnessAbsent, blockNumber=0):
-            beacon.reveal(0, header_of(chain, 0), sender=deployer)
+        """A mix of zeros, which the first block of a local chain has, would pass for "not revealed"."""
+        assert not any(bytes(chain.provider.web3.eth.get_block(0)["mixHash"]))
+        number = head(chain)
+        fill_window(chain, number, 300)
+        header = make_header(number, bytes(32))
+        forge_hash(chain, number, keccak(header))
+        with reverts_with(beacon.RandomnessAbsent, blockNumber=number):
+            beacon.reveal(number, header, sender=deployer)
 
     def test_refuses_a_header_that_names_another_number(self, beacon, chain, deployer):
         """Where a chain's headers were built in another way, its field 8 would not be the number."""

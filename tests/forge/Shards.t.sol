@@ -7,6 +7,7 @@ import {ModuleNames} from "../../contracts/libraries/ModuleNames.sol";
 import {StakeSourceDouble} from "../../contracts/mocks/StakeSourceDouble.sol";
 import {CollateralWeight, RosterAbsence, RosterEntry, RosterHead, RosterPlace} from "../../contracts/types/Types.sol";
 import {Network} from "./Network.sol";
+import {Vm} from "./Test.sol";
 
 /// @title ShardsTest
 /// @notice What rosters say and for how long they bind: I-S1, I-S4, I-S5, I-S8.
@@ -246,6 +247,22 @@ contract ShardsTest is Network {
         seats[0] = 3;
         vm.expectPartialRevert(IShards.SeatOutOfRange.selector);
         shards.absenceIn(1, 1, seats);
+    }
+
+    /// Misses after the place fell vacant say nothing new until there is another roster.
+    function test_aVacantPlaceFallsVacantOnce() external {
+        _snapshot();
+        _slash(_one, 1, 1);
+        _slash(_one, 1, 2);
+        yes(shards.vacatedAt(1, 1, _one) != 0, "fallen vacant");
+        bytes32 id = _miss(_one, 1, 3);
+        _pass(RESOLUTION);
+        vm.recordLogs();
+        restaking.executeSlash(id);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            yes(logs[i].topics[0] != IShards.PlaceVacated.selector, "said again");
+        }
     }
 
     /// Whose place no roster has vacates nothing.

@@ -46,6 +46,16 @@ contract TicketMathTest is Test {
         }
     }
 
+    /// What the floors leave over goes to who would have lost its last ticket.
+    function test_aLostTicketIsGivenBack() external pure {
+        uint256[] memory tickets = new uint256[](4);
+        (tickets[0], tickets[1], tickets[2], tickets[3]) = (1, 1000, 1000, 1000);
+        (TicketMath.Shares memory shares,) = TicketMath.apportion(tickets);
+        equal(tickets[0], 1, "the small one's");
+        equal(tickets[1], 341, "a large one's");
+        equal(shares.total, 1024, "all");
+    }
+
     function _largest(uint256[] memory tickets) private pure returns (uint256 most) {
         for (uint256 i = 0; i < tickets.length; ++i) {
             if (tickets[i] > most) most = tickets[i];
