@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves what tests/forge/proofs says, with Halmos; words given are passed on (--function NAME). Fails if a proof fails or can't be
+# Proves what tests/forge/proofs says, with Halmos; words given are passed on (--function NAME); PROOFS names contracts of proofs, else all. Fails if a proof fails or can't be
 # found, and if a control, which says too much, is "proven".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ prove() { # CONTRACT PREFIX [WORD]...
     "$home/bin/halmos" --forge-build-out build/forge/proofs/out --contract "$contract" --function "$prefix" "${solver[@]}" "$@"
 }
 
-for contract in StakePoolsProofs DrawsProofs BitProofs; do
+for contract in ${PROOFS:-StakePoolsProofs DrawsProofs BitProofs}; do
     prove "$contract" check_ "$@"
     if prove "$contract" control_; then
         echo "a control of $contract is proven: the premises exclude everything" >&2
