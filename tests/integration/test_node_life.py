@@ -721,7 +721,10 @@ def test_audits_is_swapped_while_an_epoch_is_open(network: Network, clock: Clock
     clock.mine(6 * network.parameters.epoch_length)
     with Index(tmp_path / "index.sqlite", chain) as index:
         earlier = audit(chain, index).findings  # of an operator whose slices another test damaged
-    older = store(network, clock, make_file(tmp_path, 100_000, "older"), epochs=LONGEST)
+    # to the end of its roster, whose term began with earlier tests
+    rest = views.roster(shard, views.active_roster(shard)).head.end_epoch
+    rest -= views.first_epoch_after(shard, chain.latest() + network.parameters.epoch_length) + 1
+    older = store(network, clock, make_file(tmp_path, 100_000, "older"), epochs=min(rest, LONGEST))
     holders = [host for host in network.hosts if host.address not in older.absent]
     old = views.audits().address
 
