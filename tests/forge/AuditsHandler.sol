@@ -56,14 +56,14 @@ contract AuditsHandler is AuditsModel {
     function pass(uint256 blocks) public {
         uint256 kind = blocks % 4;
         // The next seed block, or just past it, often.
-        if (kind == 3) _roll(shards.seedBlockOf(1, shards.epochAt(1, height) + 1) + within(blocks, 0, 3));
+        if (kind == 3) _roll(shards.seedBlockOf(1, shards.epochAt(1, _height()) + 1) + within(blocks, 0, 3));
         else _pass(kind == 0 ? within(blocks, 1, 3) : within(blocks, 1, 12));
         _freeze();
     }
 
     /// An epoch as it usually goes: sealed, answered by most, settled or reported.
     function play(uint256 who, uint256 mask, uint256 blocks) public {
-        _roll(shards.seedBlockOf(1, shards.epochAt(1, height) + 1));
+        _roll(shards.seedBlockOf(1, shards.epochAt(1, _height()) + 1));
         seal(7); // a block too early
         _pass(within(blocks, 1, 5));
         _freeze();
@@ -89,7 +89,7 @@ contract AuditsHandler is AuditsModel {
 
     /// Some objects are certified between the block that freezes an epoch and that epoch; some are ended before they began.
     function store(uint256 seed, uint256 matrices, uint256 epochs, uint256 absent) external {
-        uint256 last = shards.seedBlockOf(1, shards.epochAt(1, height) + 1) - 1;
+        uint256 last = shards.seedBlockOf(1, shards.epochAt(1, _height()) + 1) - 1;
         if (seed % 5 == 0) {
             _roll(last);
             _freeze();
@@ -113,7 +113,7 @@ contract AuditsHandler is AuditsModel {
     }
 
     function _freeze() private {
-        uint64 next = shards.firstEpochAfter(1, height);
+        uint64 next = shards.firstEpochAfter(1, _height());
         for (uint64 epoch = next > 2 ? next - 2 : 1; epoch < next; ++epoch) {
             if (frozen[epoch] == 0) frozen[epoch] = _stateOf(epoch);
         }
@@ -123,9 +123,9 @@ contract AuditsHandler is AuditsModel {
     function takeRoster(uint256 who, uint256 tickets) external {
         invest(who, tickets);
         uint256 earliest = shards.rosterHead(1, shards.rosterCount(1)).snapshotBlock + LONG_TERM * EPOCH / 7 + 1;
-        if (height < earliest) _roll(earliest);
+        if (_height() < earliest) _roll(earliest);
         _freeze();
-        // Refused is nothing: a revert here would take `height` back, but not the block.
+        // Refused is nothing: a revert here would take back what was noted, but not the block.
         (bool taken,) = address(members).call(abi.encodeCall(members.snapshot, (1)));
         if (taken) ++done[0];
     }
@@ -168,7 +168,7 @@ contract AuditsHandler is AuditsModel {
         thing.id = objects.open(request);
 
         thing.rowFee = objects.record(thing.id).rowFee;
-        thing.openedBlock = height;
+        thing.openedBlock = _height();
         fees += storageFee + thing.intakeFee;
         _same(storageFee, thing.rowFee * n * thing.matrices * thing.term, "what a term costs");
         numberOf[thing.id] = things.length;
@@ -206,7 +206,7 @@ contract AuditsHandler is AuditsModel {
 
     function _certified(uint256 number, uint16[] memory list, uint256 unsigned_) private {
         Thing storage thing = things[number];
-        (thing.over, thing.first) = (true, shards.firstEpochAfter(1, height));
+        (thing.over, thing.first) = (true, shards.firstEpochAfter(1, _height()));
         (thing.end, thing.absent) = (thing.first + thing.term, list);
         stands[thing.roster][_bucketOf(thing.roster, thing.end)].push(Stand(number, thing.first, 0));
         uint256 signed = _ticketsOf(thing.roster) - unsigned_;
@@ -223,7 +223,7 @@ contract AuditsHandler is AuditsModel {
     function fail(uint256 which) external {
         if (things.length == 0) return;
         Thing storage thing = things[which % things.length];
-        bool may = !thing.over && height > thing.openedBlock + EPOCH;
+        bool may = !thing.over && _height() > thing.openedBlock + EPOCH;
         if (!_try(address(objects), abi.encodeCall(objects.fail, (thing.id)), may, "fails when it may")) return;
 
         thing.over = true;
@@ -233,7 +233,7 @@ contract AuditsHandler is AuditsModel {
 
     function adopt(uint256 which, uint256 pick) external {
         Thing storage thing = _certifiedThing(which);
-        uint64 next = shards.firstEpochAfter(1, height);
+        uint64 next = shards.firstEpochAfter(1, _height());
         uint256 number = numberOf[thing.id];
         uint16[] memory absent = _absentIn(number, type(uint256).max);
         if (absent.length == 0) return;
@@ -261,7 +261,7 @@ contract AuditsHandler is AuditsModel {
     function extend(uint256 which, uint256 epochs) public {
         Thing storage thing = _certifiedThing(which);
         epochs = 1 + epochs % 4;
-        uint64 next = shards.firstEpochAfter(1, height);
+        uint64 next = shards.firstEpochAfter(1, _height());
         vm.prank(OWNER);
         objects.extend(thing.id, uint32(epochs), 2 ** 90, _absentIn(numberOf[thing.id], type(uint256).max));
 
@@ -281,7 +281,7 @@ contract AuditsHandler is AuditsModel {
 
     function terminate(uint256 which) external {
         Thing storage thing = _certifiedThing(which);
-        uint256 end = shards.firstEpochAfter(1, height);
+        uint256 end = shards.firstEpochAfter(1, _height());
         if (end < thing.first + 1) end = thing.first + 1;
         vm.prank(OWNER);
         objects.terminate(thing.id, _absentIn(numberOf[thing.id], type(uint256).max));
@@ -298,18 +298,18 @@ contract AuditsHandler is AuditsModel {
     function seal(uint256 which) public {
         uint64 epoch = _epoch(which);
         uint256 seedBlock = shards.seedBlockOf(1, epoch);
-        bool may = epoch != 0 && seals[epoch].sealedBlock == 0 && height > seedBlock && height <= seedBlock + 20;
+        bool may = epoch != 0 && seals[epoch].sealedBlock == 0 && _height() > seedBlock && _height() <= seedBlock + 20;
         if (!_try(address(audits), abi.encodeCall(audits.seal, (1, epoch, "")), may, "I-A1: sealed in time, once")) {
             return;
         }
         ++done[5];
-        seals[epoch] = SealedEpoch(height, height + 8);
+        seals[epoch] = SealedEpoch(_height(), _height() + 8);
     }
 
     function respond(uint256 which, uint256 who) public {
         (uint64 epoch, address operator) = (_epoch(which), _operator(1 + who % OPERATORS));
         if (!_isSealed(epoch) || _held(epoch, operator) == 0) return;
-        bool may = height <= seals[epoch].deadline && statuses[epoch][operator] == DutyStatus.None;
+        bool may = _height() <= seals[epoch].deadline && statuses[epoch][operator] == DutyStatus.None;
         Response memory response = _answer(epoch, operator);
         if (!_try(address(audits), abi.encodeCall(audits.respond, (response)), may, "I-A2: answers once, in time")) {
             return;
@@ -321,7 +321,7 @@ contract AuditsHandler is AuditsModel {
     /// All who did not, in one call; who did is passed over.
     function respondMany(uint256 which) external {
         uint64 epoch = _epoch(which);
-        if (!_isSealed(epoch) || height > seals[epoch].deadline) return;
+        if (!_isSealed(epoch) || _height() > seals[epoch].deadline) return;
         Response[] memory responses = new Response[](OPERATORS);
         uint256 count;
         for (uint256 i = 1; i <= OPERATORS; ++i) {
@@ -344,7 +344,7 @@ contract AuditsHandler is AuditsModel {
     /// An answer with one thing changed is none.
     function forge(uint256 which, uint256 who, uint256 kind, uint256 spot) public {
         (uint64 epoch, address operator) = (_epoch(which), _operator(1 + who % OPERATORS));
-        if (!_isSealed(epoch) || height > seals[epoch].deadline || _held(epoch, operator) == 0) return;
+        if (!_isSealed(epoch) || _height() > seals[epoch].deadline || _held(epoch, operator) == 0) return;
         if (statuses[epoch][operator] != DutyStatus.None) return;
         Response memory response = _answer(epoch, operator);
         if (!_spoil(response, kind % 9, spot)) return;
@@ -422,7 +422,7 @@ contract AuditsHandler is AuditsModel {
             if (rows != 0 && places[i].tickets > most) most = places[i].tickets;
         }
         (address slashed,, uint32 roster,,, uint256 readyBlock,,) = restaking.slashOf(id);
-        _true(slashed == operator && readyBlock == height + RESOLUTION, "I-A5: a slash is queued");
+        _true(slashed == operator && readyBlock == _height() + RESOLUTION, "I-A5: a slash is queued");
         _same(_ticketsIn(roster, operator), most, "I-A5: of the roster with most tickets");
     }
 
@@ -472,7 +472,7 @@ contract AuditsHandler is AuditsModel {
         if (!_isSealed(epoch) || !signed) return false;
         uint256 vacated = shards.vacatedAt(1, thing.roster, operator);
         if (vacated != 0 && vacated <= shards.frozenBlockOf(1, epoch)) return true;
-        return height > seals[epoch].deadline && statuses[epoch][operator] != DutyStatus.Answered;
+        return _height() > seals[epoch].deadline && statuses[epoch][operator] != DutyStatus.Answered;
     }
 
     function returnVoid(uint256 which, uint256 what) public {
@@ -480,7 +480,7 @@ contract AuditsHandler is AuditsModel {
         Thing storage thing = _liveThing(what, epoch);
         uint256 number = numberOf[thing.id];
         bytes32 way = keccak256(abi.encode("void", thing.id, epoch));
-        bool may = epoch != 0 && !_isSealed(epoch) && height > shards.seedBlockOf(1, epoch) + 20
+        bool may = epoch != 0 && !_isSealed(epoch) && _height() > shards.seedBlockOf(1, epoch) + 20
             && _isLive(thing, epoch) && !gone[way];
         bytes memory call = abi.encodeCall(rewards.returnVoid, (thing.id, epoch, _absentIn(number, epoch)));
         if (!_try(address(rewards), call, may, "I-W2: returned once, what is void")) return;
@@ -512,8 +512,8 @@ contract AuditsHandler is AuditsModel {
     function check() external view {
         require(bytes(wrong).length == 0, wrong);
         // The epoch before, this one, the next, and one further off; of operators and of what is frozen some, by turns.
-        uint256 turn = uint256(keccak256(abi.encode(height, fees, slashes.length)));
-        uint64 epoch = shards.epochAt(1, height);
+        uint256 turn = uint256(keccak256(abi.encode(_height(), fees, slashes.length)));
+        uint64 epoch = shards.epochAt(1, _height());
         if (epoch > 1) _checkEpoch(epoch - 1, turn);
         if (epoch > 0) _checkEpoch(epoch, turn >> 8);
         _checkEpoch(epoch + 1, turn >> 16);
@@ -539,7 +539,8 @@ contract AuditsHandler is AuditsModel {
         if (sealedBlock == 0) yes(seed == 0, "I-A1: no seed before");
         uint256 seedBlock = shards.seedBlockOf(1, epoch);
         yes(
-            audits.isVoid(1, epoch) == (sealedBlock == 0 && height > seedBlock + 20), "I-A1: void is not sealed in time"
+            audits.isVoid(1, epoch) == (sealedBlock == 0 && _height() > seedBlock + 20),
+            "I-A1: void is not sealed in time"
         );
         if (sealedBlock != 0) {
             equal(uint256(seed), uint256(keccak256(abi.encode("seed", seedBlock))), "I-A1: the seed block's seed");
@@ -631,7 +632,7 @@ contract AuditsHandler is AuditsModel {
 
     /// This epoch, mostly, or one of the two before, or the next.
     function _epoch(uint256 which) private view returns (uint64) {
-        uint64 epoch = shards.epochAt(1, height);
+        uint64 epoch = shards.epochAt(1, _height());
         uint256 kind = which % 8;
         if (kind == 0) return epoch + 1;
         if (kind == 1 && epoch > 1) return epoch - 2;
@@ -664,11 +665,11 @@ contract AuditsHandler is AuditsModel {
 
     function _isReportable(uint64 epoch) private view returns (bool) {
         uint256 deadline = seals[epoch].deadline;
-        return _isSealed(epoch) && height > deadline && height <= deadline + 10;
+        return _isSealed(epoch) && _height() > deadline && _height() <= deadline + 10;
     }
 
     function _isAdoptable(Thing storage thing) private view returns (bool) {
-        uint64 next = shards.firstEpochAfter(1, height);
+        uint64 next = shards.firstEpochAfter(1, _height());
         return !thing.unsignedReturned && _unsigned(thing) != 0 && next <= thing.first + 1 && next < thing.end;
     }
 

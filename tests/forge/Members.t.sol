@@ -139,7 +139,7 @@ contract MembersTest is Network {
         members.exit(1);
         MemberState memory state = members.memberOf(1, one);
         yes(!state.isMember && !state.marked && state.tickets == 0, "no member");
-        equal(state.openSince, height, "open since");
+        equal(state.openSince, _height(), "open since");
         address[] memory left = members.membersOf(1);
         equal(left.length, 1, "members");
         equal(left[0], two, "the other");
@@ -219,7 +219,7 @@ contract MembersTest is Network {
         MemberState memory state = members.memberOf(1, one);
         yes(!state.isMember, "its seat is empty");
         equal(state.misses, 0, "begins anew");
-        uint256 until = shards.epochAt(1, height) + 10;
+        uint256 until = shards.epochAt(1, _height()) + 10;
         equal(state.jailedUntil, until, "until");
         vm.prank(one);
         vm.expectPartialRevert(IMembers.Jailed.selector);
@@ -273,7 +273,7 @@ contract MembersTest is Network {
         _stake(one, PRICE);
         _snapshot();
         _slash(one, 1, 1);
-        equal(shards.vacatedAt(1, 1, one), height, "vacant");
+        equal(shards.vacatedAt(1, 1, one), _height(), "vacant");
         equal(shards.vacantTicketsOf(1, 1), 1, "tickets");
         // counted in the very block, it would look vacant from the new roster's start
         _post(one, 1, 100);

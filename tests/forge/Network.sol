@@ -44,8 +44,6 @@ abstract contract Network is Test {
     Members internal members;
     MintableToken internal token;
     MintableToken internal bondToken;
-    /// Kept here, since an optimizer may take `block.number` for a constant of a function.
-    uint256 internal height;
 
     constructor() {
         desk = new Desk();
@@ -92,13 +90,18 @@ abstract contract Network is Test {
 
     // ---- time
 
+    /// The block that it is, asked of Forge: an optimizer may take `block.number` for a constant of a function, and a call that reverts
+    /// after it rolled leaves the block there, but takes back what it noted.
+    function _height() internal view returns (uint256) {
+        return vm.getBlockNumber();
+    }
+
     function _roll(uint256 blockNumber) internal {
-        height = blockNumber;
         vm.roll(blockNumber);
     }
 
     function _pass(uint256 blocks) internal {
-        _roll(height + blocks);
+        _roll(_height() + blocks);
     }
 
     // ---- operators

@@ -95,7 +95,7 @@ contract OperatorsTest is Network {
     /// I-N5
     function test_anEndpointComesIntoForceAWithdrawalDelayAfterItsAnnouncement() external {
         _announce("http://moved");
-        uint256 from = height + DELAY;
+        uint256 from = _height() + DELAY;
         _pass(DELAY - 1);
         _checkEndpoints("http://node", "http://moved", from);
         _pass(1);
@@ -103,7 +103,7 @@ contract OperatorsTest is Network {
         // what is in force stays so until the next is
         _announce("http://again");
         _pass(DELAY - 1);
-        _checkEndpoints("http://moved", "http://again", height + 1);
+        _checkEndpoints("http://moved", "http://again", _height() + 1);
         _pass(1);
         _checkEndpoints("http://again", "", 0);
     }
@@ -113,7 +113,7 @@ contract OperatorsTest is Network {
         _pass(DELAY - 1);
         _announce("http://moved");
         _pass(1);
-        _checkEndpoints("http://node", "http://moved", height + DELAY - 1);
+        _checkEndpoints("http://node", "http://moved", _height() + DELAY - 1);
         _pass(DELAY - 1);
         _checkEndpoints("http://moved", "", 0);
     }
@@ -223,8 +223,8 @@ contract OperatorsTest is Network {
     function test_aCommissionDoesNotRiseWhileStakeIsBound() external {
         address two = _enroll(2, 2);
         members.snapshot(1);
-        uint256 until = shards.boundUntil(two, 0, height);
-        yes(until > height + DELAY, "bound for longer than the delay");
+        uint256 until = shards.boundUntil(two, 0, _height());
+        yes(until > _height() + DELAY, "bound for longer than the delay");
         vm.prank(two);
         registry.setCommission(5000);
         vm.prank(two);

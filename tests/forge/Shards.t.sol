@@ -24,7 +24,7 @@ contract ShardsTest is Network {
     }
 
     function _bound(address operator) internal view returns (uint256) {
-        return shards.boundUntil(operator, 0, height);
+        return shards.boundUntil(operator, 0, _height());
     }
 
     /// First block in which nothing of the epochs before `endEpoch` can be reported.
@@ -157,7 +157,7 @@ contract ShardsTest is Network {
             _snapshot();
             _pass(EPOCH);
         }
-        uint64 epoch = shards.epochAt(1, height);
+        uint64 epoch = shards.epochAt(1, _height());
         (uint32 first, uint32 last) = shards.rostersLiveIn(1, epoch);
         equal(last, 12, "the newest");
         atMost(last - first + 1, 7, "I-S4");
@@ -181,7 +181,7 @@ contract ShardsTest is Network {
         address four = _enroll(4, 1);
         _snapshot();
         _slash(three, 1, 1);
-        uint256 block_ = height;
+        uint256 block_ = _height();
         equal(shards.vacatedAt(1, 1, three), block_, "in the first");
         equal(shards.vacatedAt(1, 2, three), block_, "in the second");
         equal(shards.vacantTicketsOf(1, 1), 1, "of the first");
@@ -285,9 +285,9 @@ contract ShardsTest is Network {
         uint256 until = _closed(TERM_EPOCHS);
         equal(_bound(_one), until, "until");
         equal(_bound(_operator(3)), 0, "a stranger");
-        equal(shards.boundIn(1, _one, 0, height), until, "in the shard");
-        equal(shards.boundUntil(_one, 0, height - 1), 0, "what left before it was never counted");
-        equal(shards.boundUntil(_one, height + 1, height + 1), 0, "nor what came after");
+        equal(shards.boundIn(1, _one, 0, _height()), until, "in the shard");
+        equal(shards.boundUntil(_one, 0, _height() - 1), 0, "what left before it was never counted");
+        equal(shards.boundUntil(_one, _height() + 1, _height() + 1), 0, "nor what came after");
         _roll(until - 1);
         equal(_bound(_one), until, "its last block");
         _roll(until);
@@ -330,7 +330,7 @@ contract ShardsTest is Network {
         // the second leaves less than the minimum
         _slash(_one, 1, 1);
         _slash(_one, 1, 2);
-        uint256 until = height + FINALITY - 1 + CLOSING + 1;
+        uint256 until = _height() + FINALITY - 1 + CLOSING + 1;
         equal(_bound(_one), until, "until");
         _roll(until);
         equal(_bound(_one), 0, "free");

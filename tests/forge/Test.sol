@@ -11,6 +11,7 @@ interface Vm {
 
     function assume(bool condition) external pure;
     function roll(uint256 blockNumber) external;
+    function getBlockNumber() external view returns (uint256);
     function warp(uint256 timestamp) external;
     function prank(address sender) external;
     function addr(uint256 key) external pure returns (address);
