@@ -370,13 +370,25 @@ contract AuditsHandler is AuditsModel {
             // a list that isn't the object's, of one that is shown live: the operator itself on it
             if (response.points.length == 0) return false;
             (, uint256 live) = _firstLive(response);
-            response.nonSigners[live] = abi.encodePacked(
-                uint16(
-                    shards.rosterIndexOf(1, things[numberOf[response.objects[live].objectId]].roster, response.operator)
-                )
-            );
+            uint256 number = numberOf[response.objects[live].objectId];
+            uint32 roster = things[number].roster;
+            // where it stood before an extension it may be read as void alone: no list is asked for there
+            if (_hasLeft(roster, number)) return false;
+            bytes memory list = abi.encodePacked(uint16(shards.rosterIndexOf(1, roster, response.operator)));
+            if (keccak256(list) == keccak256(response.nonSigners[live])) return false; // it is
+            response.nonSigners[live] = list;
         }
         return true;
+    }
+
+    function _hasLeft(uint32 roster, uint256 number) private view returns (bool) {
+        for (uint256 bucket = 0; bucket < 8; ++bucket) {
+            Stand[] storage list = stands[roster][bucket];
+            for (uint256 i = 0; i < list.length; ++i) {
+                if (list[i].thing == number && list[i].until != 0) return true;
+            }
+        }
+        return false;
     }
 
     function _firstLive(Response memory response) private view returns (bool, uint256) {
