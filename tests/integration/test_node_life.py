@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,11 @@ import pytest
 
 from qanat.auditor import Finding, audit, follow
 from qanat.chain.artifacts import load_artifacts
+from qanat.chain.journal import state_folder
 from qanat.chain.views import DutyStatus, ObjectStatus
+from qanat.cli.command import development_account
+from qanat.cli.keys import keys
+from qanat.cli.session import Session
 from qanat.client.certifying import Certifier
 from qanat.client.fetch import deposit_key, fetch_asset, fetch_object, fetch_recovered, request_key
 from qanat.client.listing import certify_list
@@ -662,6 +667,51 @@ def test_the_key_goes_to_the_licensee_and_to_nobody_else(network: Network, clock
             deposit_key(asset, bytes(32), chain=network.chain, signer=stranger.session.signer, key_holder=holder)
     assert (tmp_path / "licensed").read_bytes() == path.read_bytes()
     assert network.views.license(license_id).released_at > 0
+
+
+def test_an_owner_comes_back_with_a_recovery_file_alone(
+    network: Network, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two objects, a backup; then all else is gone, this machine's keys, files and index: both come back.
+
+    A third object, stored under another recovery key, is told apart; somebody else's Ethereum key opens nothing.
+    """
+    owner, stranger = network.actor("owner"), network.actor("stranger")
+    made, kept = tmp_path / "made", tmp_path / "stick"
+    for folder in (made, kept):
+        folder.mkdir()
+    files = {number: make_file(made, 30_000 + number, f"file{number}") for number in range(3)}
+    contents = {number: path.read_bytes() for number, path in files.items()}
+    settings = {"shard": str(network.shard), "epochs": 4, "out_dir": made, "tolerate_down": 1, "availability": 0.99}
+    home = state_folder() / "keys" / f"{owner.address.lower()}.json"
+    ids = {}
+    with clock.settling():
+        for number in (2, 0, 1):
+            ids[number] = owner.run("store", file=files[number], **settings)["objectId"]
+            if number == 2:
+                home.unlink()
+    backup = kept / "recovery-key.json"
+    owner.run("keys", action="backup", out=backup)
+    public = json.loads(backup.read_text())["public"]
+
+    shutil.rmtree(made)
+    shutil.rmtree(home.parent)
+    monkeypatch.setenv("QANAT_INDEX", str(tmp_path / "index.sqlite"))
+    back = tmp_path / "back"
+    fresh = Session(chain=lambda: network.chain, signer=lambda: development_account(owner.number), yes=True)
+    with ticking(clock):
+        outcome = keys(fresh, action="restore", recovery=backup, out_dir=back, owner=None, out=None, fetch=True)
+        with pytest.raises(WrongKeyFile):
+            stranger.run("keys", action="restore", recovery=backup, out_dir=tmp_path / "no")
+    found = {item["objectId"]: item for item in outcome.data["objects"]}
+    assert outcome.data["notFetched"] == []
+    for number in (0, 1):
+        assert found[ids[number]]["state"] == "regained"
+        assert (back / ids[number][2:]).read_bytes() == contents[number]
+    assert found[ids[2]]["state"] == "foreign"
+    assert not (back / ids[2][2:]).exists()
+    assert json.loads(home.read_text())["public"] == public
+    assert home.stat().st_mode & 0o077 == 0
 
 
 # ---- randomness

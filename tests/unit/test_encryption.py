@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,10 @@ from qanat.keys import (
     seal,
 )
 from qanat.keys.encryption import _derive
+from qanat.keys.keyfile import open_to_others
+from qanat.keys.recovery_key import RecoveryKeyFile
 from qanat.objects import encode
+from tests.unit.hpke_by_hand import AES_256_GCM, open_base
 
 KEY = bytes(range(32))
 OWNER = Account.from_key("0x" + "11" * 32)
@@ -187,6 +191,61 @@ def test_an_encryption_serves_once() -> None:
             FileDecryption(KEY, encryption.header).plain_size(impossible)
 
 
+WRAPPED = bytes.fromhex(
+    "c92d7e010a3ca5369aada2f7e61439034bf43ff316f686348bf38936c4464554a61c04cd18ed5db0d9d8bd19ada4849588057483b9dea17b"
+    "3444b89ac7d7ca4ed233aba005fb9dd889fa1eb98281504e"
+)
+RECOVERY = SealingKey.from_bytes(bytes(range(1, 33)))
+
+
+def test_a_header_wraps_the_data_key_to_the_owners_recovery_key() -> None:
+    """Whoever has that key needs nothing else; the file opens as before, and goes on being encrypted as begun."""
+    encryption = FileEncryption(KEY, chunk_bytes=64, recovery_key=RECOVERY.public)
+    sealed = b"".join(encryption.apply([bytes(100)]))
+    header = EncryptionHeader.from_bytes(encryption.header)
+    assert len(encryption.header) == 161
+    assert header.to_bytes() == encryption.header
+    assert header.unwrap(RECOVERY) == KEY
+    assert decrypted(encryption.header, sealed) == bytes(100)
+    again = FileEncryption.resumed(KEY, encryption.header)
+    assert (again.header, b"".join(again.apply([bytes(100)]))) == (encryption.header, sealed)
+
+
+def test_a_wrapped_key_opens_with_its_key_and_in_its_header_only() -> None:
+    """Another's recovery key; none; moved into another file's header; any bit changed; of another data key."""
+    first = EncryptionHeader.from_bytes(FileEncryption(KEY, recovery_key=RECOVERY.public).header)
+    second = EncryptionHeader.from_bytes(FileEncryption(KEY).header)
+    bad = [replace(first, wrapped=second.wrapped), replace(second, wrapped=first.wrapped)]
+    bad += [second.wrapped_to(bytes(32), RECOVERY.public)]
+    raw = first.to_bytes()
+    for position in range(len(raw)):
+        changed = bytearray(raw)
+        changed[position] ^= 1
+        try:
+            bad.append(EncryptionHeader.from_bytes(bytes(changed)))
+        except FormatError:
+            assert position < 10  # magic, version, cipher, bytes of a chunk
+    for header in bad:
+        with pytest.raises(DecryptionFailed):
+            header.unwrap(RECOVERY)
+    with pytest.raises(DecryptionFailed):
+        first.unwrap(SealingKey.generate())
+    for wrong in (raw[:-1], raw[:81], raw + b"\0"):
+        with pytest.raises(FormatError):
+            EncryptionHeader.from_bytes(wrong)
+
+
+def test_a_vector_of_a_wrapped_key() -> None:
+    """The header of the vector above, version 2, opened by HPKE as RFC 9180 has it."""
+    prefix, salt = bytes(range(7)), bytes(range(32, 64))
+    _, commitment = _derive(KEY, 64, prefix, salt)
+    header = EncryptionHeader(64, prefix, salt, commitment, WRAPPED)
+    assert header.unwrap(RECOVERY) == KEY
+    head = b"QNTE" + b"\x01\x01" + (64).to_bytes(4, "big") + prefix + salt + commitment
+    assert open_base(WRAPPED, RECOVERY.to_bytes(), b"QANAT_RECOVERY_WRAP_V1" + head, AES_256_GCM) == KEY
+    assert sha256(header.to_bytes()).hexdigest() == "6df8aaa96f216d69901683aa1a8641a49f5932b076d8979eccc943e222090e3c"
+
+
 def test_a_large_stream_does_not_gather_in_memory() -> None:
     """Chunks come out as they go in: at most two chunks lie between reading and writing."""
     taken = 0
@@ -329,3 +388,54 @@ def test_a_signer_that_is_not_deterministic_is_refused() -> None:
     )
     with pytest.raises(BadParameters):
         make_recovery(account=restless)
+
+
+# ---- an owner's recovery key
+
+
+def test_an_owners_recovery_key_opens_with_its_ethereum_key(tmp_path: Path) -> None:
+    """Saved, loaded, opened; what stands in the file shows nothing of it, and nobody else may read the file."""
+    path = tmp_path / "key.json"
+    made = RecoveryKeyFile.create(OWNER, key=RECOVERY)
+    made.save(path)
+    assert RECOVERY.to_bytes().hex() not in path.read_text()
+    assert RecoveryKeyFile.load(path) == made
+    assert made.open(Account.from_key(OWNER.key)).to_bytes() == RECOVERY.to_bytes()
+    assert open_to_others(path) is None
+    path.chmod(0o640)
+    assert "chmod 600" in str(open_to_others(path))
+    with pytest.raises(FileUnreadable):
+        made.save(path)
+    drawn = [RecoveryKeyFile.create(OWNER) for _ in range(2)]
+    assert drawn[0].public != drawn[1].public
+    with pytest.raises(WrongKeyFile):
+        made.open(STRANGER)
+    with pytest.raises(WrongKeyFile):
+        made.open(SimpleNamespace(address=OWNER.address, sign_message=STRANGER.sign_message))
+
+
+@pytest.mark.parametrize("name", ["owner", "public", "salt", "nonce", "ciphertext"])
+def test_a_changed_recovery_key_does_not_open(tmp_path: Path, name: str) -> None:
+    """Above all not with another public half: objects would be wrapped to somebody else's key."""
+    path = tmp_path / "key.json"
+    made, other = RecoveryKeyFile.create(OWNER), RecoveryKeyFile.create(STRANGER)
+    made.save(path)
+    content = json.loads(path.read_text())
+    value = getattr(other, name)
+    content[name] = value.hex() if isinstance(value, bytes) else value
+    path.write_text(json.dumps(content))
+    for account in (OWNER, STRANGER):
+        with pytest.raises(WrongKeyFile):
+            RecoveryKeyFile.load(path).open(account)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"kind": "qanat-recovery-key", "version": 1}', "[" * 50_000])
+def test_what_is_no_recovery_keys_file_is_refused(tmp_path: Path, text: str) -> None:
+    """Garbage, and an object's own recovery file."""
+    path = tmp_path / "key.json"
+    path.write_text(text)
+    with pytest.raises(WrongKeyFile):
+        RecoveryKeyFile.load(path)
+    make_recovery().save(tmp_path / "object.json")
+    with pytest.raises(WrongKeyFile):
+        RecoveryKeyFile.load(tmp_path / "object.json")

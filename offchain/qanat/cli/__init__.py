@@ -42,6 +42,7 @@ COMMANDS = {
     "transfer": "transfer",
     "revenue": "revenue",
     "fetch": "fetch",
+    "keys": "keys",
     "records": "records",
     "record": "record",
     "list": "listing",

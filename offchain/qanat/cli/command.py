@@ -290,6 +290,7 @@ def check_directory(chain: Chain) -> None:
 
 def _signer(session: Session, keyfile: Path | None, passphrase_file: Path | None, test_account: int | None) -> Signer:
     from qanat.chain.signer import KeySigner
+    from qanat.keys.keyfile import open_to_others
 
     if test_account is not None:
         if session.chain.chain_id not in DEVELOPMENT_CHAINS:
@@ -300,6 +301,10 @@ def _signer(session: Session, keyfile: Path | None, passphrase_file: Path | None
         return development_account(test_account)
     if keyfile is None:
         raise BadParameters("No account was named.", hint="Give --keyfile FILE (on a local chain: --test-account 0).")
+    for file in filter(None, (keyfile, passphrase_file)):
+        warning = open_to_others(file)
+        if warning:
+            click.echo(f"Warning: {warning}", err=True)
     return KeySigner.from_keyfile(keyfile, _passphrase(keyfile, passphrase_file))
 
 

@@ -36,6 +36,7 @@ def mint(
 ) -> Outcome:
     """Mint the asset; with a recovery file, deposit its data key with an operator that releases it to licensees."""
     from qanat.cli.amounts import parse_address
+    from qanat.cli.keys import warn_of_only_key
     from qanat.errors import BadParameters
     from qanat.keys.recovery import RecoveryFile
 
@@ -87,6 +88,8 @@ def mint(
     if holder is not None and data_key is not None:
         _deposit(session, number, data_key, holder, recovery)
         says.append(f"Operator {holder} holds its data key, and releases it to licensees.")
+    if opened is not None and not deposit:
+        says += warn_of_only_key(session)
     says.append(f"Next: qanat offer --asset {number} --price 25 --purposes train")
     return Outcome(
         {

@@ -39,6 +39,7 @@ def store(
 ) -> Outcome:
     """Encrypt, plan, encode, open with payment, send slices, gather signatures, certify; leave a recovery file."""
     from qanat.cli.amounts import format_size, parse_amount
+    from qanat.cli.keys import own_recovery_key, warn_of_only_key
     from qanat.client.store import store_file
     from qanat.errors import InsufficientFunds, QuorumNotReached
 
@@ -69,6 +70,7 @@ def store(
         )
         return True
 
+    recovery_key = None if plain else own_recovery_key(session).public
     try:
         with stages(session) as progress:
             stored = store_file(
@@ -86,6 +88,7 @@ def store(
                 durability=durability,
                 profile=profile,
                 encrypt=not plain,
+                recovery_key=recovery_key,
                 confirm=confirm,
                 progress=progress,
             )
@@ -102,6 +105,7 @@ def store(
     if stored.recovery is not None:
         says.append(f"Keep {stored.recovery}: with it and the account's key the file can always be had back.")
         says.append(f"Next: qanat mint --recovery {stored.recovery}")
+        says += warn_of_only_key(session)
     if stored.receipt is not None:
         says.append(f"{stored.receipt} keeps its id: anybody can fetch it by that.")
     return Outcome(stored.to_json(), says, _absent({who: why.to_json() for who, why in stored.absent.items()}))

@@ -67,6 +67,7 @@ def store_file(
     failures: Failures | None = None,
     profile: str = "",
     encrypt: bool = True,
+    recovery_key: bytes | None = None,
     confirm: Callable[[Quote], bool] | None = None,
     progress: Progress | None = None,
     together: Together | None = None,
@@ -93,6 +94,7 @@ def store_file(
         failures: how operators are lost for good.
         profile: "" or "wide".
         encrypt: False stores the bytes as they are, for anybody to read; no recovery file is written.
+        recovery_key: public half of the owner's recovery key: the header wraps the data key to it.
         confirm: asked before paying; ``False`` ends with :class:`Refused`, nothing paid.
         progress: told how far it is.
         together: what brings the certificate, shared with other storings of the account that run at the same time.
@@ -146,6 +148,7 @@ def store_file(
         job_folder=job_folder,
         recovery=folder / f"{stem}.recovery.json" if encrypt else None,
         receipt=None if encrypt else folder / f"{stem}.stored.json",
+        recovery_key=recovery_key,
         progress=progress or (lambda _stage, _done, _all: None),
         confirm=confirm,
         together=together,
@@ -172,6 +175,7 @@ class _Storing:
     job_folder: JobFolder
     recovery: Path | None
     receipt: Path | None
+    recovery_key: bytes | None
     progress: Progress
     confirm: Callable[[Quote], bool] | None
     together: Together | None
@@ -252,7 +256,7 @@ class _Storing:
         encryption = None
         if self.recovery is not None:
             self._data_key = generate_data_key()
-            encryption = FileEncryption(self._data_key)
+            encryption = FileEncryption(self._data_key, recovery_key=self.recovery_key)
         job = Job(
             source=self.source,
             chain_id=self.views.chain.chain_id,

@@ -5,9 +5,10 @@ Reyhanitabar, Rogaway and Vizar), so chunks can't be cut off, reordered or repea
 every chunk. The file's own key comes from the data key and a fresh salt by HKDF-SHA256, and so does a commitment to
 the data key, which AES-GCM alone doesn't give: one ciphertext can't open under two keys.
 
-Header, 81 bytes, big-endian (docs/format.md)::
+Header, 81 or 161 bytes, big-endian (docs/format.md)::
 
-    "QNTE" | u8 version=1 | u8 cipher=1 | u32 chunk size | 7 nonce prefix | 32 salt | 32 key commitment
+    "QNTE" | u8 version | u8 cipher=1 | u32 chunk size | 7 nonce prefix | 32 salt | 32 key commitment
+    version 2: | 80 data key, sealed to the owner's recovery key
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hmac
 import secrets
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from qanat.errors import BadParameters, DecryptionFailed, FormatError
+from qanat.keys.seal import SEALED_OVERHEAD, SealingKey, seal_bytes
 
 DATA_KEY_BYTES = 32
 CHUNK_BYTES = 1 << 16
@@ -34,6 +36,9 @@ MAX_CHUNKS = 1 << 32
 _MAGIC = b"QNTE"
 _LAYOUT = struct.Struct(">4sBBI7s32s32s")
 HEADER_BYTES = _LAYOUT.size
+WRAPPED_KEY_BYTES = DATA_KEY_BYTES + SEALED_OVERHEAD
+
+_WRAP_DOMAIN = b"QANAT_RECOVERY_WRAP_V1"
 
 Piece = bytes | bytearray | memoryview
 
@@ -45,42 +50,71 @@ def generate_data_key() -> bytes:
 
 @dataclass(frozen=True)
 class EncryptionHeader:
-    """What a reader needs besides the data key."""
+    """What a reader needs besides the data key.
+
+    :param wrapped: the data key for the owner's recovery key (version 2); b"" where there is none (version 1).
+    """
 
     chunk_bytes: int
     prefix: bytes
     salt: bytes
     key_commitment: bytes
+    wrapped: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """Write 81 bytes."""
-        return _LAYOUT.pack(_MAGIC, 1, 1, self.chunk_bytes, self.prefix, self.salt, self.key_commitment)
+        """Write 81 bytes, or 161 with a wrapped key."""
+        version = 2 if self.wrapped else 1
+        head = _LAYOUT.pack(_MAGIC, version, 1, self.chunk_bytes, self.prefix, self.salt, self.key_commitment)
+        return head + self.wrapped
 
     @classmethod
     def from_bytes(cls, data: bytes) -> EncryptionHeader:
         """Read a header strictly; anything else raises ``FormatError``."""
-        if len(data) != HEADER_BYTES:
-            raise FormatError(f"An encryption header has {HEADER_BYTES} bytes, not {len(data)}.")
-        magic, version, cipher, chunk, prefix, salt, commitment = _LAYOUT.unpack(data)
-        if magic != _MAGIC or version != 1 or cipher != 1:
+        if len(data) not in (HEADER_BYTES, HEADER_BYTES + WRAPPED_KEY_BYTES):
+            raise FormatError(f"An encryption header has 81 or 161 bytes, not {len(data)}.")
+        head, wrapped = data[:HEADER_BYTES], bytes(data[HEADER_BYTES:])
+        magic, version, cipher, chunk, prefix, salt, commitment = _LAYOUT.unpack(head)
+        if magic != _MAGIC or version != (2 if wrapped else 1) or cipher != 1:
             raise FormatError("These bytes are no encryption header that this program knows.")
         if not 1 <= chunk <= MAX_CHUNK_BYTES:
             raise FormatError(f"A chunk of {chunk} bytes is out of range.", chunk=chunk)
-        return cls(chunk, prefix, salt, commitment)
+        return cls(chunk, prefix, salt, commitment, wrapped)
+
+    def wrapped_to(self, data_key: bytes, recovery_key: bytes) -> EncryptionHeader:
+        """Return the header with its data key sealed to a recovery key's public half, 32 bytes."""
+        return replace(self, wrapped=seal_bytes(data_key, recovery_key, self._bound_to_wrap()))
+
+    def unwrap(self, recovery_key: SealingKey) -> bytes:
+        """Return the data key with the owner's recovery key.
+
+        Another's key, or a header without one, raises ``DecryptionFailed``.
+        """
+        if not self.wrapped:
+            raise DecryptionFailed("This object's header holds no key for a recovery key.")
+        data_key = recovery_key.open_bytes(self.wrapped, self._bound_to_wrap())
+        _, commitment = _derive(data_key, self.chunk_bytes, self.prefix, self.salt)
+        if not hmac.compare_digest(commitment, self.key_commitment):
+            raise DecryptionFailed("The key in this object's header is not the one that it was encrypted with.")
+        return data_key
+
+    def _bound_to_wrap(self) -> bytes:
+        return _WRAP_DOMAIN + replace(self, wrapped=b"").to_bytes()
 
 
 class FileEncryption:
     """Encrypts one file, once: a ``Transform`` for ``qanat.objects.encode_file``.
 
     :param data_key: 32 bytes, from :func:`generate_data_key`; a salt of its own keeps two files under one key apart.
+    :param recovery_key: public half of the owner's recovery key, to which the header then wraps the data key.
     """
 
-    def __init__(self, data_key: bytes, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(self, data_key: bytes, *, chunk_bytes: int = CHUNK_BYTES, recovery_key: bytes | None = None) -> None:
         if not 1 <= chunk_bytes <= MAX_CHUNK_BYTES:
             raise BadParameters(f"A chunk of {chunk_bytes} bytes is out of range.")
         prefix, salt = secrets.token_bytes(7), secrets.token_bytes(32)
         file_key, commitment = _derive(data_key, chunk_bytes, prefix, salt)
-        self._header = EncryptionHeader(chunk_bytes, prefix, salt, commitment)
+        made = EncryptionHeader(chunk_bytes, prefix, salt, commitment)
+        self._header = made if recovery_key is None else made.wrapped_to(data_key, recovery_key)
         self._cipher = AESGCM(file_key)
         self._used = False
 

@@ -116,6 +116,17 @@ def write_private(path: str | Path, data: bytes) -> None:
         ) from error
 
 
+def open_to_others(path: str | Path) -> str | None:
+    """Return a warning if a key file can be read or written by others than its owner, else None."""
+    try:
+        mode = Path(path).stat().st_mode & 0o777
+    except OSError:
+        return None
+    if not mode & 0o077:
+        return None
+    return f"Others can get at {path} (mode {mode:04o}): chmod 600 {path}"
+
+
 def _derive(password: str, salt: bytes, cost: int) -> bytes:
     return Scrypt(salt=salt, length=32, n=cost, r=8, p=1).derive(password.encode("utf-8"))
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from qanat import strict_json
 from qanat.errors import BadParameters, FileUnreadable, QanatError, WrongKeyFile
+from qanat.keys.account_signature import TypedData, sign_for_secret, sign_twice
 from qanat.keys.encryption import DATA_KEY_BYTES
 from qanat.keys.keyfile import write_private
 from qanat.objects.manifest import Manifest
@@ -29,8 +30,6 @@ KIND = "qanat-recovery"
 VERSION = 1
 MAX_FILE_BYTES = 1 << 28
 NOTICE = "Sign only to write or open a Qanat recovery file: this signature unlocks the object's data."
-
-_CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,9 @@ class RecoveryFile:
             raise BadParameters("A recovery file needs a data key and an object id of 32 bytes each.")
         salt, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
         owner = str(account.address)
-        first, second = (_signature(account, chain_id, object_id, salt) for _ in range(2))
-        if first != second:
-            raise BadParameters(
-                "This account's signatures are not deterministic: it could never open its recovery file.",
-                hint="Use a key file account.",
-            )
+        signature = sign_twice(account, _to_sign(chain_id, object_id, salt))
         draft = cls(chain_id, contract, object_id, owner, manifest, salt, nonce, b"", dict(extra or {}))
-        sealed = AESGCM(_key(first, salt)).encrypt(nonce, data_key, draft._bound())
+        sealed = AESGCM(_key(signature, salt)).encrypt(nonce, data_key, draft._bound())
         return cls(chain_id, contract, object_id, owner, manifest, salt, nonce, sealed, draft.extra)
 
     def open(self, account: Any) -> bytes:
@@ -92,7 +86,7 @@ class RecoveryFile:
                 f"This recovery file belongs to {self.owner}, not to {account.address}.",
                 hint="Use the owner's account.",
             )
-        signature = _signature(account, self.chain_id, self.object_id, self.salt)
+        signature = sign_for_secret(account, _to_sign(self.chain_id, self.object_id, self.salt))
         try:
             return AESGCM(_key(signature, self.salt)).decrypt(self.nonce, self.ciphertext, self._bound())
         except InvalidTag as error:
@@ -154,9 +148,7 @@ class RecoveryFile:
         return json.dumps(self._fields(), sort_keys=True, separators=(",", ":")).encode("utf-8")
 
 
-def _signature(account: Any, chain_id: int, object_id: bytes, salt: bytes) -> bytes:
-    """Return r | s with the smaller s, 64 bytes."""
-    domain = {"name": "Qanat recovery", "version": "1", "chainId": chain_id}
+def _to_sign(chain_id: int, object_id: bytes, salt: bytes) -> TypedData:
     types = {
         "Recovery": [
             {"name": "notice", "type": "string"},
@@ -164,24 +156,8 @@ def _signature(account: Any, chain_id: int, object_id: bytes, salt: bytes) -> by
             {"name": "salt", "type": "bytes32"},
         ]
     }
-    values = {"notice": NOTICE, "objectId": object_id, "salt": salt}
-    if callable(getattr(account, "sign_typed_data", None)):  # a qanat.chain.signer.Signer, or eth-account's accounts
-        signed = account.sign_typed_data(domain, types, values)
-    else:
-        from eth_account.messages import encode_typed_data
-
-        signed = account.sign_message(encode_typed_data(domain, types, values))
-    if signed is None:
-        raise WrongKeyFile(f"{account.address} did not sign.")
-    if isinstance(signed, (bytes, bytearray)):
-        r, s = int.from_bytes(signed[:32], "big"), int.from_bytes(signed[32:64], "big")
-    else:
-        r, s = _number(signed.r), _number(signed.s)
-    return r.to_bytes(32, "big") + min(s, _CURVE_ORDER - s).to_bytes(32, "big")
-
-
-def _number(value: Any) -> int:
-    return int.from_bytes(value, "big") if isinstance(value, (bytes, bytearray)) else int(value)
+    domain = {"name": "Qanat recovery", "version": "1", "chainId": chain_id}
+    return domain, types, {"notice": NOTICE, "objectId": object_id, "salt": salt}
 
 
 def _key(signature: bytes, salt: bytes) -> bytes:

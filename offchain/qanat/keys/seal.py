@@ -81,8 +81,12 @@ class SealingKey:
 
     def open(self, sealed: bytes, context: SealContext) -> bytes:
         """Return what was sealed; another key, another context or altered bytes raise ``DecryptionFailed``."""
+        return self.open_bytes(sealed, context.to_bytes())
+
+    def open_bytes(self, sealed: bytes, info: bytes) -> bytes:
+        """Return what :func:`seal_bytes` sealed with this ``info``; raises like :meth:`open`."""
         try:
-            return SUITE.decrypt(sealed, self.private, info=context.to_bytes())
+            return SUITE.decrypt(sealed, self.private, info=info)
         except (InvalidTag, ValueError) as error:
             raise DecryptionFailed(
                 "A sealed key does not open: it was sealed for another recipient, asset or chain, or was altered."
@@ -91,9 +95,13 @@ class SealingKey:
 
 def seal(secret: bytes, recipient_public: bytes, context: SealContext) -> bytes:
     """Return the secret sealed to a recipient's public key, 48 bytes longer; a bad key raises ``InvalidPoint``."""
+    return seal_bytes(secret, recipient_public, context.to_bytes())
+
+
+def seal_bytes(secret: bytes, recipient_public: bytes, info: bytes) -> bytes:
+    """Seal with an ``info`` that begins with a domain of its own; else like :func:`seal`."""
     if len(recipient_public) != PUBLIC_BYTES:
         raise InvalidPoint(f"An X25519 key has 32 bytes, not {len(recipient_public)}.")
-    info = context.to_bytes()
     try:
         return SUITE.encrypt(secret, X25519PublicKey.from_public_bytes(recipient_public), info=info)
     except (InvalidTag, ValueError) as error:
