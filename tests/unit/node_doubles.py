@@ -17,6 +17,8 @@ from qanat.bls import SecretKey
 from qanat.chain.signer import KeySigner
 from qanat.chain.views import (
     DutyStatus,
+    ForcedRelease,
+    KeyRecord,
     LicenseRecord,
     ObjectRecord,
     ObjectStatus,
@@ -39,6 +41,7 @@ from qanat.node.metrics import Metrics
 from qanat.node.permits import make_permit
 from qanat.node.server import settings
 from qanat.node.service import Service
+from qanat.node.shareholder import ShareHolder
 from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
 from qanat.objects import Encoded, slices_of_operator
@@ -49,7 +52,7 @@ SHARD, ROSTER = 1, 1
 ZERO = "0x" + "00" * 20
 CONTRACTS = {
     name: to_checksum_address(keccak(text=name)[:20])
-    for name in ("Objects", "Licenses", "Assets", "Audits", "Rewards", "Payments", "Restaking")
+    for name in ("Objects", "Licenses", "Assets", "Audits", "Rewards", "Payments", "Restaking", "Keys")
 }
 PARAMETERS = ShardParameters(
     epoch_length=20,
@@ -199,6 +202,9 @@ class FakeViews:
         self.seeds: dict[int, Seed] = {}
         self.licenses: dict[int, LicenseRecord] = {}
         self.owners: dict[int, str] = {}
+        #: (asset, key epoch) → record and holders
+        self.drawn: dict[tuple[int, int], tuple[KeyRecord, tuple[str, ...]]] = {}
+        self.forced: dict[bytes, ForcedRelease] = {}
         self.endpoints: dict[str, str] = {}
         #: who did not sign an object
         self.absent: dict[bytes, tuple[int, ...]] = {}
@@ -328,6 +334,27 @@ class FakeViews:
             raise TransactionReverted("license() failed.", error_name="LicenseUnknown", arguments={})
         return self.licenses[license_id]
 
+    # -- keys
+
+    def keys(self, address: str = "") -> FakeContract:
+        return FakeContract(address or CONTRACTS["Keys"])
+
+    def key(self, asset_id: int, key_epoch: int, block: Any = "latest", *, keys: str = "") -> KeyRecord:
+        if (asset_id, key_epoch) not in self.drawn:
+            raise TransactionReverted("keyOf() failed.", error_name="KeyUnknown", arguments={})
+        return self.drawn[asset_id, key_epoch][0]
+
+    def key_holders(self, asset_id: int, key_epoch: int, block: Any = "latest", *, keys: str = "") -> tuple[str, ...]:
+        return self.drawn[asset_id, key_epoch][1]
+
+    def key_epochs(self, asset_id: int, block: Any = "latest", *, keys: str = "") -> tuple[int, int, bool]:
+        epochs = [epoch for asset, epoch in self.drawn if asset == asset_id]
+        dealt = [epoch for epoch in epochs if self.drawn[asset_id, epoch][0].dealt_block]
+        return max(epochs, default=0), max(dealt, default=0), False
+
+    def forced_release(self, release: bytes, block: Any = "latest", *, keys: str = "") -> ForcedRelease:
+        return self.forced[release]
+
     def asset_owner(self, asset_id: int) -> str:
         if asset_id not in self.owners:
             raise TransactionReverted("ownerOf() failed.", error_name="ERC721NonexistentToken", arguments={})
@@ -366,8 +393,19 @@ class FakeNode:
         self.intake = Intake(self.config, views, self.store, self.state, self.signing, self.metrics)
         sender: Any = self.sender
         self.keys = KeyHolder(self.config, views, self.state, self.person.sealing, sender, self.metrics)
+        self.shares = ShareHolder(
+            self.config, views, self.state, self.signing, self.person.sealing, self.keys, self.metrics
+        )
         self.service = Service(
-            self.config, views, self.store, self.state, self.follower, self.intake, self.keys, self.metrics
+            self.config,
+            views,
+            self.store,
+            self.state,
+            self.follower,
+            self.intake,
+            self.keys,
+            self.shares,
+            self.metrics,
         )
 
     def stop(self) -> None:

@@ -411,7 +411,11 @@ def test_every_route_is_described_and_on_the_page(node: FakeNode) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text()
     named = re.findall(r"^\| `(GET|PUT|POST|DELETE|PATCH) ([^`]+)` \|", page, re.MULTILINE)
     assert {
-        (method, path.replace("{id}", "{object_id}").replace("{assetId}", "{asset_id}")) for method, path in named
+        (
+            method,
+            path.replace("{id}", "{object_id}").replace("{assetId}", "{asset_id}").replace("{keyEpoch}", "{key_epoch}"),
+        )
+        for method, path in named
     } == routes
     for (method, path), call in calls.items():
         answers = call["responses"]
@@ -428,7 +432,10 @@ def test_every_route_is_described_and_on_the_page(node: FakeNode) -> None:
 
 
 def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
-    """Nothing takes a point, a weight or several slices to sum: the paths' words and all parameters are these."""
+    """Nothing takes a point, a weight or several slices to sum: the paths' words and all parameters are these.
+
+    The P that ``release`` takes in its body meets a share of a key, never a slice.
+    """
     words, parameters = set(), set()
     for (_, path), call in described(node).items():
         words |= {word for word in path.split("/") if word and not word.startswith("{")}
@@ -443,9 +450,19 @@ def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
         "signature",
         "keys",
         "release",
+        "share",
         "lists",
     }
-    assert parameters == {"object_id", "index", "asset_id", "authorization", "range", "qanat-put", "qanat-voucher"}
+    assert parameters == {
+        "object_id",
+        "index",
+        "asset_id",
+        "key_epoch",
+        "authorization",
+        "range",
+        "qanat-put",
+        "qanat-voucher",
+    }
 
 
 def test_heavy_work_does_not_stop_the_loop(served: Served, node: FakeNode) -> None:

@@ -38,6 +38,8 @@ CALLS = [
     "POST /lists/signature",
     "PUT /keys/{asset_id}",
     "POST /keys/{asset_id}/release",
+    "PUT /keys/{asset_id}/{key_epoch}/share",
+    "POST /keys/{asset_id}/{key_epoch}/release",
 ]
 schemathesis.checks.load_all_checks()
 CHECKS = [

@@ -29,6 +29,8 @@ __all__ = [
     "PURPOSES",
     "CollateralWeight",
     "DutyStatus",
+    "ForcedRelease",
+    "KeyRecord",
     "LicenseRecord",
     "Magnitudes",
     "MemberState",
@@ -379,6 +381,42 @@ class OperatorRecord:
     def endpoints(self) -> tuple[str, ...]:
         """Where its node may be, in the order in which to ask: a node that has moved is at the announced one."""
         return (self.next_endpoint, self.endpoint) if self.next_endpoint else (self.endpoint,)
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """An asset's key in a key epoch, as the Keys contract knows it.
+
+    ``threshold``: 0 before it was dealt. ``end_epoch``: first epoch of the shard in which nobody has a duty for it.
+    ``root``: over Y_1 … Y_m. Blocks are 0 for what did not happen yet.
+    """
+
+    shard: int
+    roster: int
+    places: int
+    threshold: int
+    redraws: int
+    steps: int
+    seed_block: int
+    drawn_block: int
+    dealt_block: int
+    end_epoch: int
+    handovers: int
+    root: bytes
+
+
+@dataclass(frozen=True)
+class ForcedRelease:
+    """A release that a licensee forced. ``answered``, ``reported``: bits by place."""
+
+    licensee: str
+    fee: int
+    deadline: int
+    report_limit: int
+    answered: int
+    reported: int
+    settled: bool
+    blinded_hash: bytes
 
 
 @dataclass(frozen=True)
@@ -904,6 +942,34 @@ class Views:
     def is_licensed(self, licensee: str, asset_id: int, purposes: int, block: BlockIdentifier = "latest") -> bool:
         """Whether an account holds a license in force for all the purposes."""
         return bool(self._ask("Licenses", "isLicensed", licensee, asset_id, purposes, block=block))
+
+    # ---- keys: ``keys`` is the contract's address, the one in force by default
+
+    def keys(self, address: str = "") -> Contract:
+        """The Keys at an address; without one that in force."""
+        return self.chain.contract_at("Keys", address) if address else self.chain.contract("Keys")
+
+    def key(self, asset_id: int, key_epoch: int, block: BlockIdentifier = "latest", *, keys: str = "") -> KeyRecord:
+        """An asset's key. Raises :class:`TransactionReverted` (``KeyUnknown``) where no holders were asked for."""
+        return self._struct(KeyRecord, self.keys(keys), "keyOf", asset_id, key_epoch, block=block)
+
+    def key_holders(
+        self, asset_id: int, key_epoch: int, block: BlockIdentifier = "latest", *, keys: str = ""
+    ) -> tuple[str, ...]:
+        """Holders of a key in the order of their places; none before they were drawn."""
+        found = self._ask(self.keys(keys), "holdersOf", asset_id, key_epoch, block=block)
+        return tuple(to_checksum_address(item) for item in found)
+
+    def key_epochs(self, asset_id: int, block: BlockIdentifier = "latest", *, keys: str = "") -> tuple[int, int, bool]:
+        """(the newest key epoch asked for, the newest dealt, whether the asset changed hands since); 0: none."""
+        newest, dealt, stale = self._ask(self.keys(keys), "epochsOf", asset_id, block=block)
+        return int(newest), int(dealt), bool(stale)
+
+    def forced_release(self, release: bytes, block: BlockIdentifier = "latest", *, keys: str = "") -> ForcedRelease:
+        """A forced release by its id. Raises :class:`TransactionReverted` (``ReleaseUnknown``)."""
+        return self._struct(ForcedRelease, self.keys(keys), "releaseOf", release, block=block)
+
+    # ---- money
 
     def claimable(self, token: str, account: str, block: BlockIdentifier = "latest") -> int:
         """What an account can claim from Payments, in token units."""

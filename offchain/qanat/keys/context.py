@@ -91,6 +91,14 @@ class KeyContext:
         return keccak(encode(types, values))
 
 
+def request_hash(identity: bytes, point: bytes) -> bytes:
+    """Return what a licensee's signed request names as its recipient key: P, for one key of one contract and chain.
+
+    :param identity: :attr:`KeyContext.identity`.
+    """
+    return keccak(tag("key-ask") + identity + point)
+
+
 def possession_context(chain_id: int, contract: bytes, licensee: bytes) -> bytes:
     """Return what a licensee's proof of possession is bound to."""
     if len(contract) != 20 or len(licensee) != 20:

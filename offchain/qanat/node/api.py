@@ -34,9 +34,11 @@ from qanat.errors import (
 from qanat.node.budget import Room, asker_of
 from qanat.node.lists import MOST_OBJECTS, read_list, sign_list
 from qanat.node.openapi import (
+    Answer,
     AssetId,
     Authorization,
     Health,
+    KeyEpoch,
     ObjectId,
     Permit,
     Range,
@@ -60,6 +62,8 @@ log = structlog.get_logger("qanat.node.api")
 #: In front of each slice of a body of several: its index, big-endian.
 INDEX_BYTES = 8
 _JSON_LIMIT = 16 << 10
+#: A dealing to 64 holders in hexadecimal, and a share.
+_DEALING_LIMIT = 64 << 10
 _READ = "qanat.read"
 #: What is still read of a refused body, so that the refusal reaches a sender that has not finished.
 _DRAIN_BYTES = 4 << 20
@@ -70,7 +74,7 @@ _GROUP_BYTES = 1 << 20
 _READ_COST, _LOOK_COST, _PROOF_COST = 1.0, 5.0, 20.0
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.ASCII)
 _HEX = {"type": "string", "pattern": "^0x[0-9a-fA-F]*$"}
-_RELEASE_SCHEMA = {
+_RELEASE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["licenseId", "recipientKey", "deadline", "signature"],
     "properties": {
@@ -92,6 +96,27 @@ _LIST_SCHEMA = {
             "uniqueItems": True,
             "items": {"type": "string", "pattern": "^0x[0-9a-fA-F]{64}$"},
         }
+    },
+}
+_SHARE_SCHEMA = {
+    "type": "object",
+    "required": ["dealing", "proof", "sealed"],
+    "properties": {
+        "dealing": _HEX,
+        "proof": {"type": "string", "pattern": "^0x[0-9a-fA-F]{128}$"},
+        "sealed": {"type": "string", "pattern": "^0x[0-9a-fA-F]{160}$"},
+    },
+}
+_ASK_SCHEMA = {
+    "type": "object",
+    "required": ["licenseId", "point", "possession", "deadline", "signature"],
+    "properties": {
+        "licenseId": _RELEASE_SCHEMA["properties"]["licenseId"],
+        "point": {"type": "string", "pattern": "^0x[0-9a-fA-F]{192}$"},
+        "possession": {"type": "string", "pattern": "^0x[0-9a-fA-F]{128}$"},
+        "deadline": _RELEASE_SCHEMA["properties"]["deadline"],
+        "signature": _HEX,
+        "record": {"type": "boolean"},
     },
 }
 _KEY_SCHEMA = {"type": "object", "required": ["sealed"], "properties": {"sealed": _HEX}}
@@ -485,7 +510,7 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
         begin(request, _PROOF_COST)
         asset = number_of(asset_id)
         body = await read_body(request, _JSON_LIMIT, seconds)
-        asker = service.authorize(authorization, "PUT", request.url.path, body)
+        asker = await work(service.authorize_account, authorization, "PUT", request.url.path, body)
         await work(service.key_holder.deposit, asset, body, asker)
         return Response(status_code=204)
 
@@ -508,5 +533,54 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
             service.releasers, service.key_holder.release, asset, asked
         )
         return JSONResponse({"sealed": "0x" + sealed.hex()})
+
+    @app.put(
+        "/keys/{asset_id}/{key_epoch}/share",
+        summary="Deal the operator its share of an asset's key, by a request that the asset's owner signed",
+        description="Answers with the acknowledgement once the dealing was checked and the share is durable.",
+        response_class=JSONResponse,
+        responses={**errors(401, 403, 404, 408, 409, 413, 425), 200: {"model": Signature}},
+        openapi_extra=body_of("The dealing, the dealer's proof, the share sealed to the operator.", _SHARE_SCHEMA),
+    )
+    async def put_share(
+        asset_id: AssetId, key_epoch: KeyEpoch, request: Request, authorization: Authorization = None
+    ) -> Response:
+        begin(request, _PROOF_COST)
+        asset = number_of(asset_id)
+        body = await read_body(request, _DEALING_LIMIT, seconds)
+        asker = await work(service.authorize_account, authorization, "PUT", request.url.path, body)
+        signature = await asyncio.get_running_loop().run_in_executor(
+            service.releasers, service.share_holder.accept, asset, key_epoch, body, asker
+        )
+        return JSONResponse({"operator": service.config.operator, "signature": "0x" + signature.hex()})
+
+    @app.post(
+        "/keys/{asset_id}/{key_epoch}/release",
+        summary="Answer a licensee's P with the operator's share of the key, and sign a receipt",
+        description="`signature` is of a KeyRequest (EIP-712) whose recipient key names key and P (docs/protocol.md).",
+        response_class=JSONResponse,
+        responses={**errors(401, 403, 404, 408, 409, 413), 200: {"model": Answer}},
+        openapi_extra=body_of("P, its proof of possession, the signed request.", _ASK_SCHEMA),
+    )
+    async def release_share(asset_id: AssetId, key_epoch: KeyEpoch, request: Request) -> Response:
+        begin(request, _PROOF_COST)
+        asset = number_of(asset_id)
+        body = await read_body(request, _JSON_LIMIT, seconds)
+        try:
+            asked = strict_json.parse(body)
+        except (ValueError, RecursionError) as error:
+            raise MalformedHex("The body is no JSON.") from error
+        receipt, signature = await asyncio.get_running_loop().run_in_executor(
+            service.releasers, service.share_holder.release, asset, key_epoch, asked
+        )
+        return JSONResponse(
+            {
+                "operator": service.config.operator,
+                "place": receipt.place,
+                "blockNumber": receipt.block_number,
+                "answer": "0x" + receipt.answer.hex(),
+                "signature": "0x" + signature.hex(),
+            }
+        )
 
     return app

@@ -35,6 +35,7 @@ from qanat.node.api import make_app
 from qanat.node.config import NodeConfig, load_config, passphrase
 from qanat.node.duty import DutyLoop
 from qanat.node.follower import Follower, Watch
+from qanat.node.forced import ForcedReleases
 from qanat.node.intake import Intake
 from qanat.node.keeper import Keeper
 from qanat.node.keyholder import KeyHolder
@@ -43,6 +44,7 @@ from qanat.node.scrubber import Scrubber
 from qanat.node.sealing import load_sealing_key
 from qanat.node.server import Server, settings
 from qanat.node.service import Service
+from qanat.node.shareholder import ShareHolder
 from qanat.node.signing import SigningKeys
 from qanat.node.state import NodeState
 from qanat.store.settings import open_store
@@ -110,11 +112,15 @@ class Node:
         intake = Intake(config, views, self.store, self.state, keys, metrics)
         sender = Sender(chain, responder, timeout=120.0, fee_ceiling=config.max_fee)
         key_holder = KeyHolder(config, views, self.state, sealing_key, sender, metrics)
-        self.service = Service(config, views, self.store, self.state, follower, intake, key_holder, metrics)
+        share_holder = ShareHolder(config, views, self.state, keys, sealing_key, key_holder, metrics)
+        self.service = Service(
+            config, views, self.store, self.state, follower, intake, key_holder, share_holder, metrics
+        )
         self.watch = Watch(follower)
         alarms = Alarms(metrics, config.alarm_url, operator=config.operator)
         self.duty = DutyLoop(config, views, self.state, follower, intake, responder, metrics, alarms)
         self.keeper = Keeper(config, views, self.state, follower, intake, key_holder, responder, metrics)
+        self.forced = ForcedReleases(config, views, self.state, follower, share_holder, responder, metrics, alarms)
         self.scrubber = Scrubber(config, views, self.store, self.state, follower, intake, responder, metrics)
         self.adopter = Adopter(config, views, follower, intake, responder, metrics)
 
@@ -122,7 +128,7 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
-        threads = (self.watch, self.duty, self.keeper, self.scrubber, self.adopter)
+        threads = (self.watch, self.duty, self.keeper, self.scrubber, self.adopter, self.forced)
         for thread in threads:
             thread.stop()
         for thread in threads:
@@ -140,6 +146,7 @@ class Node:
         self.watch.start()
         self.duty.start()
         self.keeper.start()
+        self.forced.start()
         if self.config.scrub_bytes_per_second:
             self.scrubber.start()
         self.adopter.start()

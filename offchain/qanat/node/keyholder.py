@@ -37,7 +37,7 @@ from qanat.node.requests import Asker
 from qanat.node.sealing import key_context
 from qanat.node.state import DepositedKey, NodeState, PendingRelease
 
-__all__ = ["KeyHolder", "key_request"]
+__all__ = ["KeyHolder", "hex_field", "json_object", "key_request", "number_field"]
 
 _KEY_REQUEST = {
     "KeyRequest": [
@@ -89,10 +89,10 @@ class KeyHolder:
 
     def deposit(self, asset_id: int, body: bytes, asker: Asker) -> None:
         """Keep a data key that the asset's owner sends, sealed to this operator. Durable on return."""
-        sealed = _hex(_object(body).get("sealed"), "sealed")
+        sealed = hex_field(json_object(body).get("sealed"), "sealed")
         if len(sealed) > _SEALED_LIMIT_BYTES:
             raise BadParameters(f"A sealed key has at most {_SEALED_LIMIT_BYTES} bytes.")
-        owner = self._owner(asset_id)
+        owner = self.owner_of(asset_id)
         if owner != asker.address:
             raise NotLicensed(
                 f"{asker.address} does not own asset {asset_id}.", hint="Only its owner deposits a key.", owner=owner
@@ -113,12 +113,10 @@ class KeyHolder:
         deposited = self.state.key(asset_id)
         if deposited is None:
             raise KeyUnavailable(f"No key of asset {asset_id} was deposited here.", status=404)
-        record = self._license(license_id, asset_id)
-        if deadline < time.time():
-            raise InvalidSignature(f"The request for license {license_id} ended at {deadline}.", hint="Sign a new one.")
-        self._check_signature(record, license_id, recipient, deadline, signature)
+        record = self.licensed(license_id, asset_id)
+        self.check_signature(record, license_id, recipient, deadline, signature)
         data_key = self._unseal(asset_id, bytes.fromhex(deposited.sealed))
-        self._record(record, PendingRelease(license_id, recipient.hex(), deadline, signature.hex()))
+        self.record(record, PendingRelease(license_id, recipient.hex(), deadline, signature.hex()))
         self.metrics.count("qanat_keys_released_total")
         log.info("key released", asset=asset_id, license=license_id, licensee=record.licensee)
         return seal(data_key, recipient, self._context(asset_id, record.licensee))
@@ -136,7 +134,11 @@ class KeyHolder:
                     if pending.deadline < time.time():
                         self.state.forget_release(pending.license_id)
 
-    def _record(self, record: LicenseRecord, pending: PendingRelease) -> None:
+    def record(self, record: LicenseRecord, pending: PendingRelease) -> None:
+        """Record a license's first release on chain, unless one is; it is seen through if a reorganisation drops it.
+
+        Raises :class:`TransactionReverted`, :class:`ChainError`: then nothing may be released.
+        """
         with self._lock:
             if record.released_at == 0:
                 # written first: whatever happens from here on, the record reaches the chain or the key stays here
@@ -157,7 +159,11 @@ class KeyHolder:
         )
         self._sender.send(function)
 
-    def _license(self, license_id: int, asset_id: int) -> LicenseRecord:
+    def licensed(self, license_id: int, asset_id: int) -> LicenseRecord:
+        """Return a license of the asset that is in force at the newest and at the newest final block.
+
+        Raises :class:`NotLicensed`; :class:`KeyUnavailable` when it is not final yet.
+        """
         chain = self.views.chain
         try:
             record = self.views.license(license_id)
@@ -188,9 +194,15 @@ class KeyHolder:
                 time=when,
             )
 
-    def _check_signature(
+    def check_signature(
         self, record: LicenseRecord, license_id: int, recipient: bytes, deadline: int, signature: bytes
     ) -> None:
+        """Raise :class:`InvalidSignature` unless the licensee signed this request, to this operator, and in time.
+
+        An account with code answers for itself (ERC-1271).
+        """
+        if deadline < time.time():
+            raise InvalidSignature(f"The request for license {license_id} ended at {deadline}.", hint="Sign a new one.")
         chain = self.views.chain
         licenses = chain.contract("Licenses").address
         request = key_request(chain.chain_id, licenses, license_id, self.config.operator, recipient, deadline)
@@ -209,7 +221,8 @@ class KeyHolder:
 
     # ---- sealing
 
-    def _owner(self, asset_id: int) -> str:
+    def owner_of(self, asset_id: int) -> str:
+        """Return who owns an asset. Raises :class:`NodeRefused` (404) where there is none."""
         try:
             return self.views.asset_owner(asset_id)
         except TransactionReverted as error:
@@ -229,7 +242,8 @@ class KeyHolder:
             ) from error
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is. Raises :class:`BadParameters`."""
     try:
         value = strict_json.parse(body)
     except (ValueError, RecursionError) as error:
@@ -242,24 +256,28 @@ def _object(body: bytes) -> dict[str, Any]:
 def _request(asked: Any) -> tuple[int, bytes, int, bytes]:
     if not isinstance(asked, dict):
         raise BadParameters("The body is no JSON object.")
-    numbers = []
-    for name in ("licenseId", "deadline"):
-        value = asked.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 78:
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 256:
-            raise BadParameters(f"{name} is no number below 2^256.", field=name)
-        numbers.append(value)
-    recipient = _hex(asked.get("recipientKey"), "recipientKey")
-    signature = _hex(asked.get("signature"), "signature")
+    license_id, deadline = (number_field(asked, name) for name in ("licenseId", "deadline"))
+    recipient = hex_field(asked.get("recipientKey"), "recipientKey")
+    signature = hex_field(asked.get("signature"), "signature")
     if len(recipient) != 32:
         raise MalformedHex(f"recipientKey has {len(recipient)} bytes instead of 32.")
     if not 65 <= len(signature) <= 4096:
         raise MalformedHex(f"signature has {len(signature)} bytes, which is none.")
-    return numbers[0], recipient, numbers[1], signature
+    return license_id, recipient, deadline, signature
 
 
-def _hex(value: Any, name: str) -> bytes:
+def number_field(asked: dict[str, Any], name: str) -> int:
+    """Return a number below 2^256, given as such or in digits. Raises :class:`BadParameters`."""
+    value = asked.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 78:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 256:
+        raise BadParameters(f"{name} is no number below 2^256.", field=name)
+    return value
+
+
+def hex_field(value: Any, name: str) -> bytes:
+    """Return the bytes of ``0x…`` text. Raises :class:`MalformedHex`."""
     if not isinstance(value, str) or not value.startswith("0x"):
         raise MalformedHex(f"{name} is no 0x-hexadecimal text.")
     try:

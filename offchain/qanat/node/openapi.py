@@ -12,10 +12,12 @@ from qanat.node.permits import PERMIT_HEADER
 from qanat.payments.vouchers import VOUCHER_HEADER
 
 __all__ = [
+    "Answer",
     "AssetId",
     "Authorization",
     "ErrorBody",
     "Health",
+    "KeyEpoch",
     "ObjectId",
     "Permit",
     "Range",
@@ -50,6 +52,11 @@ SliceIndex = Annotated[
     Path(ge=0, le=_INDEX_LIMIT, description="matrix·n + row."),
 ]
 AssetId = Annotated[str, Path(pattern="^[0-9]{1,78}$", description="The asset's number, below 2^256.")]
+KeyEpoch = Annotated[
+    int,
+    BeforeValidator(_decimal),
+    Path(ge=1, lt=1 << 32, description="The key epoch: counts the asset's keys from 1 on."),
+]
 Permit = Annotated[
     str | None,
     Header(
@@ -133,6 +140,16 @@ class Sealed(BaseModel):
     """A data key, sealed to the licensee's recipient key."""
 
     sealed: str = Field(pattern="^0x[0-9a-f]+$")
+
+
+class Answer(BaseModel):
+    """A holder's answer to P with what its receipt signs besides the request: :class:`qanat.keys.holding.Receipt`."""
+
+    operator: str = Field(pattern=_ADDRESS)
+    place: int = Field(ge=0, lt=64)
+    blockNumber: int = Field(description="Newest block in which the license was seen in force.")  # noqa: N815
+    answer: str = Field(pattern="^0x[0-9a-f]{192}$", description="E = [s](R+P), raw.")
+    signature: str = Field(pattern="^0x[0-9a-f]{256}$", description="Of the receipt, by the roster's key; EIP-2537 G1.")
 
 
 _WHY = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,14 +19,16 @@ from eth_account.messages import encode_defunct
 from eth_utils.address import to_checksum_address
 
 from qanat.errors import InvalidSignature
+from qanat.node.permits import digest_of
 
 __all__ = ["MAX_AGE_SECONDS", "Asker", "TextSigner", "authorization", "request_text", "verify_authorization"]
 
 #: A request older, or further in the future, is refused.
 MAX_AGE_SECONDS = 60
+_LONGEST_HEADER = 5000
 
 _HEADER = re.compile(
-    r"Qanat address=(0x[0-9a-fA-F]{40}), ?time=([0-9]{1,12}), ?signature=(0x[0-9a-fA-F]{130})", re.ASCII
+    r"Qanat address=(0x[0-9a-fA-F]{40}), ?time=([0-9]{1,12}), ?signature=0x((?:[0-9a-fA-F]{2}){65,2048})", re.ASCII
 )
 
 
@@ -70,9 +73,14 @@ def verify_authorization(
     body: bytes = b"",
     *,
     now: float | None = None,
+    accepts: Callable[[str, bytes, bytes], bool] | None = None,
 ) -> Asker:
-    """Return who asks. Raises :class:`InvalidSignature` for a missing, malformed, stale or false header."""
-    found = _HEADER.fullmatch(header or "")
+    """Return who asks. Raises :class:`InvalidSignature` for a missing, malformed, stale or false header.
+
+    ``accepts``: asks an account, by its contract, whether it takes (digest, signature) for its own; without it only
+    keys' signatures count.
+    """
+    found = _HEADER.fullmatch(header) if header is not None and len(header) <= _LONGEST_HEADER else None
     if found is None:
         raise InvalidSignature("The request is not signed, or its Authorization header is malformed.")
     address, unix_time = to_checksum_address(found[1]), int(found[2])
@@ -81,12 +89,15 @@ def verify_authorization(
         raise InvalidSignature(
             f"The request was signed {age:.0f} s ago; {MAX_AGE_SECONDS} s is the limit.", hint="Check the clocks."
         )
-    text = request_text(chain_id, operator, method, path, body, unix_time)
+    text = encode_defunct(text=request_text(chain_id, operator, method, path, body, unix_time))
+    signature = bytes.fromhex(found[3])
+    recover: Any = Account.recover_message
     try:
-        recover: Any = Account.recover_message
-        signed_by = recover(encode_defunct(text=text), signature=bytes.fromhex(found[3][2:]))
-    except Exception as error:
-        raise InvalidSignature("The request's signature is malformed.") from error
-    if signed_by != address:
+        signed_by = recover(text, signature=signature)
+    except Exception as error:  # eth-account raises many kinds for malformed bytes; a contract's may look like any
+        if accepts is None:
+            raise InvalidSignature("The request's signature is malformed.") from error
+        signed_by = None
+    if signed_by != address and not (accepts is not None and accepts(address, digest_of(text), signature)):
         raise InvalidSignature(f"The request is not signed by {address}.", address=address)
     return Asker(address, unix_time)

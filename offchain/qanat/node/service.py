@@ -20,9 +20,10 @@ from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
 from qanat.node.paid import FILE, PaidReads, VoucherBook, load_price
-from qanat.node.permits import Permits
+from qanat.node.permits import Permits, contract_accepts
 from qanat.node.policy import load_policy
 from qanat.node.requests import Asker, verify_authorization
+from qanat.node.shareholder import ShareHolder
 from qanat.node.state import NodeState
 from qanat.store.protocol import SliceStore
 
@@ -44,6 +45,7 @@ class Service:
         follower: Follower,
         intake: Intake,
         key_holder: KeyHolder,
+        share_holder: ShareHolder,
         metrics: Metrics,
     ) -> None:
         self.config = config
@@ -53,6 +55,7 @@ class Service:
         self.follower = follower
         self.intake = intake
         self.key_holder = key_holder
+        self.share_holder = share_holder
         self.metrics = metrics
         #: What was served before this start is forgotten: nothing more is served in windows that are open now.
         self.budget = ServingBudget(follower.open_epochs())
@@ -181,6 +184,18 @@ class Service:
     def authorize(self, header: str | None, method: str, path: str, body: bytes = b"") -> Asker:
         """Return who signed a request. Raises :class:`InvalidSignature`."""
         return verify_authorization(header, self.views.chain.chain_id, self.config.operator, method, path, body)
+
+    def authorize_account(self, header: str | None, method: str, path: str, body: bytes = b"") -> Asker:
+        """Return who signed a request; accounts with code answer for themselves (ERC-1271), which asks the chain.
+
+        Raises :class:`InvalidSignature`.
+        """
+        chain = self.views.chain
+
+        def accepts(account: str, digest: bytes, signature: bytes) -> bool:
+            return contract_accepts(chain, account, digest, signature)
+
+        return verify_authorization(header, chain.chain_id, self.config.operator, method, path, body, accepts=accepts)
 
     # ---- what the node says of itself
 

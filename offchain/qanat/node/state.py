@@ -16,12 +16,25 @@ from typing import Any, TypeVar
 from qanat.errors import NodeRefused, StoreCorrupted
 from qanat.store.environment import Environment, Format, Transaction
 
-__all__ = ["FORMAT", "DepositedKey", "Duty", "DutyState", "HeldObject", "NodeState", "PendingRelease", "Signed"]
+__all__ = [
+    "FORMAT",
+    "MOST_DEALINGS",
+    "DepositedKey",
+    "Duty",
+    "DutyState",
+    "HeldDealing",
+    "HeldObject",
+    "NodeState",
+    "PendingRelease",
+    "Signed",
+]
 
 T = TypeVar("T")
-_TABLES = ("objects", "manifests", "signatures", "duties", "keys", "releases", "meta")
-#: Version 2 has the record of its version, 3 the Audits of each duty in its key (docs/node.md, "On disk").
-FORMAT = Format("node memory", 3)
+_TABLES = ("objects", "manifests", "signatures", "duties", "keys", "releases", "shares", "meta")
+#: Version 2 has the record of its version, 3 the Audits of each duty in its key, 4 shares (docs/node.md, "On disk").
+FORMAT = Format("node memory", 4)
+#: Dealings of one key that a holder acknowledges while none is on chain.
+MOST_DEALINGS = 8
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,20 @@ class PendingRelease:
     recipient_key: str
     deadline: int
     signature: str
+
+
+@dataclass(frozen=True)
+class HeldDealing:
+    """A dealing that was acknowledged, with the own share as it came: sealed to the operator's sealing key. All hex.
+
+    ``dealing``: as :class:`qanat.keys.shares.Commitments` writes it. ``holders``: by place, ``place`` is the own one.
+    """
+
+    contract: str
+    dealing: str
+    holders: tuple[str, ...]
+    place: int
+    sealed: str
 
 
 class NodeState:
@@ -269,6 +296,50 @@ class NodeState:
         """Drop a release that is final."""
         self._environment.write(lambda transaction: transaction.delete("releases", license_id.to_bytes(32, "big")))
 
+    # ---- shares
+
+    def keep_dealing(self, asset_id: int, key_epoch: int, root: bytes, held: HeldDealing) -> None:
+        """Keep a dealing with the own share, durable on return.
+
+        Raises :class:`NodeRefused` when so many of this key wait to be put on chain that another one is too many: none
+        that was acknowledged may be forgotten before the chain shows which one counts.
+        """
+        prefix = _share_key(asset_id, key_epoch)
+
+        def body(transaction: Transaction) -> None:
+            there = [bytes(key) for key, _ in transaction.walk("shares", prefix)]
+            if prefix + root not in there and len(there) >= MOST_DEALINGS:
+                raise NodeRefused(
+                    f"{len(there)} dealings of this key were acknowledged, and none is on chain.",
+                    hint="Put one of them on chain, or ask for holders anew.",
+                    status=409,
+                )
+            transaction.put("shares", prefix + root, _dump(held))
+
+        self._environment.write(body)
+
+    def dealing(self, asset_id: int, key_epoch: int, root: bytes) -> HeldDealing | None:
+        """Return what is held of a dealing."""
+        key = _share_key(asset_id, key_epoch) + root
+        return self._environment.read(lambda transaction: _load(transaction.get("shares", key), HeldDealing))
+
+    def dealings(self) -> dict[tuple[int, int, bytes], HeldDealing]:
+        """Return all that is held, by asset, key epoch and root."""
+
+        def body(transaction: Transaction) -> dict[tuple[int, int, bytes], HeldDealing]:
+            found = {}
+            for key, value in transaction.walk("shares"):
+                asset, epoch = int.from_bytes(key[:32], "big"), int.from_bytes(key[32:36], "big")
+                found[asset, epoch, bytes(key[36:])] = _must(value, HeldDealing)
+            return found
+
+        return self._environment.read(body)
+
+    def forget_dealing(self, asset_id: int, key_epoch: int, root: bytes) -> None:
+        """Drop a dealing that can't come into force any more."""
+        key = _share_key(asset_id, key_epoch) + root
+        self._environment.write(lambda transaction: transaction.delete("shares", key))
+
     # ---- numbers
 
     def number(self, name: str) -> int:
@@ -292,6 +363,10 @@ def _duty_key(shard: int, epoch: int, audits: str) -> bytes:
     return shard.to_bytes(4, "big") + epoch.to_bytes(8, "big") + bytes.fromhex(audits.removeprefix("0x"))
 
 
+def _share_key(asset_id: int, key_epoch: int) -> bytes:
+    return asset_id.to_bytes(32, "big") + key_epoch.to_bytes(4, "big")
+
+
 def _dump(value: Any) -> bytes:
     return json.dumps(asdict(value), separators=(",", ":")).encode()
 
@@ -305,6 +380,8 @@ def _must(value: memoryview, kind: type[T]) -> T:
         fields = json.loads(bytes(value))
         if kind is Duty:
             fields["state"] = DutyState(fields["state"])
+        if kind is HeldDealing:
+            fields["holders"] = tuple(fields["holders"])
         return kind(**fields)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreCorrupted(f"The node's memory holds a damaged {kind.__name__}.", hint="Check the disk.") from error
