@@ -62,10 +62,9 @@ class Workspace:
         self.other = np.empty((first // 2 + buckets + 1, 12), dtype=np.uint64)
         self.buckets = np.empty((buckets, 12), dtype=np.uint64)
         self.side = 1 << (bits // 2)
-        self.sums = np.empty((2 * self.side, 12), dtype=np.uint64)
+        self.sums = np.empty((step, 2 * self.side, 12), dtype=np.uint64)
         self.elements = np.empty((points, 4), dtype=np.uint64)
         self.out = np.empty((2, 6), dtype=np.uint64)
-        self.two = np.zeros((2, 12), dtype=np.uint64)
         self.pairs, self.work, self._kept = batch_workspace()
 
 
@@ -116,16 +115,17 @@ class FixedBasis:
         """Return the sum of elements[i] * P_i, compressed; elements (count <= points, 4), canonical."""
         digits = space.digits[: len(elements)]
         msm.recode(elements, self.bits, windows_of(self.bits), digits, space.counts)
-        for first in range(self.step - 1, -1, -1):
-            if self.step > 1:
-                self._combine_windows(np.ascontiguousarray(digits[:, first :: self.step]), space, counted=False)
-                self._add_part(space, last=first == self.step - 1)
-            else:
-                self._combine_windows(digits, space, counted=True)
+        if self.step == 1:
+            self._sum_lines(digits, space, space.sums[0], counted=True)
+            msm.finish(space.sums, space.side, 0, space.work[-2], space.work[-1], space.out)
+        else:
+            for first, sums in enumerate(space.sums):
+                self._sum_lines(np.ascontiguousarray(digits[:, first :: self.step]), space, sums, counted=False)
+            msm.finish(space.sums, space.side, self.bits, space.work[-2], space.work[-1], space.out)
         return compress_raw(raw_of(space.out))
 
-    def _combine_windows(self, digits: NDArray[np.int16], space: Workspace, *, counted: bool) -> None:
-        """Write the sum of digits times table entries, out of Montgomery form, to space.out."""
+    def _sum_lines(self, digits: NDArray[np.int16], space: Workspace, sums: Words, *, counted: bool) -> None:
+        """Write the sums of rows and columns of the buckets of digits to sums (2 * side, 12)."""
         if not counted:
             magnitudes = np.abs(digits.astype(np.int64)).ravel()
             space.counts[:] = np.bincount(magnitudes, minlength=len(space.counts) + 1)[1:]
@@ -149,20 +149,7 @@ class FixedBasis:
         side = space.side
         starts, sizes = space.starts[: 2 * side], space.counts[: 2 * side]
         msm.spread(space.buckets, side, space.partial, starts, sizes)
-        msm.sum_groups(space.partial, space.other, starts, sizes, space.sums, space.work)
-        msm.finish(space.sums[np.newaxis], side, 0, space.work[-2], space.work[-1], space.out)
-
-    def _add_part(self, space: Workspace, *, last: bool) -> None:
-        """Replace the part in space.out by 2^bits times the sum so far, plus the part; the last part comes first."""
-        two = space.two
-        msm.scale(space.out, np.array(words_of(base.SQUARE, 6), dtype=np.uint64), two[1].reshape(2, 6))
-        if last:
-            two[0] = 0
-        msm.double_all(two[:1], self.bits, space.pairs, space.work)
-        start, size = np.zeros(1, dtype=np.int64), np.full(1, 2, dtype=np.int64)
-        msm.sum_groups(two, space.other, start, size, space.sums[:1], space.work)
-        two[0] = space.sums[0]
-        msm.scale(two[0].reshape(2, 6), np.array(words_of(1, 6), dtype=np.uint64), space.out)
+        msm.sum_groups(space.partial, space.other, starts, sizes, sums, space.work)
 
 
 def raw_of(numbers: Words) -> bytes:
