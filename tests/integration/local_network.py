@@ -36,6 +36,7 @@ def running_network(
     term_epochs: int = TERM_EPOCHS,
     plan_changes: Mapping[str, int] = MappingProxyType({}),
     delays: Mapping[str, int] = MappingProxyType({}),
+    hold_keys: bool = False,
     **settings: Any,
 ) -> Iterator[tuple[Network, Clock]]:
     """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process.
@@ -44,7 +45,7 @@ def running_network(
     the nodes.
     """
     with Supervisor(folder / "logs") as supervisor:
-        network = Network(ROOT, folder, supervisor, "", bonds=100)
+        network = Network(ROOT, folder, supervisor, "", bonds=100, hold_keys=hold_keys)
         _, network.url = start_anvil(supervisor, ROOT, assign_ports(1)[0])
         clock = Clock(network.url, 0.1).start()
         # enough for a block to be safe; more would let the time for certification pass while nothing happens

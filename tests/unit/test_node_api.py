@@ -451,6 +451,7 @@ def test_there_is_no_call_that_opens_folds_or_evaluates(node: FakeNode) -> None:
         "keys",
         "release",
         "share",
+        "dealing",
         "lists",
     }
     assert parameters == {

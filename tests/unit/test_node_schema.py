@@ -39,6 +39,7 @@ CALLS = [
     "PUT /keys/{asset_id}",
     "POST /keys/{asset_id}/release",
     "PUT /keys/{asset_id}/{key_epoch}/share",
+    "GET /keys/{asset_id}/{key_epoch}/dealing",
     "POST /keys/{asset_id}/{key_epoch}/release",
 ]
 schemathesis.checks.load_all_checks()

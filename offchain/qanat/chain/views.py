@@ -661,6 +661,11 @@ class Views:
         first, last = self._ask("Shards", "rostersLiveIn", shard, epoch, block=block)
         return range(int(first), int(last) + 1)
 
+    def accepted(self, operator: str, slasher: str, shard: int, block: BlockIdentifier = "latest") -> bool:
+        """Whether an operator accepted a contract as slasher of its stake behind a shard."""
+        restaking = self.chain.contract_at("Restaking", str(self._ask("Shards", "restakingOf", shard, block=block)))
+        return bool(self._ask(restaking, "accepted", operator, slasher, block=block))
+
     def vacated_at(self, shard: int, roster: int, operator: str, block: BlockIdentifier = "latest") -> int:
         """Block at which an operator's place fell vacant; 0: never."""
         return int(self._ask("Shards", "vacatedAt", shard, roster, operator, block=block))

@@ -13,6 +13,7 @@ from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
     from qanat.client.download import SourceReport
+    from qanat.client.release import ReleasedKey
 
 __all__ = ["COMMAND", "fetch"]
 
@@ -28,6 +29,7 @@ def fetch(
     byte_range: str | None,
     out: Path,
     force: bool,
+    force_release: bool,
 ) -> Outcome:
     """Fetch an asset as its licensee, a file as its owner, or an object's stored bytes as anybody."""
     from qanat.cli.amounts import format_size, parse_address, parse_bytes32
@@ -41,6 +43,9 @@ def fetch(
         raise FileUnreadable(f"{out} exists.", hint="Choose another name, or say --force.", path=str(out))
     chain, signer = session.chain, session.signer
     part = None if byte_range is None else _range(byte_range)
+    if force_release:
+        _confirm_force(session, asset)
+    released: list[ReleasedKey] = []
     with stages(session) as progress:
         if recovery is not None:
             done = fetch_recovered(
@@ -54,6 +59,8 @@ def fetch(
                 signer=signer,
                 out_path=out,
                 key_holder=None if key_holder is None else parse_address(key_holder, "operator's address"),
+                sender=session.sender if force_release else None,
+                on_answers=released.append,
                 byte_range=part,
                 progress=progress,
             )
@@ -69,10 +76,33 @@ def fetch(
     says = [f"Wrote {out}: {what}{format_size(done.size)}, SHA-256 {done.sha256.hex()}, verified against the chain."]
     if not done.decrypted:
         says.append("These are the bytes as they are stored: encrypted, unless the owner stored them plainly.")
-    return Outcome(
-        done.to_json(),
-        says,
-        [table("Nodes that fell short", ["operator", "how", "slices", "last"], rows)] if rows else [],
+    answers = [answer for key in released for answer in key.answers]
+    short = [(a.operator, a.state, f"{a.seconds:.3f}", a.error) for a in answers if a.state not in ("right", "slow")]
+    tables = (
+        [table("Holders of the key that fell short", ["operator", "how", "seconds", "why"], short)] if short else []
+    )
+    tables += [table("Nodes that fell short", ["operator", "how", "slices", "last"], rows)] if rows else []
+    shown = [
+        {"operator": a.operator, "place": a.place, "state": a.state, "seconds": a.seconds, "error": a.error}
+        for a in answers
+    ]
+    return Outcome({**done.to_json(), "holders": shown}, says, tables)
+
+
+def _confirm_force(session: Session, asset: int | None) -> None:
+    """Show what a forced release would cost, and ask."""
+    from qanat.client.release import held_key
+    from qanat.errors import BadParameters
+
+    held = None if asset is None else held_key(asset, chain=session.chain)
+    if held is None:
+        raise BadParameters("--force-release is for an --asset whose key was dealt to drawn holders.")
+    token = session.views.shard_parameters(held.record.shard).payment_token
+    fee = int(session.chain.call(session.views.keys().functions.answerFee())) * len(held.holders)
+    session.confirm(
+        f"Force the release of asset {asset}'s key, if too few holders answer",
+        [f"{session.amount(fee, token)} for {len(held.holders)} answers; what isn't answered comes back"],
+        transactions=2,
     )
 
 
@@ -136,7 +166,10 @@ COMMAND = Command(
             help="Recovery file; the account must be its owner's.",
         ),
         click.option("--object", "object_id", help="Object whose stored (usually encrypted) bytes to fetch."),
-        click.option("--key-holder", help="Operator to ask for the data key.  [default: the one that the asset names]"),
+        click.option(
+            "--key-holder",
+            help="Operator to ask for the data key.  [default: drawn holders, or the one that the asset names]",
+        ),
         click.option(
             "--range",
             "byte_range",
@@ -145,5 +178,10 @@ COMMAND = Command(
         ),
         click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write."),
         click.option("--force", is_flag=True, help="Replace the file if it exists."),
+        click.option(
+            "--force-release",
+            is_flag=True,
+            help="If too few drawn holders of the key answer, demand their answers on chain, which are prepaid.",
+        ),
     ),
 )

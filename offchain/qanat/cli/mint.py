@@ -13,10 +13,15 @@ from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
+    from qanat.client.dealing import DealtKey
+    from qanat.keys.holders import HolderPlan
     from qanat.keys.recovery import RecoveryFile
     from qanat.licensing.croissant import Description
 
 __all__ = ["COMMAND", "mint"]
+
+#: Instead of an operator's address: the owner alone keeps the key, or drawn holders have shares of it.
+SELF, DRAWN = "self", "drawn"
 
 
 def mint(
@@ -27,6 +32,7 @@ def mint(
     content_hash: str | None,
     metadata: str,
     key_holder: str | None,
+    holders: str | None,
     deposit: bool,
     asset: int | None,
     records: tuple[str, ...],
@@ -41,16 +47,22 @@ def mint(
     from qanat.keys.recovery import RecoveryFile
 
     opened = RecoveryFile.load(recovery) if recovery is not None else None
-    holder = None if key_holder is None else parse_address(key_holder, "operator's address")
+    drawn = key_holder == DRAWN
+    if holders is not None and not drawn:
+        raise BadParameters(f"--holders goes with --key-holder {DRAWN}.")
+    deposit = deposit and key_holder != SELF
+    named = None if key_holder in (None, SELF, DRAWN) else key_holder
+    holder = None if named is None else parse_address(named, "operator's address")
     if asset is not None:
-        if opened is None:
-            raise BadParameters("--asset deposits a key: it needs the --recovery file.")
-        return _deposit_only(session, asset, opened, holder)
+        if opened is None or not deposit:
+            raise BadParameters("--asset deposits a key: it needs the --recovery file, and a key holder.")
+        return _deposit_only(session, asset, opened, holder, drawn=drawn, holders=holders)
     ranges = [_range(item) for item in records]
     ids = _objects(session, opened, objects, ranges)
     digest = _digest(opened, content_hash)
     data_key = opened.open(session.signer) if opened is not None and deposit else None
-    holder = _holder(session, ids[0], holder) if data_key is not None else None
+    plan = _plan(session, ids[0], holders) if drawn and data_key is not None else None
+    holder = _holder(session, ids[0], holder) if data_key is not None and plan is None else None
     description = None if croissant is None else _description(croissant, digest)
     of_what = ids[0] if ids else ranges[0][0]
     told = _stored_description(session, croissant, croissant_object, of_what)
@@ -73,7 +85,9 @@ def mint(
             f"SHA-256 of its plaintext: {digest.hex()}",
             *([f"described by object 0x{told.hex()}: {description.schema}"] if told and description else []),
             *([f"its data key goes, sealed, to operator {holder}"] if holder else []),
+            *([f"its data key is dealt: {plan.explain()}"] if plan else []),
         ],
+        transactions=1 if plan is None else 4,
     )
     receipt = session.sender.send(call)
     from qanat.chain.connection import events_in
@@ -88,6 +102,10 @@ def mint(
     if holder is not None and data_key is not None:
         _deposit(session, number, data_key, holder, recovery)
         says.append(f"Operator {holder} holds its data key, and releases it to licensees.")
+    dealt = None
+    if plan is not None and data_key is not None:
+        dealt = _deal(session, number, data_key, ids[0], plan, recovery)
+        says += _told(dealt)
     if opened is not None and not deposit:
         says += warn_of_only_key(session)
     says.append(f"Next: qanat offer --asset {number} --price 25 --purposes train")
@@ -102,18 +120,26 @@ def mint(
             "content_hash": digest,
             "metadata": described,
             "key_holder": holder,
+            "key": None if dealt is None else _shown(dealt),
             "transaction": bytes(receipt["transactionHash"]),
         },
         says,
     )
 
 
-def _deposit_only(session: Session, asset: int, opened: RecoveryFile, holder: str | None) -> Outcome:
+def _deposit_only(
+    session: Session, asset: int, opened: RecoveryFile, holder: str | None, *, drawn: bool, holders: str | None
+) -> Outcome:
     from qanat.client.fetch import deposit_key, key_holder_of
     from qanat.errors import BadParameters
 
     if opened.object_id not in session.views.asset_objects(asset):
         raise BadParameters(f"Asset {asset} does not own the object of this recovery file.", asset=asset)
+    if drawn:
+        plan = _plan(session, opened.object_id, holders)
+        session.confirm(f"Deal a new key of asset {asset}", [plan.explain()], transactions=3)
+        dealt = _deal(session, asset, opened.open(session.signer), opened.object_id, plan, None)
+        return Outcome({"asset": asset, "key_holder": None, "key": _shown(dealt)}, _told(dealt))
     chosen = holder or key_holder_of(asset, chain=session.chain)
     deposit_key(asset, opened.open(session.signer), chain=session.chain, signer=session.signer, key_holder=chosen)
     return Outcome({"asset": asset, "key_holder": chosen}, [f"Operator {chosen} holds the data key of asset {asset}."])
@@ -132,6 +158,70 @@ def _deposit(session: Session, asset: int, data_key: bytes, holder: str, recover
             asset=asset,
             operator=holder,
         ) from error
+
+
+def _plan(session: Session, object_id: bytes, holders: str | None) -> HolderPlan:
+    """How many holders are drawn from the object's shard, and how many of them open the key."""
+    from qanat.client.dealing import MOST_REDRAWS
+    from qanat.errors import BadParameters
+    from qanat.keys.holders import evaluate_holders, plan_holders
+
+    views = session.views
+    shard = views.object(object_id).shard
+    roster = views.roster(shard, views.active_roster(shard))
+    tickets = [entry.tickets for entry in roster.entries]
+    if holders is None:
+        return plan_holders(tickets, redraws=MOST_REDRAWS)
+    threshold, _, count = holders.partition("/")
+    if not (threshold.isdecimal() and count.isdecimal()):
+        raise BadParameters(f"{holders!r} is no choice of holders.", hint="Write it T/M: 4/7.")
+    return evaluate_holders(tickets, int(threshold), int(count), redraws=MOST_REDRAWS)
+
+
+def _deal(
+    session: Session, asset: int, data_key: bytes, object_id: bytes, plan: HolderPlan, recovery: Path | None
+) -> DealtKey:
+    from qanat.client.dealing import deal_key
+    from qanat.errors import KeyUnavailable
+
+    try:
+        return deal_key(
+            asset,
+            data_key,
+            chain=session.chain,
+            sender=session.sender,
+            signer=session.signer,
+            shard=session.views.object(object_id).shard,
+            threshold=plan.threshold,
+            holders=plan.holders,
+            tell=session.note,
+        )
+    except KeyUnavailable as error:
+        again = f"qanat mint --asset {asset} --recovery {recovery or 'FILE'} --key-holder {DRAWN}"
+        raise KeyUnavailable(
+            f"Asset {asset} is minted, but its key is not dealt: {error.message}",
+            hint=f"Try again: {again}",
+            asset=asset,
+            **{name: value for name, value in error.data.items() if name != "asset"},
+        ) from error
+
+
+def _told(dealt: DealtKey) -> list[str]:
+    count = len(dealt.holders)
+    return [
+        f"Key epoch {dealt.key_epoch} of asset {dealt.asset_id}: {dealt.threshold} of {count} holders release the key.",
+        *(f"Holder {operator} was replaced: {why}" for operator, why in dealt.replaced.items()),
+    ]
+
+
+def _shown(dealt: DealtKey) -> dict[str, Any]:
+    return {
+        "epoch": dealt.key_epoch,
+        "threshold": dealt.threshold,
+        "holders": list(dealt.holders),
+        "replaced": dealt.replaced,
+        "transaction": dealt.transaction,
+    }
 
 
 def _range(text: str) -> tuple[bytes, int, int]:
@@ -270,7 +360,10 @@ COMMAND = Command(
     name="mint",
     run=mint,
     summary="Mint an asset of objects that you stored, and leave its data key with a key holder.",
-    details="The key holder is an operator: it releases the key, sealed, to whom the chain says is licensed.",
+    details=(
+        "The key holder is an operator: it releases the key, sealed, to whom the chain says is licensed. With "
+        "--key-holder drawn no operator knows the key: any T of M holders that the chain draws release it together."
+    ),
     example="--recovery photos.tar.recovery.json --metadata 'Holiday photos, 2024'",
     parameters=(
         click.option(
@@ -293,7 +386,19 @@ COMMAND = Command(
         ),
         click.option("--content-hash", help="SHA-256 of the plaintext.  [default: the recovery file's]"),
         click.option("--metadata", default="", help="A description, in JSON or plain words."),
-        click.option("--key-holder", help="Operator that holds the data key.  [default: the one with most tickets]"),
+        click.option(
+            "--key-holder",
+            "--keyholder",
+            "key_holder",
+            metavar="ADDRESS|self|drawn",
+            help=(
+                "Operator that holds the data key; `self`: nobody but the owner; `drawn`: holders that the chain draws "
+                "have shares of it.  [default: the operator with most tickets]"
+            ),
+        ),
+        click.option(
+            "--holders", metavar="T/M", help="With `drawn`: T of M holders open the key.  [default: as planned]"
+        ),
         click.option(
             "--deposit-key/--no-deposit-key",
             "deposit",

@@ -34,6 +34,7 @@ def register(
     port: int,
     data: str,
     report: bool,
+    hold_keys: bool,
 ) -> Outcome:
     """Make the key files, register, post bond, allocate, join, write ``node.json``: whatever of it is still to be done.
 
@@ -85,6 +86,7 @@ def register(
     if registered:
         keys.check(session)
     coins = parse_amount(responder_coins, 18)
+    slashers = _to_accept(session, number, hold_keys=hold_keys, registered=registered)
 
     lines = (
         [] if registered else [f"register {me} with BLS key and endpoint {endpoint}, commission {commission / 100:g} %"]
@@ -99,12 +101,14 @@ def register(
         lines.append(
             f"send {responder_coins} coins to the node's responder, {folder / 'keys/responder.json'}, for its gas"
         )
+    lines += _what_is_accepted(slashers)
     session.confirm(
         f"Operator in shard {number}", [*lines, "join the shard, if stake suffices"], transactions=len(lines) + 3
     )
 
     keys.make_missing(password)
     done = _send(session, number, terms, keys, registered, endpoint, commission, missing_bond, to_allocate, coins)
+    done.update(_accept(session, slashers))
     joined, why = _join(session, number, join, member)
     node = keys.node
     node.settings = {
@@ -233,6 +237,29 @@ def _to_allocate(session: Session, shard: int, shares: dict[str, int], *, regist
         if part:
             missing[token] = part
     return missing
+
+
+def _to_accept(session: Session, shard: int, *, hold_keys: bool, registered: bool) -> list[str]:
+    """The Keys contract, if the operator wants to hold shares of keys and has not accepted it as slasher yet."""
+    keys = str(session.views.keys().address) if hold_keys else ""
+    if not hold_keys or (registered and session.views.accepted(session.address, keys, shard)):
+        return []
+    return [keys]
+
+
+def _what_is_accepted(slashers: list[str]) -> list[str]:
+    return [
+        f"accept Keys, {slasher}, as a slasher, for good: shares of keys may be dealt to it, and silence is slashed"
+        for slasher in slashers
+    ]
+
+
+def _accept(session: Session, slashers: list[str]) -> dict[str, str]:
+    done = {}
+    for slasher in slashers:
+        receipt = session.sender.send(session.chain.contract("Restaking").functions.acceptSlasher(slasher))
+        done["accept Keys"] = "0x" + bytes(receipt["transactionHash"]).hex()
+    return done
 
 
 def _send(
@@ -365,5 +392,10 @@ COMMAND = Command(
         ),
         click.option("--data", default="data", show_default=True, help="Folder of its slices, relative to --folder."),
         click.option("--report", is_flag=True, help="Let the node report others' misses."),
+        click.option(
+            "--hold-keys",
+            is_flag=True,
+            help="Take part in holding shares of assets' keys: Keys becomes a slasher of its stake, for good.",
+        ),
     ),
 )

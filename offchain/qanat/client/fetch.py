@@ -19,12 +19,14 @@ from eth_utils.address import is_address, to_checksum_address
 
 from qanat import strict_json
 from qanat.chain.connection import Chain
+from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
 from qanat.chain.views import Views
 from qanat.client.download import Downloader, SourceReport
 from qanat.client.location import Location
 from qanat.client.nodes import NodeClient, connections
 from qanat.client.reader import ObjectReader
+from qanat.client.release import HeldKey, ReleasedKey, force_release, held_key, request_shares
 from qanat.errors import (
     BadParameters,
     DecryptionFailed,
@@ -247,10 +249,15 @@ def fetch_asset(
     signer: Signer,
     out_path: str | Path,
     key_holder: str | None = None,
+    sender: Sender | None = None,
+    on_answers: Callable[[ReleasedKey], None] | None = None,
     **options: Any,
 ) -> FetchedObject:
     """Fetch what a licensee bought: the data key, the asset's object, decrypted and compared with the published hash.
 
+    The key comes from the holders that the chain drew, or else from ``key_holder``, or from the one that the asset's
+    metadata names. ``sender``: forces the release on chain if too few of drawn holders answer. ``on_answers`` is told
+    how drawn holders did.
     An asset of several objects is fetched by :func:`request_key` and one :func:`fetch_object` each. Raises
     :class:`NotLicensed`, :class:`KeyUnavailable`, and what :func:`fetch_object` raises.
     """
@@ -259,7 +266,14 @@ def fetch_asset(
     if len(objects) != 1:
         raise BadParameters(f"Asset {asset_id} has {len(objects)} objects.", hint="Fetch them one by one.")
     digest = bytes(chain.call(chain.contract("Assets").functions.contentHashOf(asset_id)))
-    data_key = request_key(asset_id, license_id, chain=chain, signer=signer, key_holder=key_holder)
+    held = held_key(asset_id, chain=chain) if key_holder is None else None
+    if held is None:
+        data_key = request_key(asset_id, license_id, chain=chain, signer=signer, key_holder=key_holder)
+    else:
+        released = _from_holders(held, asset_id, license_id, chain, signer, sender)
+        if on_answers is not None:
+            on_answers(released)
+        data_key = released.data_key
     return fetch_object(
         objects[0],
         chain=chain,
@@ -269,6 +283,17 @@ def fetch_asset(
         expected_sha256=digest if any(digest) else None,
         **options,
     )
+
+
+def _from_holders(
+    held: HeldKey, asset_id: int, license_id: int, chain: Chain, signer: Signer, sender: Sender | None
+) -> ReleasedKey:
+    try:
+        return request_shares(asset_id, license_id, chain=chain, signer=signer, held=held)
+    except KeyUnavailable:
+        if sender is None:
+            raise
+    return force_release(asset_id, license_id, chain=chain, sender=sender, held=held)
 
 
 def fetch_manifest(object_id: bytes, *, chain: Chain) -> Manifest:

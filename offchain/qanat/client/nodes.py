@@ -112,6 +112,26 @@ class NodeClient:
         answer = await self._json("POST", f"/keys/{asset_id}/release", json.dumps(request).encode(), seconds=seconds)
         return self._hex(answer.get("sealed"))
 
+    async def put_share(
+        self, asset_id: int, key_epoch: int, dealing: bytes, proof: bytes, sealed: bytes, *, seconds: float = 30.0
+    ) -> bytes:
+        """Deal the operator its share, sealed; the request is signed. Returns its acknowledgement, not verified."""
+        body = {"dealing": "0x" + dealing.hex(), "proof": "0x" + proof.hex(), "sealed": "0x" + sealed.hex()}
+        path, raw = f"/keys/{asset_id}/{key_epoch}/share", json.dumps(body).encode()
+        answer = await self._json("PUT", path, raw, seconds=seconds, signed=True)
+        return self._hex(answer.get("signature"), _SIGNATURE_BYTES)
+
+    async def get_dealing(self, asset_id: int, key_epoch: int, *, seconds: float = 20.0) -> bytes:
+        """Fetch the dealing of a key, not verified."""
+        return await self._call("GET", f"/keys/{asset_id}/{key_epoch}/dealing", seconds=seconds)
+
+    async def release_share(
+        self, asset_id: int, key_epoch: int, request: dict[str, Any], *, seconds: float = 30.0
+    ) -> dict[str, Any]:
+        """Ask for the operator's answer to P with a signed request; returns what it says, not verified."""
+        path = f"/keys/{asset_id}/{key_epoch}/release"
+        return await self._json("POST", path, json.dumps(request).encode(), seconds=seconds)
+
     async def status(self, *, seconds: float = 10.0) -> dict[str, Any]:
         """Fetch what the node says of itself."""
         return await self._json("GET", "/status", b"", seconds=seconds, limit=4 << 20)
@@ -119,9 +139,16 @@ class NodeClient:
     # ---- below the calls
 
     async def _json(
-        self, method: str, path: str, body: bytes, *, seconds: float, limit: int = _ANSWER_LIMIT
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        seconds: float,
+        signed: bool = False,
+        limit: int = _ANSWER_LIMIT,
     ) -> dict[str, Any]:
-        raw = await self._call(method, path, body, seconds=seconds, limit=limit)
+        raw = await self._call(method, path, body, seconds=seconds, signed=signed, limit=limit)
         try:
             answer = strict_json.parse(raw)
         except (ValueError, RecursionError) as error:

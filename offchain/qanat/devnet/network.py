@@ -109,6 +109,8 @@ class Network:
     owner: int | None = None
     #: How many times the least bond operators post: so many slashes and more leave them in their places.
     bonds: int = 1
+    #: Whether operators hold shares of assets' keys.
+    hold_keys: bool = False
     _people: dict[tuple[str, int], Actor] = field(default_factory=dict)
 
     # ---- people
@@ -201,6 +203,7 @@ class Network:
             *("--endpoint", options["endpoint"], "--bond", options["bond"], "--folder", str(options["folder"])),
             *("--port", str(options["port"]), "--responder-coins", options["responder_coins"]),
             "--join" if join else "--no-join",
+            *(("--hold-keys",) if self.hold_keys else ()),
         ]
         self.ape("register", *words, account=host.actor.number)
 
@@ -215,6 +218,7 @@ class Network:
             "folder": host.folder,
             "port": host.port,
             "responder_coins": "0" if registered else "10",
+            "hold_keys": self.hold_keys,
         }
 
     def stake(self, tickets: int) -> None:

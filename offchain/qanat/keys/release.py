@@ -22,8 +22,8 @@ from qanat.errors import BadParameters, InvalidPoint, InvalidProof, KeyUnavailab
 from qanat.field import MODULUS
 from qanat.keys import schnorr
 from qanat.keys.context import KeyContext, possession_context
-from qanat.keys.curve import G1_IDENTITY, check_g1, curve_kernel, lagrange_at, multiply_g1
-from qanat.keys.shares import Commitments, unwrap
+from qanat.keys.curve import G1_BYTES, G1_IDENTITY, G2_BYTES, check_g1, curve_kernel, lagrange_at, multiply_g1
+from qanat.keys.shares import WRAPPED_BYTES, Commitments, unwrap
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,6 @@ def open_key(
     Fewer than t right answers raise ``KeyUnavailable``, whose ``data["wrong"]`` names the places that lied.
     ``commitments`` must be those on chain: the caller compares their digest.
     """
-    curve = curve_kernel(kernel)
     blinded = blinded_base(context, key.point, kernel=kernel)
     right: dict[int, bytes] = {}
     wrong = []
@@ -126,10 +125,32 @@ def open_key(
             wrong=wrong,
         )
 
-    indexes = [place + 1 for place in right]
-    weights = lagrange_at(indexes, 0)
-    unblinded = [
-        curve.combine_g1([answer, commitments.matches[place]], [1, -key.scalar]) for place, answer in right.items()
-    ]
-    point = curve.combine_g1(unblinded, weights)
-    return unwrap(context, point, commitments.secret_point, commitments.wrapped)
+    return interpolate_key(context, commitments.published, commitments.threshold, key, right, kernel=kernel)
+
+
+def interpolate_key(
+    context: KeyContext,
+    published: bytes,
+    threshold: int,
+    key: LicenseeKey,
+    answers: Mapping[int, bytes],
+    *,
+    kernel: str = "fast",
+) -> bytes:
+    """Return the data key from answers that are known to be right, as those that the chain took are.
+
+    :param published: what the chain was told of the dealing, :attr:`Commitments.published`.
+
+    Fewer than ``threshold`` raise ``KeyUnavailable``, wrong ones ``DecryptionFailed``.
+    """
+    if len(answers) < threshold:
+        raise KeyUnavailable(f"{len(answers)} answers of the {threshold} that open the key.")
+    curve = curve_kernel(kernel)
+    places = sorted(answers)[:threshold]
+    secret_point, wrapped = published[:G2_BYTES], published[-WRAPPED_BYTES:]
+    unblinded = []
+    for place in places:
+        match = published[G2_BYTES + G1_BYTES * place :][:G1_BYTES]
+        unblinded.append(curve.combine_g1([answers[place], match], [1, -key.scalar]))
+    point = curve.combine_g1(unblinded, lagrange_at([place + 1 for place in places], 0))
+    return unwrap(context, point, secret_point, wrapped)

@@ -554,6 +554,17 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
         )
         return JSONResponse({"operator": service.config.operator, "signature": "0x" + signature.hex()})
 
+    @app.get(
+        "/keys/{asset_id}/{key_epoch}/dealing",
+        summary="What everybody may know of a key's dealing: by it answers are checked",
+        response_class=Response,
+        responses={**errors(404), **binary(200, "The dealing (docs/format.md).")},
+    )
+    async def get_dealing(asset_id: AssetId, key_epoch: KeyEpoch, request: Request) -> Response:
+        begin(request, _LOOK_COST)
+        dealing = await work(service.share_holder.dealing, number_of(asset_id), key_epoch)
+        return Response(dealing, media_type="application/octet-stream")
+
     @app.post(
         "/keys/{asset_id}/{key_epoch}/release",
         summary="Answer a licensee's P with the operator's share of the key, and sign a receipt",

@@ -125,6 +125,13 @@ class ShareHolder:
 
     # ---- releases
 
+    def dealing(self, asset_id: int, key_epoch: int) -> bytes:
+        """Return the dealing in force, without shares: who asks holders checks their answers with it.
+
+        Raises :class:`KeyUnavailable` (404) where it is not here.
+        """
+        return bytes.fromhex(self._kept(self._contract(), asset_id, key_epoch)[1].dealing)
+
     def release(self, asset_id: int, key_epoch: int, asked: Any) -> tuple[Receipt, bytes]:
         """Return the answer to a licensee's P, as a receipt, and the receipt's signature.
 
@@ -134,10 +141,7 @@ class ShareHolder:
         """
         request = read_share_request(asked)
         contract = self._contract()
-        record = self._in_force(contract, asset_id, key_epoch)
-        kept = None if record is None else self.state.dealing(asset_id, key_epoch, record.root)
-        if record is None or kept is None or kept.contract != contract:
-            raise KeyUnavailable(f"No share of key epoch {key_epoch} of asset {asset_id} is here.", status=404)
+        record, kept = self._kept(contract, asset_id, key_epoch)
         block = self.views.chain.latest()  # before the license is looked at: what is signed was seen by then
         licensed = self._key_holder.licensed(request.license_id, asset_id)
         held = self._open(asset_id, key_epoch, kept)
@@ -209,6 +213,13 @@ class ShareHolder:
             if (record.dealt_block and record.root != root) or (not record.dealt_block and dealt > key_epoch):
                 self.state.forget_dealing(asset_id, key_epoch, root)
                 log.info("dealing forgotten", asset=asset_id, key_epoch=key_epoch)
+
+    def _kept(self, contract: str, asset_id: int, key_epoch: int) -> tuple[KeyRecord, HeldDealing]:
+        record = self._in_force(contract, asset_id, key_epoch)
+        kept = None if record is None else self.state.dealing(asset_id, key_epoch, record.root)
+        if record is None or kept is None or kept.contract != contract:
+            raise KeyUnavailable(f"No share of key epoch {key_epoch} of asset {asset_id} is here.", status=404)
+        return record, kept
 
     # ---- what the chain says
 

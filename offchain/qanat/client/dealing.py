@@ -1,0 +1,288 @@
+"""Dealing an asset's key to holders: request, draw, deal, gather acknowledgements, put it on chain.
+
+::
+
+    dealt = deal_key(asset, data_key, chain=chain, sender=sender, signer=signer, shard=1, threshold=4, holders=7)
+
+A holder that stays silent, refuses, or acknowledges falsely has its place redrawn, as often as the contract allows;
+everybody is then dealt a fresh key. A run that ended early goes on with the holders it had asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eth_utils.address import to_checksum_address
+from eth_utils.conversions import to_bytes
+
+from qanat import bls
+from qanat.chain.connection import Chain
+from qanat.chain.randomness import module_in_force, randomness_proof, relays_of
+from qanat.chain.sender import Sender
+from qanat.chain.signer import Signer
+from qanat.chain.views import KeyRecord, Roster, Views
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import (
+    BadParameters,
+    KeyUnavailable,
+    MalformedHex,
+    NodeRefused,
+    NodeUnreachable,
+    RandomnessUnavailable,
+    TransactionReverted,
+)
+from qanat.keys.context import KeyContext
+from qanat.keys.drawing import Drawn, Seat, drawn_ticket, follow_draw
+from qanat.keys.sealed_share import seal_share
+from qanat.keys.shares import Dealing, deal, digest_of
+
+__all__ = ["MOST_REDRAWS", "DealtKey", "deal_key", "key_context_of"]
+
+#: Places that the contract redraws in one key epoch.
+MOST_REDRAWS = 4
+_PAUSE = 0.5
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DealtKey:
+    """A key in force. ``holders``: by place. ``replaced``: who was drawn and lost its place, and why."""
+
+    asset_id: int
+    key_epoch: int
+    threshold: int
+    holders: tuple[str, ...]
+    replaced: dict[str, str]
+    transaction: bytes
+
+
+def key_context_of(chain: Chain, asset_id: int, key_epoch: int, holders: Sequence[str]) -> KeyContext:
+    """Return what a key of the Keys contract in force is bound to."""
+    contract = to_bytes(hexstr=str(chain.contract("Keys").address))
+    return KeyContext(
+        chain.chain_id, contract, asset_id, key_epoch, tuple(to_bytes(hexstr=holder) for holder in holders)
+    )
+
+
+def deal_key(
+    asset_id: int,
+    data_key: bytes,
+    *,
+    chain: Chain,
+    sender: Sender,
+    signer: Signer,
+    shard: int,
+    threshold: int,
+    holders: int,
+    holder_seconds: float = 30.0,
+    timeout_seconds: float = 900.0,
+    tell: Tell | None = None,
+) -> DealtKey:
+    """Deal a fresh key that wraps ``data_key`` to drawn holders, any ``threshold`` of which release it.
+
+    ``holder_seconds``: so long a holder may take to acknowledge. The signer owns the asset and pays the gas.
+
+    Raises :class:`BadParameters` (too few operators hold shares), :class:`KeyUnavailable` (holders stay silent and no
+    more places can be redrawn), :class:`TransactionReverted`.
+    """
+    work = _Dealing(asset_id, chain, sender, signer, shard, holder_seconds, timeout_seconds, tell or _quiet)
+    if not 1 <= threshold <= holders:
+        raise BadParameters(f"{threshold} of {holders} holders is no threshold.")
+    work.choose(holders)
+    return work.run(data_key, threshold)
+
+
+def _quiet(_what: str) -> None:
+    return
+
+
+class _Dealing:
+    """One run."""
+
+    def __init__(
+        self,
+        asset_id: int,
+        chain: Chain,
+        sender: Sender,
+        signer: Signer,
+        shard: int,
+        holder_seconds: float,
+        timeout_seconds: float,
+        tell: Tell,
+    ) -> None:
+        self.asset_id, self.chain, self.sender, self.signer, self.shard = asset_id, chain, sender, signer, shard
+        self.holder_seconds, self.tell = holder_seconds, tell
+        self.until = time.monotonic() + timeout_seconds
+        self.views = Views(chain)
+        self.keys = self.views.keys()
+        self.epoch = 0
+        self.replaced: dict[str, str] = {}
+
+    # ---- holders
+
+    def choose(self, holders: int) -> None:
+        """Ask for holders, or find those of a run that ended early; see that they are drawn."""
+        newest, dealt, _ = self.views.key_epochs(self.asset_id)
+        if newest > dealt and self._fits(self.views.key(self.asset_id, newest), holders):
+            self.epoch = newest
+        else:
+            self._check_eligible(holders)
+            self.sender.send(self.keys.functions.request(self.asset_id, self.shard, holders))
+            self.epoch = self.views.key_epochs(self.asset_id)[0]
+        record = self.record
+        if not record.drawn_block:
+            self.tell(f"waiting for block {record.seed_block}, which draws the holders")
+            self._wait_for_block(record.seed_block + 1)
+            self._draw(record)
+
+    @property
+    def record(self) -> KeyRecord:
+        """The key as the chain has it now."""
+        return self.views.key(self.asset_id, self.epoch)
+
+    def _fits(self, record: KeyRecord, holders: int) -> bool:
+        wanted = (self.shard, self.views.active_roster(self.shard), holders)
+        return (record.shard, record.roster, record.places) == wanted
+
+    def _check_eligible(self, holders: int) -> None:
+        """Raise before anything is paid for a draw that could not end."""
+        roster = self.views.roster(self.shard, self.views.active_roster(self.shard))
+        willing = [entry.operator for entry in roster.entries if self._eligible(roster.number, entry.operator)]
+        if len(willing) < holders:
+            raise BadParameters(
+                f"{len(willing)} operators of shard {self.shard} hold shares; {holders} are wanted.",
+                hint="Operators take part with `qanat register --hold-keys`.",
+                willing=willing,
+            )
+
+    def _eligible(self, roster: int, operator: str) -> bool:
+        return self.views.accepted(operator, self.keys.address, self.shard) and not self.views.vacated_at(
+            self.shard, roster, operator
+        )
+
+    def _wait_for_block(self, number: int) -> None:
+        while self.chain.latest() < number:
+            if time.monotonic() > self.until:
+                raise KeyUnavailable(f"The chain did not come to block {number} in time.", hint="Run it again.")
+            time.sleep(_PAUSE)
+
+    def _draw(self, record: KeyRecord) -> None:
+        proof = self._proof(record.seed_block)
+        beacon = self.chain.contract_at("RandaoBeacon", module_in_force(self.chain))
+        seed = bytes(self.chain.call(beacon.functions.reveal(record.seed_block, proof)))
+        drawn = self._follow(record, seed, [None] * record.places, (), 0)
+        try:
+            self.sender.send(self.keys.functions.draw(self.asset_id, self.epoch, proof, list(drawn.steps)))
+        except TransactionReverted as error:
+            if error.error_name != "AlreadyDrawn":  # anyone may
+                raise
+
+    def _proof(self, block: int) -> bytes:
+        while True:
+            try:
+                return randomness_proof(self.chain, block, relays_of(self.chain))
+            except RandomnessUnavailable:  # a round of drand is signed a while after its block
+                if time.monotonic() > self.until:
+                    raise
+                time.sleep(_PAUSE)
+
+    def _follow(
+        self, record: KeyRecord, seed: bytes, places: list[str | None], former: tuple[str, ...], step: int
+    ) -> Drawn:
+        roster = self.views.roster(record.shard, record.roster)
+        seats = [Seat(entry.seat, entry.operator, entry.first_ticket, entry.tickets) for entry in roster.entries]
+
+        def ticket_of(step: int) -> int:
+            return drawn_ticket(
+                self.chain.chain_id, self.keys.address, self.asset_id, self.epoch, seed, step, roster.tickets
+            )
+
+        known = {entry.operator: self._eligible(roster.number, entry.operator) for entry in roster.entries}
+        return follow_draw(seats, ticket_of, places=places, former=former, eligible=known.__getitem__, first_step=step)
+
+    def _redraw(self, record: KeyRecord, holders: tuple[str, ...], silent: dict[str, str]) -> None:
+        """Give silent holders' places to others, once the contract allows it."""
+        if record.redraws + len(silent) > MOST_REDRAWS:
+            raise KeyUnavailable(
+                f"Holders did not acknowledge, and no more places can be redrawn: {', '.join(silent)}.",
+                hint="Ask for holders anew.",
+                holders=silent,
+            )
+        self.tell(f"{len(silent)} holders are silent: their places are redrawn")
+        window = self.views.shard_parameters(record.shard).window
+        self._wait_for_block(record.drawn_block + window + 1)
+        beacon = self.chain.contract_at("RandaoBeacon", module_in_force(self.chain))
+        seed = bytes(self.chain.call(beacon.functions.valueOf(record.seed_block)))
+        places = [None if holder in silent else holder for holder in holders]
+        drawn = self._follow(record, seed, places, holders, record.steps)
+        bits = sum(1 << place for place, holder in enumerate(holders) if holder in silent)
+        self.sender.send(self.keys.functions.redraw(self.asset_id, self.epoch, bits, list(drawn.steps)))
+        self.replaced.update(silent)
+
+    # ---- the dealing
+
+    def run(self, data_key: bytes, threshold: int) -> DealtKey:
+        """Deal until all holders have acknowledged, and put that on chain."""
+        while True:
+            record = self.record
+            holders = self.views.key_holders(self.asset_id, self.epoch)
+            context = key_context_of(self.chain, self.asset_id, self.epoch, holders)
+            dealing = deal(context, threshold, data_key)
+            signatures, silent = asyncio.run(self._gather(record, holders, context, dealing))
+            if silent:
+                self._redraw(record, holders, silent)
+                continue
+            commitments = dealing.commitments
+            words = (commitments.threshold, commitments.root, commitments.published, bls.aggregate(signatures))
+            receipt = self.sender.send(self.keys.functions.deal(self.asset_id, self.epoch, *words))
+            return DealtKey(
+                self.asset_id, self.epoch, threshold, holders, self.replaced, bytes(receipt["transactionHash"])
+            )
+
+    async def _gather(
+        self, record: KeyRecord, holders: tuple[str, ...], context: KeyContext, dealing: Dealing
+    ) -> tuple[list[bytes], dict[str, str]]:
+        """Send every holder its share at once; return acknowledgements by place, and who gave none, and why."""
+        roster = self.views.roster(record.shard, record.roster)
+        digest = digest_of(context, dealing.commitments)
+        found: dict[int, bytes] = {}
+        silent: dict[str, str] = {}
+
+        async def one(place: int, holder: str, http: object) -> None:
+            try:
+                found[place] = await self._acknowledged(roster, place, holder, digest, dealing, http)
+            except (NodeUnreachable, NodeRefused, MalformedHex, TransactionReverted) as error:
+                silent[holder] = error.message
+
+        async with connections(len(holders)) as http:
+            await asyncio.gather(*(one(place, holder, http) for place, holder in enumerate(holders)))
+        return [found[place] for place in sorted(found)], silent
+
+    async def _acknowledged(
+        self, roster: Roster, place: int, holder: str, digest: bytes, dealing: Dealing, http: object
+    ) -> bytes:
+        """Return one holder's acknowledgement, verified; it is asked again while it says that it can't now."""
+        operator = self.views.operator(holder)
+        sealed = seal_share(dealing.shares[place], digest, place, to_bytes(hexstr=holder), operator.sealing_key)
+        node = NodeClient(http, holder, operator.endpoints, self.chain.chain_id, self.signer)  # type: ignore[arg-type]
+        until = time.monotonic() + self.holder_seconds
+        raw = dealing.commitments.to_bytes()
+        while True:
+            left = until - time.monotonic()
+            try:
+                signature = await node.put_share(
+                    self.asset_id, self.epoch, raw, dealing.proof, sealed, seconds=max(1.0, left)
+                )
+                break
+            except (NodeUnreachable, NodeRefused) as error:
+                passing = isinstance(error, NodeUnreachable) or error.data.get("status") in (425, 429, 503)
+                if not passing or left < _PAUSE:
+                    raise
+                await asyncio.sleep(_PAUSE)
+        seat = roster.index_of(to_checksum_address(holder))
+        if seat is None or not bls.verify(self.views.roster_keys(roster, [seat]), digest, signature):
+            raise NodeRefused(f"{holder} acknowledged with a signature that is not its.", operator=holder)
+        return signature

@@ -1,0 +1,429 @@
+"""Getting an asset's key from its holders: all are asked at once, any t right answers open it.
+
+::
+
+    released = request_shares(asset, license, chain=chain, signer=signer)
+    released.data_key, released.liars
+
+Nothing that a holder says is believed: the dealing must have the root and the published part on chain, every E is
+checked by its pairing, every receipt by the key that the roster counts. Who is dead, refuses, lies, or had not answered
+when t others had, is named; a lie with a good receipt is evidence (``Keys.reportWrong``). Where too few answer,
+:func:`force_release` demands it on chain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from eth_utils.conversions import to_bytes
+from eth_utils.crypto import keccak
+
+from qanat import bls
+from qanat.chain.connection import Chain
+from qanat.chain.logs import logs_between
+from qanat.chain.sender import Sender
+from qanat.chain.signer import Signer
+from qanat.chain.views import KeyRecord, Roster, Views
+from qanat.client.dealing import key_context_of
+from qanat.client.nodes import NodeClient, connections
+from qanat.errors import (
+    ChainError,
+    FormatError,
+    KeyUnavailable,
+    MalformedHex,
+    NodeRefused,
+    NodeUnreachable,
+    NotLicensed,
+)
+from qanat.keys.context import KeyContext, request_hash
+from qanat.keys.curve import G1_BYTES
+from qanat.keys.holding import Receipt
+from qanat.keys.release import LicenseeKey, blinded_base, interpolate_key, is_right
+from qanat.keys.shares import Commitments
+from qanat.node.keyholder import key_request
+
+__all__ = ["Answer", "HeldKey", "ReleasedKey", "force_release", "held_key", "request_shares"]
+
+_REQUEST_SECONDS = 600
+_PAUSE = 0.5
+#: So long a holder may take before the next one is asked for the dealing.
+_DEALING_SECONDS = 0.5
+_SIGNATURE_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one holder's answer.
+
+    ``state``: ``right``, ``lied`` (E is wrong), ``unreachable``, ``refused``, or ``slow`` (others were faster).
+    ``receipt``, ``signature``: what it signed, where that is its signature; of a lie it is evidence.
+    """
+
+    operator: str
+    place: int
+    state: str
+    seconds: float = 0.0
+    error: str = ""
+    receipt: Receipt | None = None
+    signature: bytes = b""
+
+
+@dataclass(frozen=True)
+class HeldKey:
+    """A key in force: what the chain says of it. ``published``: Y_0 ‖ Y'_1 … ‖ wrapped key."""
+
+    record: KeyRecord
+    context: KeyContext
+    holders: tuple[str, ...]
+    published: bytes
+
+    def is_dealing(self, commitments: Commitments) -> bool:
+        """Whether these are the commitments on chain."""
+        return (commitments.threshold, commitments.root, commitments.published) == (
+            self.record.threshold,
+            self.record.root,
+            self.published,
+        )
+
+
+@dataclass(frozen=True)
+class ReleasedKey:
+    """A data key, and how each holder did."""
+
+    data_key: bytes = field(repr=False)
+    key_epoch: int
+    threshold: int
+    answers: tuple[Answer, ...]
+
+    @property
+    def liars(self) -> tuple[str, ...]:
+        """Holders whose answer was wrong."""
+        return tuple(answer.operator for answer in self.answers if answer.state == "lied")
+
+    @property
+    def unreachable(self) -> tuple[str, ...]:
+        """Holders that did not answer."""
+        return tuple(answer.operator for answer in self.answers if answer.state == "unreachable")
+
+
+def held_key(asset_id: int, *, chain: Chain, key_epoch: int | None = None) -> HeldKey | None:
+    """Return an asset's newest key that holders have, or that of a key epoch; None where none was dealt."""
+    views = Views(chain)
+    epoch = views.key_epochs(asset_id)[1] if key_epoch is None else key_epoch
+    if epoch == 0:
+        return None
+    record = views.key(asset_id, epoch)
+    if not record.dealt_block:
+        return None
+    holders = views.key_holders(asset_id, epoch)
+    event = views.keys().events.KeyDealt
+    logs = logs_between(event, record.dealt_block, record.dealt_block, assetId=asset_id, epoch=epoch)
+    if not logs:
+        raise ChainError(f"The chain's logs do not tell the dealing of key epoch {epoch} of asset {asset_id}.")
+    context = key_context_of(chain, asset_id, epoch, holders)
+    return HeldKey(record, context, holders, bytes(logs[-1]["args"]["published"]))
+
+
+def request_shares(
+    asset_id: int,
+    license_id: int,
+    *,
+    chain: Chain,
+    signer: Signer,
+    key_epoch: int | None = None,
+    timeout_seconds: float = 60.0,
+    held: HeldKey | None = None,
+) -> ReleasedKey:
+    """Ask all holders of an asset's key, and open it with the first t right answers.
+
+    ``held``: what :func:`held_key` gave, if it was asked before. Raises :class:`NotLicensed` when the holders say so,
+    :class:`KeyUnavailable` when too few answer (``data["holders"]`` says what each did) or no holders have a key.
+    """
+    found = held if held is not None else held_key(asset_id, chain=chain, key_epoch=key_epoch)
+    if found is None:
+        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
+    return asyncio.run(_Release(found, asset_id, license_id, chain, signer, timeout_seconds).run())
+
+
+class _Release:
+    """One request to all holders."""
+
+    def __init__(
+        self, held: HeldKey, asset_id: int, license_id: int, chain: Chain, signer: Signer, seconds: float
+    ) -> None:
+        self.held, self.asset_id, self.license_id, self.chain, self.signer = held, asset_id, license_id, chain, signer
+        self.views = Views(chain)
+        self.until = time.monotonic() + seconds
+        self.started = time.monotonic()
+        self.key = LicenseeKey.generate()
+        context = held.context
+        self.licensee = to_bytes(hexstr=signer.address)
+        self.possession = self.key.prove(context.chain_id, context.contract, self.licensee)
+        self.recipient = request_hash(context.identity, self.key.point)
+        self.blinded = blinded_base(context, self.key.point)
+        self.deadline = max(int(time.time()), chain.timestamp()) + _REQUEST_SECONDS
+        self.roster: Roster = self.views.roster(held.record.shard, held.record.roster)
+        self.answers: dict[int, Answer] = {}
+        self.right: dict[int, bytes] = {}
+        self.refusals: list[NodeRefused] = []
+
+    async def run(self) -> ReleasedKey:
+        """Ask, check, open."""
+        async with connections(len(self.held.holders)) as http:
+            nodes = self._nodes(http)
+            commitments = await self._dealing(nodes)
+            pending = dict(nodes)
+            if self._is_first():
+                # one holder records the release on chain; the others answer once it stands there
+                for place in list(pending):
+                    await self._ask(place, pending.pop(place), commitments, record=True)
+                    if place in self.right:
+                        break
+            tasks = {
+                asyncio.create_task(self._ask(place, node, commitments, record=False)): place
+                for place, node in pending.items()
+            }
+            waiting = set(tasks)
+            while waiting and len(self.right) < commitments.threshold:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            for task in waiting:
+                self._note(tasks[task], "slow", "others were faster")
+        return self._opened(commitments)
+
+    def _nodes(self, http: httpx.AsyncClient) -> dict[int, NodeClient]:
+        found = {}
+        for place, holder in enumerate(self.held.holders):
+            try:
+                endpoints = self.views.operator(holder).endpoints
+            except ChainError as error:
+                self._note(place, "unreachable", error.message)
+                continue
+            found[place] = NodeClient(http, holder, endpoints, self.chain.chain_id)
+        return found
+
+    def _is_first(self) -> bool:
+        """Whether a part of the price is earned by the first release, and none is recorded."""
+        try:
+            record = self.views.license(self.license_id)
+        except ChainError:  # the holders say what is wrong with it
+            return False
+        return record.earned_at_release_bps != 0 and record.released_at == 0
+
+    # ---- the dealing
+
+    async def _dealing(self, nodes: dict[int, NodeClient]) -> Commitments:
+        """Return the dealing that the chain names, from whichever holder has it: another is asked when one is slow."""
+        waiting: set[asyncio.Task[Commitments | None]] = set()
+        left = list(nodes.values())
+        try:
+            while left or waiting:
+                if left:
+                    waiting.add(asyncio.create_task(self._dealing_from(left.pop(0))))
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=_DEALING_SECONDS if left else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    found = task.result()
+                    if found is not None:
+                        return found
+        finally:
+            for task in waiting:
+                task.cancel()
+        raise KeyUnavailable(
+            f"No holder of the key of asset {self.asset_id} gave the dealing that the chain names.",
+            hint="Try again when holders are up.",
+            holders=list(self.held.holders),
+        )
+
+    async def _dealing_from(self, node: NodeClient) -> Commitments | None:
+        try:
+            raw = await node.get_dealing(self.asset_id, self.held.context.key_epoch)
+            found = Commitments.from_bytes(raw)
+        except (NodeUnreachable, NodeRefused, FormatError):
+            return None
+        return found if self.held.is_dealing(found) else None
+
+    # ---- answers
+
+    async def _ask(self, place: int, node: NodeClient, commitments: Commitments, *, record: bool) -> None:
+        """Ask one holder, again while it can't now, and judge what it says."""
+        request = self._request(node.operator, record=record)
+        while True:
+            left = self.until - time.monotonic()
+            try:
+                said = await node.release_share(
+                    self.asset_id, self.held.context.key_epoch, request, seconds=max(1.0, left)
+                )
+                break
+            except NodeUnreachable as error:
+                self._note(place, "unreachable", error.message)
+                return
+            except NodeRefused as error:
+                wait = error.data.get("retry_after") or _PAUSE
+                if error.data.get("status") not in (429, 503) or wait > left:
+                    self._note(place, "refused", error.message)
+                    self.refusals.append(error)
+                    return
+                await asyncio.sleep(wait)
+        self._judge(place, said, commitments)
+
+    def _request(self, holder: str, *, record: bool) -> dict[str, Any]:
+        licenses = self.chain.contract("Licenses").address
+        signed = key_request(self.chain.chain_id, licenses, self.license_id, holder, self.recipient, self.deadline)
+        return {
+            "licenseId": self.license_id,
+            "point": "0x" + self.key.point.hex(),
+            "possession": "0x" + self.possession.hex(),
+            "deadline": self.deadline,
+            "signature": "0x" + bytes(self.signer.sign_typed_data(*signed)).hex(),
+            "record": record,
+        }
+
+    def _judge(self, place: int, said: dict[str, Any], commitments: Commitments) -> None:
+        """Check E by its pairing; of a lie, whether its holder signed it."""
+        try:
+            answer = _hex(said.get("answer"), G1_BYTES)
+            signature = _hex(said.get("signature"), _SIGNATURE_BYTES)
+            block = int(said.get("blockNumber", 0))
+        except (MalformedHex, ValueError, TypeError) as error:
+            self._note(place, "lied", f"its answer is malformed: {error}")
+            return
+        context = self.held.context
+        receipt = Receipt(
+            context.asset_id,
+            context.key_epoch,
+            place,
+            self.license_id,
+            self.licensee,
+            block,
+            self.key.point,
+            answer,
+        )
+        if is_right(self.blinded, commitments.points[place], answer):
+            self.right[place] = answer
+            self._note(place, "right", receipt=receipt, signature=signature)
+            return
+        signed = self._has_signed(place, receipt, signature)
+        self._note(
+            place,
+            "lied",
+            "its answer is wrong" + (", and signed" if signed else "; its receipt is not signed by it"),
+            receipt=receipt if signed else None,
+            signature=signature if signed else b"",
+        )
+
+    def _has_signed(self, place: int, receipt: Receipt, signature: bytes) -> bool:
+        context = self.held.context
+        seat = self.roster.index_of(self.held.holders[place])
+        if seat is None:
+            return False
+        try:
+            key = self.views.roster_keys(self.roster, [seat])
+            return bls.verify(key, receipt.digest(context.chain_id, context.contract), signature)
+        except FormatError:
+            return False
+
+    def _note(self, place: int, state: str, error: str = "", **evidence: Any) -> None:
+        seconds = round(time.monotonic() - self.started, 4)
+        self.answers[place] = Answer(self.held.holders[place], place, state, seconds, error, **evidence)
+
+    def _opened(self, commitments: Commitments) -> ReleasedKey:
+        answers = tuple(self.answers[place] for place in sorted(self.answers))
+        if len(self.right) >= commitments.threshold:
+            data_key = interpolate_key(
+                self.held.context, self.held.published, commitments.threshold, self.key, self.right
+            )
+            return ReleasedKey(data_key, self.held.context.key_epoch, commitments.threshold, answers)
+        unlicensed = [error for error in self.refusals if error.data.get("status") in (401, 403)]
+        if unlicensed and len(unlicensed) + len(self.right) >= commitments.threshold:
+            raise NotLicensed(unlicensed[0].message, hint="Buy a license first.", license_id=self.license_id)
+        shown = {answer.operator: f"{answer.state} {answer.error}".strip() for answer in answers}
+        raise KeyUnavailable(
+            f"{len(self.right)} of {len(self.held.holders)} holders answered rightly; "
+            f"{commitments.threshold} open the key of asset {self.asset_id}.",
+            hint="Try again, or force the release on chain: --force-release.",
+            holders=shown,
+        )
+
+
+def force_release(
+    asset_id: int,
+    license_id: int,
+    *,
+    chain: Chain,
+    sender: Sender,
+    held: HeldKey | None = None,
+    timeout_seconds: float = 900.0,
+    tell: Callable[[str], None] | None = None,
+) -> ReleasedKey:
+    """Demand the key from its holders on chain, prepaying their answers, and open it with the first t of them.
+
+    What holders don't answer comes back when the release is settled. Raises :class:`KeyUnavailable` when the deadline
+    passes with fewer than t answers: the silent can be reported (``Keys.reportSilent``), and lose stake.
+    """
+    views = Views(chain)
+    found = held if held is not None else held_key(asset_id, chain=chain)
+    if found is None:
+        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
+    context, key = found.context, LicenseeKey.generate()
+    proof = key.prove(context.chain_id, context.contract, to_bytes(hexstr=sender.address))
+    keys = views.keys()
+    words = (int.from_bytes(proof[:32], "big"), int.from_bytes(proof[32:], "big"))
+    call = keys.functions.force(asset_id, context.key_epoch, license_id, key.point, *words)
+    token = views.shard_parameters(found.record.shard).payment_token
+    fee = int(chain.call(keys.functions.answerFee())) * len(found.holders)
+    receipt = sender.pay(call, token, chain.contract("Payments").address, fee)
+    names = (asset_id, context.key_epoch, license_id, bytes(keccak(key.point)))
+    identity = bytes(chain.call(keys.functions.releaseId(*names)))
+    forced = views.forced_release(identity)
+    if tell is not None:
+        tell(f"forced: {len(found.holders)} holders have to answer by block {forced.deadline}")
+
+    until = time.monotonic() + timeout_seconds
+    first = int(receipt["blockNumber"])
+    while True:
+        latest = chain.latest()
+        logs = logs_between(keys.events.ReleaseAnswered, first, latest, id=identity)
+        answers = {int(log["args"]["place"]): bytes(log["args"]["answer"]) for log in logs}
+        if len(answers) >= found.record.threshold:
+            return _opened_on_chain(found, key, answers)
+        if latest > forced.deadline or time.monotonic() > until:
+            silent = [holder for place, holder in enumerate(found.holders) if place not in answers]
+            raise KeyUnavailable(
+                f"{len(answers)} of {len(found.holders)} holders answered the forced release by block {latest}.",
+                hint="Report the silent ones: their stake is slashed.",
+                silent=silent,
+                release="0x" + identity.hex(),
+            )
+        time.sleep(_PAUSE)
+
+
+def _opened_on_chain(held: HeldKey, key: LicenseeKey, answers: dict[int, bytes]) -> ReleasedKey:
+    """Open a key with answers that the chain has checked: the Y_i are not needed any more."""
+    data_key = interpolate_key(held.context, held.published, held.record.threshold, key, answers)
+    made = tuple(
+        Answer(holder, place, "right" if place in answers else "slow") for place, holder in enumerate(held.holders)
+    )
+    return ReleasedKey(data_key, held.context.key_epoch, held.record.threshold, made)
+
+
+def _hex(value: Any, size: int) -> bytes:
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise MalformedHex("no 0x-hexadecimal text")
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError as error:
+        raise MalformedHex("not hexadecimal") from error
+    if len(raw) != size:
+        raise MalformedHex(f"{len(raw)} bytes instead of {size}")
+    return raw
