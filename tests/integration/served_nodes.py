@@ -30,12 +30,16 @@ DEAD = "http://127.0.0.1:9"
 class Network:
     """Nodes over the double chain, with a middleware each that a test may set."""
 
-    def __init__(self, folder: Path, encoded: Encoded = ENCODED, *, proxied: bool = False) -> None:
+    def __init__(self, folder: Path, encoded: Encoded = ENCODED, *, proxied: bool = False, **settings: Any) -> None:
         self.encoded = encoded
+        #: who reads
+        self.signer = READER
         self.proxies: list[Proxy] = []
         self.views = FakeViews(PEOPLE)
         self.views.open_object(OBJECT, encoded)
-        self.nodes = [FakeNode(self.views, person, folder / person.address[:8], poll_seconds=60) for person in PEOPLE]
+        self.nodes = [
+            FakeNode(self.views, person, folder / person.address[:8], poll_seconds=60, **settings) for person in PEOPLE
+        ]
         self.faults: dict[int, Callable[[Request], Response | None]] = {}
         self.served: list[Served] = []
         for number, node in enumerate(self.nodes):
@@ -122,7 +126,7 @@ class Network:
             self.location(),
             self.encoded.manifest,
             chain_id=CHAIN_ID,
-            signer=READER,
+            signer=self.signer,
             data_key=data_key,
             **{"seconds": 20.0, **options},
         )
@@ -143,7 +147,7 @@ class Network:
             self.holders(),
             dict(self.views.endpoints),
             chain_id=CHAIN_ID,
-            signer=READER,
+            signer=self.signer,
             **{"seconds": 20.0, **options},
         )
 

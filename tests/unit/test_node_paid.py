@@ -211,10 +211,22 @@ class TestNode:
         assert read().status_code == 429
         refused = read(voucher(5))
         assert (refused.status_code, refused.json()["data"]["spent"]) == (402, COST)
-        assert read(voucher(6)).status_code == 200
+        assert read(voucher(6)).headers["Qanat-Spent"] == str(2 * COST)
         assert read(voucher(50, OTHER), OTHER).status_code == 200  # another reader at the same address pays for itself
         assert read(voucher(90, OTHER)).status_code == 401
         assert node.metrics.value("qanat_bytes_paid_total") == 3 * SLICE
+
+    def test_a_reader_is_told_what_it_needs_to_pay(self, made: Any) -> None:
+        """What reads cost, before it attached anything; its own newest voucher, where it names too little; no more."""
+        _, read = made(paid_reads=PRICE)
+        while (answer := read()).status_code == 200:
+            assert "Qanat-Spent" not in answer.headers
+        told = answer.json()["data"]
+        assert {name: told[name] for name in PRICE} == PRICE
+        assert answer.headers["Retry-After"]
+        assert "voucher" not in read(voucher(2)).json()["data"]
+        read(voucher(4))
+        assert read(voucher(2)).json()["data"]["voucher"] == voucher(4)
 
     def test_what_is_paid_outlives_a_restart(self, made: Any) -> None:
         node, read = made(paid_reads=PRICE)

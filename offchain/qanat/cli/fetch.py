@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qanat.cli.command import Command
+from qanat.cli.paying import PAY_OPTIONS
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ def fetch(
     out: Path,
     force: bool,
     force_release: bool,
+    pay: str | None,
+    token: str | None,
 ) -> Outcome:
     """Fetch an asset as its licensee, a file as its owner, or an object's stored bytes as anybody."""
     from qanat.cli.amounts import format_size, parse_address, parse_bytes32
+    from qanat.cli.paying import bill, open_purse
     from qanat.cli.store import stages
     from qanat.client.fetch import fetch_asset, fetch_object, fetch_recovered
     from qanat.errors import BadParameters, FileUnreadable
@@ -46,10 +50,16 @@ def fetch(
     if force_release:
         _confirm_force(session, asset)
     released: list[ReleasedKey] = []
-    with stages(session) as progress:
+    with open_purse(session, pay, token) as purse, stages(session) as progress:
         if recovery is not None:
             done = fetch_recovered(
-                recovery, chain=chain, signer=signer, out_path=out, byte_range=part, progress=progress
+                recovery,
+                chain=chain,
+                signer=signer,
+                out_path=out,
+                byte_range=part,
+                progress=progress,
+                purse=purse,
             )
         elif asset is not None:
             done = fetch_asset(
@@ -63,10 +73,13 @@ def fetch(
                 on_answers=released.append,
                 byte_range=part,
                 progress=progress,
+                purse=purse,
             )
         else:
             found = parse_bytes32(object_id or "", "object id")
-            done = fetch_object(found, chain=chain, signer=signer, out_path=out, byte_range=part, progress=progress)
+            done = fetch_object(
+                found, chain=chain, signer=signer, out_path=out, byte_range=part, progress=progress, purse=purse
+            )
     rows = [
         (report.operator, _trouble(report), report.slices, report.last_error)
         for report in done.reports
@@ -86,7 +99,8 @@ def fetch(
         {"operator": a.operator, "place": a.place, "state": a.state, "seconds": a.seconds, "error": a.error}
         for a in answers
     ]
-    return Outcome({**done.to_json(), "holders": shown}, says, tables)
+    paid, more, bills = bill(session, purse)
+    return Outcome({**done.to_json(), "holders": shown, **paid}, [*says, *more], [*tables, *bills])
 
 
 def _confirm_force(session: Session, asset: int | None) -> None:
@@ -125,6 +139,8 @@ def _trouble(report: SourceReport) -> str:
         "dawdled": report.overtaken,
     }
     found = ["sent false slices"] if report.liar else []
+    if report.overcharged:
+        found.append("counted more as paid for than it served")
     return ", ".join([*found, *(f"{what} {times}x" for what, times in counts.items() if times)])
 
 
@@ -183,5 +199,6 @@ COMMAND = Command(
             is_flag=True,
             help="If too few drawn holders of the key answer, demand their answers on chain, which are prepaid.",
         ),
+        *PAY_OPTIONS,
     ),
 )

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from qanat.cli.command import Command
+from qanat.cli.paying import PAY_OPTIONS
 from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
+    from qanat.client.purse import Purse
     from qanat.records import RecordProof
 
 __all__ = ["COMMAND", "record"]
@@ -26,10 +28,13 @@ def record(
     bundle: Path | None,
     proof: Path | None,
     out: Path | None,
+    pay: str | None,
+    token: str | None,
 ) -> Outcome:
     """Read or prove a record of a certified bundle, or check a proof, against the object's root on chain."""
     from qanat.chain.views import ObjectStatus
     from qanat.cli.amounts import parse_bytes32
+    from qanat.cli.paying import bill, open_purse
     from qanat.client.job import write_durably
     from qanat.errors import BadParameters
     from qanat.records import SigningDomain
@@ -41,14 +46,19 @@ def record(
         raise BadParameters(f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.")
     if proof is None and (position is None) == (sender is None or nonce is None):
         raise BadParameters("Give --position, or --sender and --nonce.")
-    if proof is None and bundle is None and out is None:
-        return _read(session, found, sender, nonce, position)
-    made = _read_proof(proof) if proof is not None else _prove(session, found, sender, nonce, position, bundle)
+    with open_purse(session, pay, token) as purse:
+        if proof is None and bundle is None and out is None:
+            return _read(session, found, sender, nonce, position, purse)
+        if proof is not None:
+            made = _read_proof(proof)
+        else:
+            made = _prove(session, found, sender, nonce, position, bundle, purse)
     domain = SigningDomain(chain.chain_id, str(chain.contract("Objects").address), made.head.stream)
     proven = made.verify(held.manifest_root, domain)
     if out is not None:
         write_durably(out, made.to_bytes(), mode=0o644)
-    data = {"objectId": "0x" + found.hex(), "stream": "0x" + made.head.stream.hex(), **made.to_json()}
+    paid, more, tables = bill(session, purse)
+    data = {"objectId": "0x" + found.hex(), "stream": "0x" + made.head.stream.hex(), **made.to_json(), **paid}
     says = [
         f"Record {proven.nonce} of 0x{proven.sender.hex()} is record {made.position} of {made.head.count}.",
         f"It is in object 0x{found.hex()}, certified on chain, and signed by its sender.",
@@ -56,23 +66,33 @@ def record(
     ]
     if out is not None:
         says.append(f"Wrote {out}: who has it needs nothing but the object's root on chain.")
-    return Outcome(data, says)
+    return Outcome(data, [*says, *more], tables)
 
 
-def _read(session: Session, object_id: bytes, sender: str | None, nonce: int | None, position: int | None) -> Outcome:
+def _read(
+    session: Session,
+    object_id: bytes,
+    sender: str | None,
+    nonce: int | None,
+    position: int | None,
+    purse: Purse | None,
+) -> Outcome:
     """Read a record of the object's data, from the slices that it touches."""
     from qanat.cli.amounts import parse_address
+    from qanat.cli.paying import bill
     from qanat.client.reader import ObjectReader
     from qanat.records import SigningDomain, verify_record
     from qanat.records.reading import open_bundle
 
     chain = session.chain
-    with ObjectReader.of(object_id, chain=chain, signer=session.signer if session.has_account else None) as reader:
+    signer = session.signer if session.has_account else None
+    with ObjectReader.of(object_id, chain=chain, signer=signer, purse=purse) as reader:
         bundle = open_bundle(reader)
         if position is None:
             position = bundle.find(bytes.fromhex(parse_address(sender or "", "sender")[2:]), nonce or 0)
         found = bundle.record(position)
     verify_record(SigningDomain(chain.chain_id, str(chain.contract("Objects").address), bundle.head.stream), found)
+    paid, more, tables = bill(session, purse)
     data = {
         "objectId": "0x" + object_id.hex(),
         "stream": "0x" + bundle.head.stream.hex(),
@@ -81,17 +101,24 @@ def _read(session: Session, object_id: bytes, sender: str | None, nonce: int | N
         "count": len(bundle),
         "manifestRoot": "0x" + reader.manifest.root.hex(),
         "proof": None,
+        **paid,
     }
     says = [
         f"Record {found.nonce} of 0x{found.sender.hex()} is record {position} of {len(bundle)}.",
         "Its bytes open to the commitments under the object's root on chain, and its sender signed it.",
         f"{len(found.payload)} bytes: 0x{found.payload[:64].hex()}" + ("…" if len(found.payload) > 64 else ""),
     ]
-    return Outcome(data, says)
+    return Outcome(data, [*says, *more], tables)
 
 
 def _prove(
-    session: Session, object_id: bytes, sender: str | None, nonce: int | None, position: int | None, file: Path | None
+    session: Session,
+    object_id: bytes,
+    sender: str | None,
+    nonce: int | None,
+    position: int | None,
+    file: Path | None,
+    purse: Purse | None,
 ) -> RecordProof:
     """Prove from a bundle's file, or from the object, fetched whole: the tree is over all its records."""
     import tempfile
@@ -107,7 +134,7 @@ def _prove(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "bundle"
             signer = session.signer if session.has_account else None
-            fetch_object(object_id, chain=session.chain, signer=signer, out_path=path, manifest=manifest)
+            fetch_object(object_id, chain=session.chain, signer=signer, out_path=path, manifest=manifest, purse=purse)
             bundle = Bundle.load(path)
     bundle.check()
     if position is None:
@@ -147,5 +174,6 @@ COMMAND = Command(
             "--proof", type=click.Path(path_type=Path, dir_okay=False), help="Check this proof instead of making one."
         ),
         click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the proof to this file."),
+        *PAY_OPTIONS,
     ),
 )

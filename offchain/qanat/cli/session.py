@@ -214,11 +214,12 @@ class Session:
         shown = [
             f"{title} (chain {self.chain.chain_id}, account {self.address})",
             *(f"  {line}" for line in lines),
-            (
+        ]
+        if transactions:
+            shown.append(
                 f"  gas of {'one transaction' if transactions == 1 else f'up to {transactions} transactions'} "
                 f"at about {format_amount(price, 9)} gwei; the account holds {format_amount(balance, 18)} coins"
-            ),
-        ]
+            )
         if not self.as_json or not self.yes:
             for line in shown:
                 self.screen.print(line, markup=False, soft_wrap=True)

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qanat.client.nodes import NodeClient, connections
+from qanat.client.purse import Purse, price_in
 from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
+from qanat.node.paid import Price
 from qanat.node.requests import TextSigner
 from qanat.objects import Manifest, rebuild_slices, verify_slices, wrong_slices
 from qanat.objects.decoder import WINDOW_BYTES
@@ -62,12 +64,17 @@ class SourceReport:
     refused: int = 0
     withheld: int = 0
     liar: bool = False
+    #: what it asks for reads beyond its free share, where it was asked for more
+    price: Price | None = None
+    #: counted more as paid for than it served
+    overcharged: bool = False
     last_error: str = ""
 
     @property
     def is_faultless(self) -> bool:
         """Whether it did all that was asked of it, in time."""
-        return not (self.unreachable or self.refused or self.withheld or self.overtaken or self.liar)
+        fell_short = self.unreachable or self.refused or self.withheld or self.overtaken
+        return not (fell_short or self.liar or self.overcharged)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -81,6 +88,8 @@ class SourceReport:
             "refused": self.refused,
             "withheld": self.withheld,
             "liar": self.liar,
+            "price": None if self.price is None else self.price.to_json(),
+            "overcharged": self.overcharged,
             "lastError": self.last_error,
         }
 
@@ -94,6 +103,10 @@ class _Source:
     not_before: float = 0.0
     pause: float = _FIRST_PAUSE
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(6))
+    #: reads that are paid for come one by one: never more than one is signed for and not served
+    till: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: whether it asks for what the purse may give
+    sells: bool = False
     #: when the answers that are awaited were asked for
     waiting: list[float] = field(default_factory=list)
 
@@ -131,7 +144,8 @@ class Downloader:
     """Fetches matrices in the background, in order, a bounded number ahead.
 
     ``holders[row]`` is the operator that holds a row, the same for every matrix. Use as a context manager;
-    :meth:`rows` blocks until k verified rows of a matrix are there.
+    :meth:`rows` blocks until k verified rows of a matrix are there. ``purse``: pays for reads beyond a node's free
+    share; without one nothing is paid.
     """
 
     def __init__(
@@ -146,6 +160,7 @@ class Downloader:
         seconds: float = 900.0,
         slice_seconds: float = 20.0,
         on_slices: Callable[[int], None] | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.object_id = object_id
         self.manifest = manifest
@@ -160,6 +175,9 @@ class Downloader:
         self._deadline = time.monotonic() + seconds
         self._slice_seconds = slice_seconds
         self._on_slices = on_slices
+        self._purse = purse
+        #: paid reads on their way
+        self._buying: set[asyncio.Task[bytes | None]] = set()
         self._slice_bytes = 32 * manifest.width
         matrix_bytes = self._slice_bytes * manifest.k
         self._group = max(1, GROUP_BYTES // matrix_bytes)
@@ -176,6 +194,14 @@ class Downloader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        async def settle() -> None:
+            # what is paid for is taken note of, even where nobody needs it any more
+            if self._buying:
+                await asyncio.wait(set(self._buying), timeout=self._slice_seconds)
+
+        if self._purse is not None:
+            asyncio.run_coroutine_threadsafe(settle(), self._loop).result()
+
         def stop() -> None:
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
@@ -383,11 +409,12 @@ class Downloader:
         paces = sorted(source.seconds for source in self._sources.values() if source.usable)
         slow = max(_LEAST_PATIENCE, _PATIENCE_TIMES * paces[len(paces) // 2]) if paces else 0.0
 
-        def rank(row: int) -> tuple[bool, bool, float, int]:
-            seconds = self._sources[self.holders[row]].seconds
-            return seconds > slow, row >= self.manifest.k, seconds, row
+        def rank(row: int) -> tuple[bool, int, bool, float, int]:
+            source = self._sources[self.holders[row]]
+            asks = source.report.price.units_per_mib if source.sells and source.report.price is not None else 0
+            return source.seconds > slow, asks, row >= self.manifest.k, source.seconds, row
 
-        # slow nodes last, data rows first; among rows of a kind the faster nodes
+        # slow nodes last, cheap ones and data rows first; among rows of a kind the faster nodes
         return sorted(usable, key=rank)
 
     def _until_somebody(self, matrix: int, have: set[int], count: int) -> float:
@@ -400,50 +427,136 @@ class Downloader:
 
     async def _fetch_row(self, matrix: int, row: int) -> bytes | None:
         source = self._sources[self.holders[row]]
+        index = matrix * self.manifest.n + row
+        if not source.sells:
+            async with source.gate:
+                data = await self._ask(source, index)
+            if data is not None or not source.sells:
+                return data
+        await source.till.acquire()
+        # who is no longer waited for is paid all the same: to the end, so that it is known what was served
+        buying = asyncio.ensure_future(self._ask(source, index))
+        self._buying.add(buying)
+
+        def done(task: asyncio.Task[bytes | None]) -> None:
+            source.till.release()
+            self._buying.discard(task)
+            if not task.cancelled():
+                task.exception()  # whoever still waits is told
+
+        buying.add_done_callback(done)
+        return await asyncio.shield(buying)
+
+    async def _ask(self, source: _Source, index: int) -> bytes | None:
+        """Ask a node for a slice, at its price where that is known; None where it gives none now."""
         report = source.report
-        async with source.gate:
-            if not source.usable or source.not_before > time.monotonic():
+        if not source.usable or source.not_before > time.monotonic():
+            return None
+        is_free = not source.sells
+        started = time.monotonic()
+        source.waiting.append(started)
+        report.asked += 1
+        try:
+            data = await (self._get(source, index) if is_free else self._buy(source, index))
+        except NodeUnreachable as error:
+            report.unreachable += 1
+            report.last_error = error.message
+            source.failed(time.monotonic())
+            return None
+        except (NodeRefused, MalformedHex) as error:
+            price = price_in(error) if isinstance(error, NodeRefused) else None
+            report.price = price or report.price
+            if is_free and self._purse is not None and self._purse.takes(price):
+                source.sells = True
                 return None
-            started = time.monotonic()
-            source.waiting.append(started)
-            report.asked += 1
-            try:
-                data = await source.client.get_slice(
-                    self.object_id, matrix * self.manifest.n + row, self._slice_bytes, seconds=self._slice_seconds
-                )
-            except NodeUnreachable as error:
-                report.unreachable += 1
-                report.last_error = error.message
-                source.failed(time.monotonic())
-                return None
-            except (NodeRefused, MalformedHex) as error:
-                withheld = error.data.get("status") == 429
-                report.withheld += withheld
-                report.refused += not withheld
-                report.last_error = error.message
-                source.failed(time.monotonic(), error.data.get("retry_after") if withheld else None)
-                return None
-            finally:
-                source.waiting.remove(started)
+            withheld = error.data.get("status") == 429
+            report.withheld += withheld
+            report.refused += not withheld
+            report.last_error = error.message
+            source.failed(time.monotonic(), error.data.get("retry_after") if withheld else None)
+            return None
+        finally:
+            source.waiting.remove(started)
+        if data is not None:
             source.worked(time.monotonic() - started)
+        return data
+
+    async def _get(self, source: _Source, index: int) -> bytes:
+        return await source.client.get_slice(self.object_id, index, self._slice_bytes, seconds=self._slice_seconds)
+
+    async def _buy(self, source: _Source, index: int) -> bytes | None:
+        """Fetch a slice with a voucher and verify it; as a free one where the purse doesn't pay.
+
+        None for a false one, and where the node counted more than it served.
+        """
+        purse, report = self._purse, source.report
+        if purse is None or report.price is None:
+            return await self._get(source, index)
+        price = report.price.of(self._slice_bytes)
+        for _ in range(2):
+            voucher = await asyncio.to_thread(purse.voucher, report.operator, price)
+            if voucher is None:
+                return await self._get(source, index)
+            try:
+                data, spent = await source.client.buy_slice(
+                    self.object_id, index, self._slice_bytes, voucher, seconds=self._slice_seconds
+                )
+            except NodeRefused as error:
+                asked = await asyncio.to_thread(purse.refused, report.operator, error)
+                if asked is None:
+                    if self._is_overcharged(source):
+                        return None
+                    raise
+                price = asked
+                continue
+            except BaseException:
+                purse.unserved(report.operator)
+                raise
+            if await asyncio.to_thread(wrong_slices, self.manifest, {index: data}):
+                purse.unserved(report.operator)
+                report.liar = True
+                report.last_error = f"sent a false slice {index}"
+                return None
+            await asyncio.to_thread(purse.served, report.operator, price, spent)
+            self._is_overcharged(source)
             return data
+        return await self._get(source, index)
+
+    def _is_overcharged(self, source: _Source) -> bool:
+        """Name a node that counted more as paid for than it served: it is paid no more."""
+        payee = None if self._purse is None else self._purse.payees.get(source.report.operator)
+        if payee is None or not payee.left:
+            return False
+        source.report.overcharged = True
+        source.report.last_error = payee.left
+        return True
 
     def _not_enough(self, matrix: int, count: int) -> Exhausted:
         reasons = {report.operator: report.last_error for report in self.reports.values() if report.last_error}
-        withheld = any(report.withheld for report in self.reports.values())
         return Exhausted(
             f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; "
             f"{self.manifest.k} are needed."
             + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
-            hint="Nodes serve little while challenges are open: try again after their deadline."
-            if withheld
-            else "Try again when more nodes are up.",
+            hint=self._hint(),
             object_id=self.object_id,
             matrix=matrix,
             got=count,
             needed=self.manifest.k,
             reasons=reasons,
         )
+
+    def _hint(self) -> str:
+        """What to try where rows are missing."""
+        reports, purse = self.reports.values(), self._purse
+        if purse is None and any(report.price for report in reports):
+            return "Nodes sell more than their free share: allow it with --pay and --token, from a deposit for reads."
+        if purse is not None and purse.is_empty:
+            return "What --pay allows is used up: allow more, or take more time."
+        if purse is not None and any(payee.short for payee in purse.payees.values()):
+            return "Put down more for reads with `qanat deposit`."
+        if any(report.withheld for report in reports):
+            return "Nodes serve little while challenges are open: try again after their deadline."
+        return "Try again when more nodes are up."
 
 
 async def _gather(coroutines: Sequence[Coroutine[Any, Any, dict[int, bytes]]]) -> list[dict[int, bytes]]:

@@ -25,6 +25,7 @@ from qanat.chain.views import Views
 from qanat.client.download import Downloader, SourceReport
 from qanat.client.location import Location
 from qanat.client.nodes import NodeClient, connections
+from qanat.client.purse import Purse
 from qanat.client.reader import ObjectReader
 from qanat.client.release import HeldKey, ReleasedKey, force_release, held_key, request_shares
 from qanat.errors import (
@@ -112,6 +113,7 @@ def fetch_object(
     byte_range: tuple[int, int | None] | None = None,
     progress: Progress | None = None,
     timeout_seconds: float = 900.0,
+    purse: Purse | None = None,
 ) -> FetchedObject:
     """Fetch an object, or a part of it, into a file.
 
@@ -128,6 +130,7 @@ def fetch_object(
             key: only the slices that it touches are fetched, each checked against its commitment.
         progress: told how far it is.
         timeout_seconds: most time for fetching.
+        purse: pays for reads beyond nodes' free shares; without one nothing is paid.
 
     Raises:
         NotEnoughSlices: with each node's reason.
@@ -141,7 +144,13 @@ def fetch_object(
     target = Path(out_path)
     if byte_range is not None:
         made = ObjectReader(
-            location, manifest, chain_id=chain.chain_id, signer=signer, data_key=data_key, seconds=timeout_seconds
+            location,
+            manifest,
+            chain_id=chain.chain_id,
+            signer=signer,
+            data_key=data_key,
+            seconds=timeout_seconds,
+            purse=purse,
         )
         return _fetch_part(made, byte_range, target, tell, decrypted=data_key is not None)
     _, encryption = split_header(manifest.header)
@@ -154,6 +163,7 @@ def fetch_object(
         chain_id=chain.chain_id,
         signer=signer,
         seconds=timeout_seconds,
+        purse=purse,
     ) as downloader:
         restore_file(
             manifest,

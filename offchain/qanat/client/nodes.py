@@ -21,6 +21,7 @@ from qanat import strict_json
 from qanat.errors import MalformedHex, NodeRefused, NodeUnreachable
 from qanat.node.permits import PERMIT_HEADER
 from qanat.node.requests import TextSigner, authorization
+from qanat.payments.vouchers import SPENT_HEADER, VOUCHER_HEADER
 
 __all__ = ["NodeClient", "connections"]
 
@@ -102,6 +103,24 @@ class NodeClient:
             raise self._refused(f"sent {len(data)} bytes of slice {index} instead of {length}", status=502)
         return data
 
+    async def buy_slice(
+        self, object_id: bytes, index: int, length: int, voucher: str, *, seconds: float = 20.0
+    ) -> tuple[bytes, int | None]:
+        """Fetch one slice as :meth:`get_slice`, with a voucher for it.
+
+        Returns beside it what all reads cost so far, as the node says; None where it was free.
+        """
+        path = f"/objects/0x{object_id.hex()}/slices/{index}"
+        data, headers = await self._exchange("GET", path, signed=True, limit=length, seconds=seconds, voucher=voucher)
+        if len(data) != length:
+            raise self._refused(f"sent {len(data)} bytes of slice {index} instead of {length}", status=502)
+        spent = headers.get(SPENT_HEADER)
+        if spent is None:
+            return data, None
+        if not (spent.isascii() and spent.isdigit() and len(spent) <= 32):
+            raise self._refused(f"says that reads cost {spent[:40]!r}", status=502)
+        return data, int(spent)
+
     async def put_key(self, asset_id: int, sealed: bytes, *, seconds: float = 30.0) -> None:
         """Deposit an asset's data key, sealed to the operator's sealing key; the request is signed."""
         body = json.dumps({"sealed": "0x" + sealed.hex()}).encode()
@@ -157,7 +176,10 @@ class NodeClient:
             raise self._refused(f"answered {method} {path} with something that is no JSON object", status=502)
         return answer
 
-    async def _call(
+    async def _call(self, method: str, path: str, body: bytes = b"", **how: Any) -> bytes:
+        return (await self._exchange(method, path, body, **how))[0]
+
+    async def _exchange(
         self,
         method: str,
         path: str,
@@ -166,14 +188,17 @@ class NodeClient:
         seconds: float,
         signed: bool = False,
         limit: int = _ANSWER_LIMIT,
-    ) -> bytes:
+        voucher: str = "",
+    ) -> tuple[bytes, httpx.Headers]:
         until = time.monotonic() + seconds
         places = list(self._order)
         while True:
             endpoint = places.pop(0)
             left = max(0.0, until - time.monotonic())
             try:
-                answer = await self._call_at(endpoint, method, path, body, seconds=left, signed=signed, limit=limit)
+                answer = await self._call_at(
+                    endpoint, method, path, body, seconds=left, signed=signed, limit=limit, voucher=voucher
+                )
             except (NodeUnreachable, NodeRefused) as error:
                 # what doesn't refuse as a node does is none: the proxy of an empty house, or somebody else by now
                 is_node = bool(error.data.get("error"))
@@ -189,9 +214,20 @@ class NodeClient:
         self._order.sort(key=lambda other: other != endpoint)
 
     async def _call_at(
-        self, endpoint: str, method: str, path: str, body: bytes, *, seconds: float, signed: bool, limit: int
-    ) -> bytes:
+        self,
+        endpoint: str,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        seconds: float,
+        signed: bool,
+        limit: int,
+        voucher: str,
+    ) -> tuple[bytes, httpx.Headers]:
         headers = {"Accept-Encoding": "identity"}
+        if voucher:
+            headers[VOUCHER_HEADER] = voucher
         if signed and self.signer is not None:
             headers["Authorization"] = authorization(self.signer, self.chain_id, self.operator, method, path, body)
         if method == "PUT" and self.permit:
@@ -223,7 +259,7 @@ class NodeClient:
                 endpoint=endpoint,
             ) from error
         if response.is_success:
-            return raw
+            return raw, response.headers
         raise self._error(response.status_code, raw, response.headers.get("retry-after"))
 
     def _error(self, status: int, raw: bytes, retry_after: str | None) -> NodeRefused:

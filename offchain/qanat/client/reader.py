@@ -14,6 +14,7 @@ from qanat.chain.connection import Chain
 from qanat.chain.views import Views
 from qanat.client.download import Downloader, SourceReport
 from qanat.client.location import Location
+from qanat.client.purse import Purse
 from qanat.errors import BadParameters
 from qanat.keys.encryption import FileDecryption
 from qanat.node.requests import TextSigner
@@ -44,7 +45,7 @@ def touched_slices(manifest: Manifest, start: int, end: int) -> list[int]:
 class ObjectReader:
     """Reads parts of one object, as often as one likes. Use as a context manager.
 
-    ``seconds``: most time for one read.
+    ``seconds``: most time for one read. ``purse``: pays for reads beyond nodes' free shares.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ObjectReader:
         signer: TextSigner | None,
         data_key: bytes | None = None,
         seconds: float = 900.0,
+        purse: Purse | None = None,
     ) -> None:
         self.object_id = location.object_id
         self.manifest = manifest
@@ -70,6 +72,7 @@ class ObjectReader:
             chain_id=chain_id,
             signer=signer,
             seconds=seconds,
+            purse=purse,
         )
 
     @classmethod
@@ -82,11 +85,20 @@ class ObjectReader:
         data_key: bytes | None = None,
         manifest: Manifest | None = None,
         seconds: float = 900.0,
+        purse: Purse | None = None,
     ) -> Self:
         """Look an object up on the chain and make its reader; arguments and errors as ``fetch_object``."""
         location = Location.of(Views(chain), object_id)
         known = location.find_manifest(chain.chain_id) if manifest is None else location.check(manifest)
-        return cls(location, known, chain_id=chain.chain_id, signer=signer, data_key=data_key, seconds=seconds)
+        return cls(
+            location,
+            known,
+            chain_id=chain.chain_id,
+            signer=signer,
+            data_key=data_key,
+            seconds=seconds,
+            purse=purse,
+        )
 
     def __enter__(self) -> Self:
         self._downloader.__enter__()
@@ -144,11 +156,19 @@ def read_range(
     data_key: bytes | None = None,
     manifest: Manifest | None = None,
     seconds: float = 900.0,
+    purse: Purse | None = None,
 ) -> bytes:
     """Return the bytes [start, end) of an object: of the file with a data key, without one as they are stored.
 
     For many reads keep an :class:`ObjectReader`. Errors as :meth:`ObjectReader.of` and :meth:`ObjectReader.chunks`.
     """
-    made = ObjectReader.of(object_id, chain=chain, signer=signer, data_key=data_key, manifest=manifest, seconds=seconds)
-    with made as reader:
+    with ObjectReader.of(
+        object_id,
+        chain=chain,
+        signer=signer,
+        data_key=data_key,
+        manifest=manifest,
+        seconds=seconds,
+        purse=purse,
+    ) as reader:
         return reader.read(start, end)

@@ -54,6 +54,7 @@ from qanat.node.openapi import (
     number_of,
 )
 from qanat.node.service import Service
+from qanat.payments.vouchers import SPENT_HEADER
 
 __all__ = ["INDEX_BYTES", "byte_range", "make_app", "read_body", "status_of"]
 
@@ -119,6 +120,7 @@ _ASK_SCHEMA = {
         "record": {"type": "boolean"},
     },
 }
+_SPENT = "Of a paid read: token units that the reader's reads cost in all, this one included."
 _KEY_SCHEMA = {"type": "object", "required": ["sealed"], "properties": {"sealed": _HEX}}
 
 
@@ -475,8 +477,8 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
         response_class=Response,
         responses={
             **errors(401, 402, 404, 416),
-            **binary(200, "The slice.", Accept_Ranges="bytes"),
-            **binary(206, "The range.", Content_Range="bytes first-last/length"),
+            **binary(200, "The slice.", Accept_Ranges="bytes", Qanat_Spent=_SPENT),
+            **binary(206, "The range.", Content_Range="bytes first-last/length", Qanat_Spent=_SPENT),
         },
     )
     async def get_slice(
@@ -488,10 +490,12 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915  (one function
         voucher: Voucher = None,
     ) -> Response:
         asker = begin(request, _READ_COST)
-        data = await work(
+        data, spent = await work(
             service.read_slice, hash_of(object_id), index, authorization, request.url.path, asker, voucher
         )
         headers = {"Accept-Ranges": "bytes"}
+        if spent is not None:
+            headers[SPENT_HEADER] = str(spent)
         # a validator was never given out, so none can match
         part = None if "if-range" in request.headers else byte_range(wanted, len(data))
         if part is None:

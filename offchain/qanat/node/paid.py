@@ -44,6 +44,10 @@ class Price:
         """Return the price of so many bytes."""
         return -(-size * self.units_per_mib // _MIB)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what readers are told."""
+        return {"token": self.token, "unitsPerMiB": self.units_per_mib}
+
 
 @dataclass(frozen=True)
 class Account:
@@ -139,8 +143,10 @@ class PaidReads:
         self._deposits: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def pay(self, header: str, size: int, reader: str) -> None:
-        """Take the price of so many bytes from the reader, who signed request and voucher. Durable when it returns.
+    def pay(self, header: str, size: int, reader: str) -> int:
+        """Take the price of so many bytes from the reader, who signed request and voucher; return what it spent in all.
+
+        Durable when it returns.
 
         Raises :class:`InvalidSignature`, and :class:`NodeRefused` (402) for a voucher that names too little, or more
         than lies in the reader's deposit for this operator.
@@ -158,10 +164,11 @@ class PaidReads:
             # what was accepted before was covered then, and no deposit leaves without a week's notice
             newest = voucher if known is None or voucher.cumulative > known.voucher.cumulative else known.voucher
             if newest.cumulative < spent + price:
-                raise self._refusal("The voucher names too little.", price, spent)
+                raise self._refusal("The voucher names too little.", price, known)
             if not covered:
-                raise self._refusal("The deposit doesn't cover the voucher, or is being withdrawn.", price, spent)
+                raise self._refusal("The deposit doesn't cover the voucher, or is being withdrawn.", price, known)
             self.book.keep(self.price.token, Account(reader, newest, spent + price))
+        return spent + price
 
     def give_back(self, payer: str, size: int) -> None:
         """Take a price off again: nothing was served for it."""
@@ -189,7 +196,10 @@ class PaidReads:
                 self._deposits.popitem(last=False)
         return cumulative <= units
 
-    def _refusal(self, why: str, price: int, spent: int) -> NodeRefused:
+    def _refusal(self, why: str, price: int, known: Account | None) -> NodeRefused:
+        """Say no, with what a reader needs to believe the sum: its own signature over it."""
+        spent = 0 if known is None else known.spent
+        shown = {} if known is None else {"voucher": known.voucher.to_header()}
         return NodeRefused(
             why,
             hint=f"Sign one over {spent + price} units, and deposit for {self._operator} in Payments.",
@@ -197,4 +207,5 @@ class PaidReads:
             token=self.price.token,
             price=price,
             spent=spent,
+            **shown,
         )

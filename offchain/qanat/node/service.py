@@ -90,10 +90,10 @@ class Service:
         if wait:
             raise self._limited(wait)
 
-    def _limited(self, wait: float) -> NodeRefused:
+    def _limited(self, wait: float, **data: Any) -> NodeRefused:
         self.metrics.count("qanat_requests_limited_total")
         return NodeRefused(
-            "You have had your share for now.", hint="Ask more slowly.", status=429, retry_after=math.ceil(wait)
+            "You have had your share for now.", hint="Ask more slowly.", status=429, retry_after=math.ceil(wait), **data
         )
 
     def admit(self, object_id: bytes, permit: str | None) -> None:
@@ -121,32 +121,35 @@ class Service:
         path: str,
         asker: str,
         voucher: str | None = None,
-    ) -> bytes:
-        """Return a slice to whoever signed the request for it; see :meth:`serve_slice`.
+    ) -> tuple[bytes, int | None]:
+        """Return a slice to whoever signed the request for it, and, if it was paid for, what all such cost so far.
 
         ``asker``: where the request comes from. ``voucher``: what pays when that had its share of bytes, which is free.
-        Raises :class:`NodeRefused` (429, 402) when it had, and nothing pays.
+        Raises :class:`NodeRefused` (429 with what reads cost here, 402) when it had, and nothing pays; and as
+        :meth:`serve_slice`.
         """
         reader = self.authorize(authorization, "GET", path).address
         wait = self.read_bytes.take(asker, 0)  # a debt is told before the disk is asked
         if not wait:
             data = self.serve_slice(object_id, index, reader)
             self.read_bytes.take(asker, len(data))
-            return data
-        if self.paid is None or voucher is None:
+            return data, None
+        if self.paid is None:
             raise self._limited(wait)
+        if voucher is None:
+            raise self._limited(wait, **self.paid.price.to_json())
         held = self.state.object(object_id)
         if held is None:
             raise SliceNotFound(f"Nothing of object 0x{object_id.hex()} is here.", object_id=object_id)
         size = ELEMENT_BYTES * held.width
-        self.paid.pay(voucher, size, reader)
+        spent = self.paid.pay(voucher, size, reader)
         try:
             data = self.serve_slice(object_id, index, reader)
         except BaseException:
             self.paid.give_back(reader, size)
             raise
         self.metrics.count("qanat_bytes_paid_total", len(data))
-        return data
+        return data, spent
 
     def serve_slice(self, object_id: bytes, index: int, reader: str) -> bytes:
         """Return a slice unless the response window's budget is used up. Raises :class:`NodeRefused` (429) then.

@@ -17,9 +17,11 @@ from eth_utils.address import to_checksum_address
 from qanat.errors import InvalidSignature
 from qanat.node.permits import TypedSigner, recovered
 
-__all__ = ["VOUCHER_HEADER", "Voucher", "make_voucher", "read_voucher", "signed_by", "voucher_request"]
+__all__ = ["SPENT_HEADER", "VOUCHER_HEADER", "Voucher", "make_voucher", "read_voucher", "signed_by", "voucher_request"]
 
 VOUCHER_HEADER = "Qanat-Voucher"
+#: Of an answer that was paid for: what the reader's reads from the operator have cost in all, this one included.
+SPENT_HEADER = "Qanat-Spent"
 #: A deposit's sums lie in 104 bits.
 AMOUNT_LIMIT = 1 << 104
 _VOUCHER = re.compile(r"cumulative=([0-9]{1,32}), ?signature=0x([0-9a-fA-F]{130})", re.ASCII)
@@ -40,6 +42,10 @@ class Voucher:
 
     cumulative: int
     signature: bytes
+
+    def to_header(self) -> str:
+        """Return the header's value."""
+        return f"cumulative={self.cumulative}, signature=0x{self.signature.hex()}"
 
     def as_tuple(self) -> tuple[int, bytes, bytes]:
         """Return what `Payments.redeem` takes: cumulative, r, and s with v in its highest bit. Source: EIP-2098."""
@@ -63,7 +69,7 @@ def voucher_request(
 def make_voucher(signer: TypedSigner, chain_id: int, payments: str, operator: str, token: str, cumulative: int) -> str:
     """Return the header's value for reads from one operator that cost so much in all."""
     signature = signer.sign_typed_data(*voucher_request(chain_id, payments, operator, token, cumulative))
-    return f"cumulative={cumulative}, signature=0x{bytes(signature).hex()}"
+    return Voucher(cumulative, bytes(signature)).to_header()
 
 
 def read_voucher(header: str) -> Voucher:

@@ -1,0 +1,287 @@
+"""What a reader signs for reads: never more than was allowed, nor than was served and one read; whatever nodes say."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qanat.client.purse import Purse, ReadBook, price_in
+from qanat.errors import ChainUnreachable, NodeRefused, StoreError
+from qanat.payments.vouchers import make_voucher, read_voucher, signed_by
+from tests.unit.node_doubles import CHAIN_ID, CONTRACTS, FakeChain, make_people
+
+PEOPLE = make_people(3)
+OPERATOR, OTHER, READER = PEOPLE[0].address, PEOPLE[1].address, PEOPLE[2]
+TOKEN = "0x" + "70" * 20
+COST = 3
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def chain() -> FakeChain:
+    return FakeChain(answers={"depositOf": (1_000, 0, 0)})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def made(chain: FakeChain, clock: Clock, tmp_path: Path) -> Iterator[Any]:
+    """Make purses over one book: each as a run of its own would."""
+    opened: list[Purse] = []
+
+    def make(limit: int = 100, **more: Any) -> Purse:
+        double: Any = chain
+        book = ReadBook(tmp_path / "reads.sqlite")
+        opened.append(Purse(double, READER.signer, TOKEN, limit, book, clock=clock, **more))
+        return opened[-1]
+
+    yield make
+    for purse in opened:
+        purse.close()
+
+
+def named(header: str | None, operator: str = OPERATOR) -> int:
+    """What a voucher names, if the reader signed it for this operator."""
+    assert header is not None
+    voucher = read_voucher(header)
+    assert signed_by(voucher, CHAIN_ID, CONTRACTS["Payments"], operator, TOKEN) == READER.address
+    return voucher.cumulative
+
+
+def no(status: int = 402, **said: Any) -> NodeRefused:
+    """A node's refusal, as the client sees it."""
+    return NodeRefused("no", status=status, answer=said)
+
+
+def buy(purse: Purse, times: int = 1, operator: str = OPERATOR) -> int:
+    """Buy reads of an honest node; return what the last voucher named."""
+    last = 0
+    for _ in range(times):
+        last = named(purse.voucher(operator, COST), operator)
+        purse.served(operator, COST, last)
+    return last
+
+
+class TestSigning:
+    def test_each_voucher_names_what_was_served_and_one_read(self, made: Any) -> None:
+        purse = made()
+        assert [buy(purse) for _ in range(4)] == [3, 6, 9, 12]
+        assert (purse.paid, purse.payees[OPERATOR].slices) == (12, 4)
+
+    def test_a_read_that_was_free_leaves_its_voucher_for_the_next(self, made: Any) -> None:
+        purse = made()
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+        purse.served(OPERATOR, COST, None)
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+        assert (purse.paid, purse.payees[OPERATOR].slices) == (3, 0)
+
+    def test_a_read_that_was_refused_leaves_its_voucher_for_the_next(self, made: Any) -> None:
+        """Challenges are open, the slice isn't there: nothing more is signed until it serves."""
+        purse = made()
+        buy(purse)
+        for status in (429, 404, 500):
+            assert named(purse.voucher(OPERATOR, COST)) == 6
+            assert purse.refused(OPERATOR, no(status)) is None
+        assert buy(purse) == 6
+        assert purse.paid == 6
+
+    def test_nothing_beyond_the_limit_is_signed(self, made: Any) -> None:
+        """Of all operators together, to the unit; what was signed before the purse was made doesn't count."""
+        buy(made(), 2)
+        purse = made(limit=3 * COST + 2)
+        buy(purse, 2)
+        buy(purse, 1, OTHER)
+        for operator in (OPERATOR, OTHER):
+            assert purse.voucher(operator, COST) is None
+        assert purse.is_empty
+        assert purse.paid == 3 * COST
+        assert named(purse.voucher(OPERATOR, 2)) == 4 * COST + 2
+
+    def test_operators_have_accounts_of_their_own(self, made: Any) -> None:
+        purse = made()
+        assert [buy(purse, 2), buy(purse, 1, OTHER)] == [6, 3]
+
+    def test_a_token_of_another_kind_is_not_paid(self, made: Any) -> None:
+        purse = made()
+        price = price_in(no(429, token="0x" + "71" * 20, unitsPerMiB=5))
+        assert not purse.takes(price)
+        assert purse.takes(price_in(no(429, token=TOKEN.upper().replace("X", "x"), unitsPerMiB=5)))
+        assert not purse.takes(None)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {},
+            {"token": TOKEN},
+            {"token": 7, "unitsPerMiB": 1},
+            {"token": TOKEN, "unitsPerMiB": 0},
+            {"token": TOKEN, "unitsPerMiB": -1},
+            {"token": TOKEN, "unitsPerMiB": True},
+            {"token": TOKEN, "unitsPerMiB": 1 << 104},
+            {"token": TOKEN, "unitsPerMiB": "1"},
+        ],
+    )
+    def test_what_is_no_price(self, said: dict[str, Any]) -> None:
+        assert price_in(no(429, **said)) is None
+        assert price_in(no(402, token=TOKEN, unitsPerMiB=1)) is None
+        assert price_in(NodeRefused("without data", status=429)) is None
+
+
+class TestDeposits:
+    def test_nothing_is_signed_beyond_the_deposit(self, made: Any, chain: FakeChain, clock: Clock) -> None:
+        """It is told once what the deposit would have to be; a new one is seen."""
+        chain.answers["depositOf"] = (7, 0, 0)
+        told: list[int] = []
+        purse = made(tell=lambda payee: told.append(payee.short))
+        buy(purse, 2)
+        for _ in range(2):
+            assert purse.voucher(OPERATOR, COST) is None
+        assert (told, purse.payees[OPERATOR].short) == ([9], 9)
+        chain.answers["depositOf"] = (9, 0, 0)
+        clock.now += 2.5
+        assert buy(purse) == 9
+        assert purse.payees[OPERATOR].short == 0
+
+    def test_a_deposit_that_leaves_pays_nothing(self, made: Any, chain: FakeChain) -> None:
+        chain.answers["depositOf"] = (1_000, 0, 1_900_000_000)
+        assert made().voucher(OPERATOR, COST) is None
+
+    def test_a_chain_that_does_not_answer_pays_nothing(
+        self, made: Any, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def down(*_: Any, **__: Any) -> None:
+            raise ChainUnreachable("down")
+
+        monkeypatch.setattr(chain, "call", down)
+        purse = made()
+        assert purse.voucher(OPERATOR, COST) is None
+        assert purse.paid == 0
+
+    def test_a_node_that_sees_no_deposit_is_not_signed_more_for(self, made: Any) -> None:
+        purse = made()
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+        assert purse.refused(OPERATOR, no(spent=0, price=COST)) is None
+        assert purse.payees[OPERATOR].short == 3
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+
+
+class TestCrashes:
+    def test_what_was_signed_is_on_disk_before_it_is_used(self, made: Any, tmp_path: Path) -> None:
+        """Synced at each write; the next run goes on above it, and never below."""
+        purse = made()
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+        assert purse._book._file.execute("PRAGMA synchronous").fetchone() == (2,)
+        seen = sqlite3.connect(tmp_path / "reads.sqlite").execute("SELECT signed, spent FROM accounts").fetchall()
+        assert seen == [("3", "0")]
+        # killed here: it isn't known whether that was served
+        after = made()
+        assert named(after.voucher(OPERATOR, COST)) == 3
+        assert after.refused(OPERATOR, no(spent=3, price=COST)) == COST
+        assert named(after.voucher(OPERATOR, COST)) == 6
+        assert after.paid == 3
+
+    def test_a_book_that_fails_signs_nothing(self, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        purse = made()
+        purse._book._file.execute("DROP TABLE accounts")
+        monkeypatch.setattr("qanat.client.purse.make_voucher", lambda *_: pytest.fail("signed"))
+        with pytest.raises(StoreError):
+            purse.voucher(OPERATOR, COST)
+        assert purse.paid == 0
+
+    def test_a_file_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "reads.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 30)
+        with pytest.raises(StoreError):
+            ReadBook(tmp_path / "reads.sqlite")
+
+    def test_a_lost_book_begins_above_what_was_redeemed(self, made: Any, chain: FakeChain) -> None:
+        """Who redeemed so much showed the reader's signature over it."""
+        chain.answers["depositOf"] = (1_000, 400, 0)
+        purse = made()
+        assert named(purse.voucher(OPERATOR, COST)) == 403
+        assert purse.paid == COST
+
+    def test_a_lost_book_believes_the_reader_s_own_signature(self, made: Any) -> None:
+        """A voucher that the node shows is the reader's word; nothing else is believed."""
+        payments = CONTRACTS["Payments"]
+        own = make_voucher(READER.signer, CHAIN_ID, payments, OPERATOR, TOKEN, 60)
+        purse = made()
+        assert named(purse.voucher(OPERATOR, COST)) == 3
+        assert purse.refused(OPERATOR, no(spent=60, price=COST, voucher=own)) == COST
+        assert named(purse.voucher(OPERATOR, COST)) == 63
+        assert purse.paid == 3 + 3
+        for shown in ("", "nonsense", make_voucher(PEOPLE[1].signer, CHAIN_ID, payments, OTHER, TOKEN, 60)):
+            other = made()
+            assert named(other.voucher(OTHER, COST), OTHER) == 3
+            assert other.refused(OTHER, no(spent=60, price=COST, voucher=shown)) is None
+            assert other.payees[OTHER].left
+            assert other.voucher(OTHER, COST) is None
+
+    def test_two_runs_at_once_share_the_account(self, made: Any) -> None:
+        """What one of them bought is no lie to the other."""
+        first, second = made(), made()
+        assert [buy(first), buy(second), buy(first), buy(second)] == [3, 6, 9, 12]
+        assert named(first.voucher(OPERATOR, COST)) == 15
+        assert named(second.voucher(OPERATOR, COST)) == 15
+        first.served(OPERATOR, COST, 15)
+        assert second.refused(OPERATOR, no(spent=15, price=COST)) == COST
+        assert buy(second) == 18
+        assert not first.payees[OPERATOR].left + second.payees[OPERATOR].left
+
+
+class TestLies:
+    def test_who_counts_a_read_that_never_came_is_left(self, made: Any) -> None:
+        """Not a unit more than for that one read is ever signed; another operator is still paid."""
+        purse = made()
+        buy(purse, 2)
+        assert named(purse.voucher(OPERATOR, COST)) == 9
+        purse.unserved(OPERATOR)
+        assert named(purse.voucher(OPERATOR, COST)) == 9
+        assert purse.refused(OPERATOR, no(spent=9, price=COST)) is None
+        assert "3 of them" in purse.payees[OPERATOR].left
+        assert purse.voucher(OPERATOR, COST) is None
+        assert buy(purse, 1, OTHER) == 3
+        assert purse.to_json()["operators"][0]["left"] == purse.payees[OPERATOR].left
+
+    @pytest.mark.parametrize("spent", [7, 1_000, (1 << 104) - 1])
+    def test_who_counts_more_than_was_signed_is_left(self, made: Any, spent: int) -> None:
+        purse = made()
+        buy(purse, 2)
+        purse.voucher(OPERATOR, COST)
+        purse.served(OPERATOR, COST, spent + 2 * COST)
+        assert purse.payees[OPERATOR].left
+        assert purse.voucher(OPERATOR, COST) is None
+        assert purse.paid == 3 * COST
+
+    def test_who_wants_more_than_it_said_gets_no_more_than_the_limit(self, made: Any) -> None:
+        """A higher price is the node's to ask; the limit stands."""
+        purse = made(limit=20)
+        buy(purse)
+        purse.voucher(OPERATOR, COST)
+        assert purse.refused(OPERATOR, no(spent=3, price=17)) == 17
+        assert named(purse.voucher(OPERATOR, 17)) == 20
+        assert purse.refused(OPERATOR, no(spent=3, price=18)) == 18
+        assert purse.voucher(OPERATOR, 18) is None
+        assert purse.paid == 20
+
+    @pytest.mark.parametrize(
+        "said",
+        [{}, {"spent": 0}, {"spent": -1, "price": 3}, {"spent": True, "price": 3}, {"spent": 1 << 104, "price": 1}],
+    )
+    def test_refusals_that_say_nothing(self, made: Any, said: dict[str, Any]) -> None:
+        purse = made()
+        purse.voucher(OPERATOR, COST)
+        assert purse.refused(OPERATOR, no(**said)) is None
+        assert named(purse.voucher(OPERATOR, COST)) == 3
