@@ -111,9 +111,10 @@ bench-records: compile ## signed records a second, up to their certificates, int
 	@$(BIN)/python benchmarks/records.py
 gas: compile ## gas of every named transaction against tests/gas.json; UPDATE=1 writes it anew
 	@$(PYTEST) -q --show-capture=no tests/gas $(ARGS)
-fuzz: setup ## random calls against the contracts' invariants, random bytes into the node's decoders; DEEP=1: ten million, one million; SEED=n repeats a run
+fuzz: setup ## random calls against the contracts' invariants, random bytes into the node's decoders, an adversary against threshold keys; DEEP=1: ten million, one million; SEED=n repeats a run
 	@echo "seed $(SEED)"
 	@FUZZ_SEED=$(SEED) FUZZ_CASES=$(if $(DEEP),1000000,100000) $(PYTEST) -q -p no:ape_test tests/unit/test_decoders_fuzzed.py
+	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -p no:ape_test --hypothesis-seed $(SEED) tests/properties/test_key_machine.py
 	@$(FUZZ) $(FORGE) test --match-path 'tests/forge/*.t.sol' --fuzz-seed $(SEED) --fuzz-runs $(if $(DEEP),100000,2000) $(ARGS)
 explore: compile ## Hypothesis: longer, new examples of every property
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -p no:ape_test tests/unit/test_node_schema.py
