@@ -299,6 +299,16 @@ class TestClaim:
             with reverts_with(lists.contract.LeafNotInRoot):
                 lists.contract.claim((lists.id, 1, 0, replace(right, sums=sums).as_tuple()), sender=lists.owner)
 
+    @pytest.mark.parametrize("total", [109, 111])
+    def test_nothing_is_claimed_of_a_tree_that_sums_up_to_another_total(self, lists, total):
+        """Honest leaves, honest paths: what they sum up to must be what was proposed, and funded."""
+        made = make_list(lists, 60, 50)
+        propose(lists, made, total=total)
+        pass_window()
+        for person in lists.people[:2]:
+            with reverts_with(lists.contract.LeafNotInRoot):
+                lists.contract.claim(claim_of(lists, made, person), sender=lists.owner)
+
     def test_a_leafs_preimage_is_the_documented_one(self, lists):
         """Hashed twice, with chain, contract and list."""
         who = lists.people[0].address
