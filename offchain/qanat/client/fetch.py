@@ -62,6 +62,8 @@ Progress = Callable[[str, int, int], None]
 """Takes (stage: "fetch"; bytes done; bytes in all)."""
 
 _KEY_REQUEST_SECONDS = 600
+#: Beside a whole fetch it costs little to see which holders of the key fall short.
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,9 @@ def _from_holders(
     held: HeldKey, asset_id: int, license_id: int, chain: Chain, signer: Signer, sender: Sender | None
 ) -> ReleasedKey:
     try:
-        return request_shares(asset_id, license_id, chain=chain, signer=signer, held=held)
+        return request_shares(
+            asset_id, license_id, chain=chain, signer=signer, held=held, patience_seconds=_PATIENCE_SECONDS
+        )
     except KeyUnavailable:
         if sender is None:
             raise

@@ -137,17 +137,21 @@ def request_shares(
     signer: Signer,
     key_epoch: int | None = None,
     timeout_seconds: float = 60.0,
+    patience_seconds: float = 0.0,
     held: HeldKey | None = None,
 ) -> ReleasedKey:
     """Ask all holders of an asset's key, and open it with the first t right answers.
 
-    ``held``: what :func:`held_key` gave, if it was asked before. Raises :class:`NotLicensed` when the holders say so,
-    :class:`KeyUnavailable` when too few answer (``data["holders"]`` says what each did) or no holders have a key.
+    ``patience_seconds``: so long the others are waited for when t have answered, so that they are named if they fall
+    short. ``held``: what :func:`held_key` gave, if it was asked before.
+
+    Raises :class:`NotLicensed` when the holders say so, :class:`KeyUnavailable` when too few answer
+    (``data["holders"]`` says what each did) or no holders have a key.
     """
     found = held if held is not None else held_key(asset_id, chain=chain, key_epoch=key_epoch)
     if found is None:
         raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
-    return asyncio.run(_Release(found, asset_id, license_id, chain, signer, timeout_seconds).run())
+    return asyncio.run(_Release(found, asset_id, license_id, chain, signer, timeout_seconds).run(patience_seconds))
 
 
 class _Release:
@@ -172,7 +176,7 @@ class _Release:
         self.right: dict[int, bytes] = {}
         self.refusals: list[NodeRefused] = []
 
-    async def run(self) -> ReleasedKey:
+    async def run(self, patience: float) -> ReleasedKey:
         """Ask, check, open."""
         async with connections(len(self.held.holders)) as http:
             nodes = self._nodes(http)
@@ -191,6 +195,10 @@ class _Release:
             waiting = set(tasks)
             while waiting and len(self.right) < commitments.threshold:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            if waiting and patience:
+                done, waiting = await asyncio.wait(waiting, timeout=patience)
                 for task in done:
                     task.result()
             for task in waiting:

@@ -29,6 +29,7 @@ from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
 from qanat.chain.views import Views
 from qanat.errors import BadParameters, ChainUnreachable, PortInUse, WrongKeyFile
+from qanat.keys.keyfile import open_to_others
 from qanat.node.adopter import Adopter
 from qanat.node.alarms import Alarms
 from qanat.node.api import make_app
@@ -90,6 +91,9 @@ class Node:
         keys = SigningKeys(password, lambda: load_config(config_path).bls_keys)
         sealing_key = load_sealing_key(config.sealing_key, password)
         responder = KeySigner.from_keyfile(config.responder_key, password)
+        for path in (*config.bls_keys, config.sealing_key, config.responder_key):
+            if warning := open_to_others(path):
+                log.warning(warning)
         self.config = config
         self.socket = _listen(config.host, config.port)
         try:

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qanat.errors import NodeRefused, StoreCorrupted
+from qanat.errors import NodeRefused, StoreCorrupted, StoreError
 from qanat.store.environment import Environment, Format, Transaction
 
 __all__ = [
@@ -144,6 +144,11 @@ class NodeState:
     """The node's memory in the folder ``path``. Raises :class:`StoreError` when another process has it."""
 
     def __init__(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.chmod(0o700)  # deposited keys and shares are sealed; who asked for what is nobody else's either
+        except OSError as error:
+            raise StoreError(f"The folder {path} cannot be used: {error}.", path=str(path)) from error
         self._environment = Environment(path, _TABLES, FORMAT, map_bytes=16 << 20)
 
     def close(self) -> None:
