@@ -135,3 +135,35 @@ class TestVouchers:
         """Other forms, sums that don't fit, v that is neither, a high s."""
         with pytest.raises(InvalidSignature):
             read_voucher(header)
+
+
+class TestFaults:
+    """What `claim-list challenge` looks for in what a proposer published."""
+
+    @pytest.mark.parametrize("as_pairs", [True, False])
+    def test_neighbours_out_of_order(self, tmp_path: Path, as_pairs: bool) -> None:
+        """The first of them, with their places; an honest list has none."""
+        one, two, three = (f"0x{number:040x}" for number in (1, 2, 3))
+        good = {"chainId": 7, "contract": CONTRACT, "listId": 3}
+        for order, places in (([one, two, three], None), ([one, three, two], (1, 2)), ([two, one, three], (0, 1))):
+            pairs = [[who, "5"] for who in order]
+            (tmp_path / "list.json").write_text(json.dumps(good | {"entries": pairs if as_pairs else dict(pairs)}))
+            found = ClaimList.published(tmp_path / "list.json").fault_of_order()
+            assert (None if found is None else tuple(leaf.index for leaf in found)) == places
+
+    def test_an_account_twice(self, tmp_path: Path) -> None:
+        """In JSON, too, which other readers would pass over; a list that is to be claimed is refused."""
+        who = "0x" + "ab" * 20
+        text = f'{{"chainId": 7, "contract": "{CONTRACT}", "listId": 3, "entries": {{"{who}": "1", "{who}": "2"}}}}'
+        (tmp_path / "list.json").write_text(text)
+        found = ClaimList.published(tmp_path / "list.json").fault_of_order()
+        assert found is not None
+        assert [leaf.cumulative for leaf in found] == [1, 2]
+        with pytest.raises(BadParameters, match="twice"):
+            ClaimList.load(tmp_path / "list.json")
+
+    def test_what_shows_how_much_an_account_has(self) -> None:
+        """Its own leaf; its neighbours; the first or the last alone."""
+        made = ClaimList.of(7, CONTRACT, 3, {f"0x{number:040x}": number for number in (2, 4, 6)})
+        shown = {number: [leaf.index for leaf in made.around(f"0x{number:040x}")] for number in range(1, 8)}
+        assert shown == {1: [0], 2: [0], 3: [0, 1], 4: [1], 5: [1, 2], 6: [2], 7: [2]}

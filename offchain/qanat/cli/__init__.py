@@ -51,6 +51,7 @@ COMMANDS = {
     "deposit": "deposit",
     "redeem": "redeem",
     "claim": "claim",
+    "claim-list": "claim_list",
     "undelegate": "undelegate",
     "exit": "exit",
     "withdraw": "withdraw",

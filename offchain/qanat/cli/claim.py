@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from qanat.cli.claim_list import round_of
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
 from qanat.cli.settling import passing, settle_calls
@@ -15,8 +16,6 @@ __all__ = ["COMMAND", "claim"]
 
 #: Days of one settlement: 2,200 gas each.
 DAYS_AT_ONCE = 2_000
-#: Rounds of a list that are looked through for the one that a file is of, the last first.
-ROUNDS_LOOKED_AT = 64
 
 
 def claim(session: Session, *, lists: tuple[Path, ...] = ()) -> Outcome:
@@ -119,23 +118,14 @@ def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
 
 def _of_list(session: Session, path: Path) -> list[tuple[str, Any]]:
     """What the account may still claim under the root of a list's file, if that is accepted."""
-    from qanat.errors import BadParameters
     from qanat.payments.claims import ClaimList
 
     made = ClaimList.load(path)
     chain, me = session.chain, session.address
     contract = chain.contract("ClaimLists")
-    if (made.chain_id, made.contract) != (chain.chain_id, contract.address):
-        raise BadParameters(f"{path} is a list of another chain or contract.", path=str(path))
-    rounds = int(chain.call(contract.functions.list(made.list_id))[2])
-    for number in range(rounds, max(0, rounds - ROUNDS_LOOKED_AT), -1):
-        node, total, count, accepted = chain.call(contract.functions.rootOf(made.list_id, number))
-        if (bytes(node), int(total), int(count)) == (made.node, made.total, made.count):
-            break
-    else:
-        raise BadParameters(f"No root of list {made.list_id} is that of {path}.", hint="Is it a newer list's?")
+    number, accepted = round_of(session, made, path)
     left = made.amount_of(me) - int(chain.call(contract.functions.claimed(made.list_id, me)))
-    if left <= 0 or chain.timestamp() < int(accepted):
+    if left <= 0 or chain.timestamp() < accepted:
         return []
     call = contract.functions.claim((made.list_id, number, 0, made.leaf(me).as_tuple()))
     return [(f"{session.amount(left, _token_of(session, path))} of list {made.list_id}", call)]

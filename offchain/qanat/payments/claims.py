@@ -81,19 +81,41 @@ class ClaimList:
     @classmethod
     def load(cls, path: Path) -> ClaimList:
         """Read a file that :meth:`save` wrote. Raises :class:`FileUnreadable`, :class:`BadParameters`."""
-        try:
-            raw = strict_json.parse(path.read_bytes())
-        except OSError as error:
-            raise FileUnreadable(f"The list {path} can't be read: {error.strerror}.", path=str(path)) from error
-        except (ValueError, RecursionError) as error:
-            raise BadParameters(f"The list {path} is no JSON: {error}.", path=str(path)) from error
-        if not isinstance(raw, dict) or set(raw) != _FIELDS or not isinstance(raw["entries"], dict):
-            raise BadParameters(f"{path} is no list of claims: it has {', '.join(sorted(_FIELDS))}.", path=str(path))
-        amounts = {who: _units(path, units) for who, units in raw["entries"].items()}
-        for who in (raw["contract"], *amounts):
-            if not is_address(who):
-                raise BadParameters(f"{path}: {who!r} is no address.", path=str(path))
-        return cls.of(_units(path, raw["chainId"]), raw["contract"], _units(path, raw["listId"]), amounts)
+        raw, pairs = _read(path)
+        if len({who for who, _ in pairs}) < len(pairs):
+            raise BadParameters(f"{path} names an account twice.", path=str(path))
+        return cls.of(_units(path, raw["chainId"]), raw["contract"], _units(path, raw["listId"]), dict(pairs))
+
+    @classmethod
+    def published(cls, path: Path) -> ClaimList:
+        """Read what a proposer published, entries as they stand: out of order, or an account twice, is its fault.
+
+        Raises as :meth:`load`, but for that.
+        """
+        raw, pairs = _read(path)
+        made = object.__new__(cls)
+        facts = _units(path, raw["chainId"]), to_checksum_address(raw["contract"]), _units(path, raw["listId"])
+        entries = tuple((to_checksum_address(who), units) for who, units in pairs)
+        for name, value in zip(("chain_id", "contract", "list_id", "entries"), (*facts, entries), strict=True):
+            object.__setattr__(made, name, value)
+        if not entries or made.total >= _AMOUNT_LIMIT:
+            raise BadParameters(f"{path} has no entries, or too much in them.", path=str(path))
+        return made
+
+    def fault_of_order(self) -> tuple[Leaf, Leaf] | None:
+        """Return the first two neighbours out of order, what `challengeOrder` shows; None where all stand right."""
+        for index in range(len(self.entries) - 1):
+            if _order(self.entries[index + 1]) <= _order(self.entries[index]):
+                return self.leaf_at(index), self.leaf_at(index + 1)
+        return None
+
+    def around(self, account: str) -> list[Leaf]:
+        """Return what shows how much an account has: its leaf, or those between which it would stand."""
+        number = int(account, 16)
+        place = next((at for at, entry in enumerate(self.entries) if _order(entry) >= number), len(self.entries))
+        if place < len(self.entries) and _order(self.entries[place]) == number:
+            return [self.leaf_at(place)]
+        return [self.leaf_at(at) for at in (place - 1, place) if 0 <= at < len(self.entries)]
 
     def save(self, path: Path) -> None:
         """Write the list for those whom it names: with it anyone makes any path."""
@@ -156,6 +178,25 @@ class ClaimList:
 def _parent(left: tuple[bytes, int], right: tuple[bytes, int]) -> tuple[bytes, int]:
     data = b"\x01" + b"".join(node + units.to_bytes(32, "big") for node, units in (left, right))
     return bytes(keccak(data)), left[1] + right[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Return what a list's file says, and its entries in their order; those may stand as pairs, too."""
+    try:
+        data = path.read_bytes()
+        strict_json.parse(data)
+        raw = dict(json.loads(data, object_pairs_hook=list))
+        entries = [(str(who), units) for who, units in raw.get("entries", ())]
+    except OSError as error:
+        raise FileUnreadable(f"The list {path} can't be read: {error.strerror}.", path=str(path)) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadParameters(f"The list {path} is no JSON of a list: {error}.", path=str(path)) from error
+    if set(raw) != _FIELDS:
+        raise BadParameters(f"{path} is no list of claims: it has {', '.join(sorted(_FIELDS))}.", path=str(path))
+    for who in (raw["contract"], *(who for who, _ in entries)):
+        if not is_address(who):
+            raise BadParameters(f"{path}: {who!r} is no address.", path=str(path))
+    return raw, [(who, _units(path, units)) for who, units in entries]
 
 
 def _order(entry: tuple[str, int]) -> int:
