@@ -92,7 +92,7 @@ integration: compile ## people's journeys with real processes, with faults
 	@$(call need,tests/integration/test_*.py)
 	@$(PYTEST) -n $(WORKERS) --dist loadscope -q tests/integration $(ARGS)
 
-# Calls of an invariant run are RUNS × DEPTH: a minute; DEEP=1 for ten million, a night.
+# Calls of an invariant run are RUNS × DEPTH: a minute, for audits three; DEEP=1 for ten million, a night.
 DEEP ?=
 SEED ?= $(shell date +%s)
 RUNS = $(if $(DEEP),20000,64)
@@ -115,7 +115,8 @@ fuzz: setup ## random calls against the contracts' invariants, random bytes into
 	@echo "seed $(SEED)"
 	@FUZZ_SEED=$(SEED) FUZZ_CASES=$(if $(DEEP),1000000,100000) $(PYTEST) -q -p no:ape_test tests/unit/test_decoders_fuzzed.py
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -p no:ape_test --hypothesis-seed $(SEED) tests/properties/test_key_machine.py
-	@$(FUZZ) $(FORGE) test --match-path 'tests/forge/*.t.sol' --fuzz-seed $(SEED) --fuzz-runs $(if $(DEEP),100000,2000) $(ARGS)
+	@$(FUZZ) $(FORGE) test --match-path 'tests/forge/*.t.sol' --fuzz-seed $(SEED) --fuzz-runs $(if $(DEEP),100000,2000) $(ARGS) \
+		| $(BIN)/python toolchain/analysers/fuzz_calls.py
 explore: compile ## Hypothesis: longer, new examples of every property
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q -p no:ape_test tests/unit/test_node_schema.py
 	@HYPOTHESIS_PROFILE=fuzz $(PYTEST) -q tests/properties $(ARGS)

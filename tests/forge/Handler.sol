@@ -42,8 +42,9 @@ contract Handler is World {
     function withdraw(uint256 who, uint256 what, uint256 amount) external {
         address token = what % 3 == 2 ? address(bondToken) : address(_collateral(what));
         address person = what % 3 == 2 ? REPORTER : _person(who);
+        amount = amount % (restaking.freeBalance(person, token) + 1);
         vm.prank(person);
-        restaking.withdraw(token, amount % (restaking.freeBalance(person, token) + 1));
+        restaking.withdraw(token, amount);
     }
 
     function delegate(uint256 who, uint256 whom, uint256 what, uint256 amount) external {
@@ -58,6 +59,12 @@ contract Handler is World {
     }
 
     function mature(uint256 who, uint256 whom, uint256 what) external {
+        // mostly one that is there
+        for (uint256 tries = who % 8 == 0 ? 12 : 0; tries < 12; ++tries) {
+            (uint256 pending,) = restaking.pendingOf(_person(who), _operator(whom), address(_collateral(what)));
+            if (pending != 0) break;
+            (who, whom, what) = _next(who, whom, what);
+        }
         address token = address(_collateral(what));
         uint256 free = restaking.freeBalance(_person(who), token);
         restaking.mature(_person(who), _operator(whom), token);
@@ -70,8 +77,14 @@ contract Handler is World {
     }
 
     function undelegate(uint256 who, uint256 whom, uint256 what, uint256 shares, bool elsewhere) external {
+        uint256 held;
+        uint256 generation;
+        for (uint256 tries = 0; tries < 12; ++tries) {
+            (held, generation,) = restaking.positionOf(_person(who), _operator(whom), address(_collateral(what)));
+            if (held != 0) break;
+            (who, whom, what) = _next(who, whom, what);
+        }
         address token = address(_collateral(what));
-        (uint256 held, uint256 generation,) = restaking.positionOf(_person(who), _operator(whom), token);
         shares = shares % 4 == 0 ? held : shares % (held + 1);
         vm.prank(_person(who));
         uint256 id = elsewhere
@@ -107,6 +120,12 @@ contract Handler is World {
     }
 
     function completeAllocation(uint256 whom, uint256 what, uint32 shard) external {
+        for (uint256 tries = 0; tries < 8; ++tries) {
+            (uint256 waiting,) = restaking.waitingAllocation(_operator(whom), _shard(shard), address(_collateral(what)));
+            if (waiting != 0) break;
+            shard = shard % 2 + 1;
+            if (tries % 2 == 1) (, whom, what) = _next(2, whom, what);
+        }
         restaking.completeAllocation(_operator(whom), _shard(shard), address(_collateral(what)));
     }
 
@@ -128,8 +147,9 @@ contract Handler is World {
     }
 
     function queueBond(uint256 whom, uint32 shard, uint256 amount) external {
+        (uint256 bond, uint256 queued,) = restaking.bondState(_operator(whom), _shard(shard));
         vm.prank(_operator(whom));
-        restaking.queueBondWithdrawal(_shard(shard), amount % (restaking.bondOf(_operator(whom), _shard(shard)) + 1));
+        restaking.queueBondWithdrawal(_shard(shard), amount % (bond - queued + 1));
     }
 
     function completeBond(uint256 whom, uint32 shard) external {
@@ -139,20 +159,22 @@ contract Handler is World {
     // ---- time, misses, rewards
 
     function pass(uint256 blocks) external {
-        vm.roll(block.number + within(blocks, 1, DELAY));
+        vm.roll(block.number + within(blocks, 1, 2 * DELAY));
     }
 
     function bind(uint256 whom, uint256 blocks) external {
         shards.setBound(_operator(whom), block.number + blocks % (2 * DELAY));
     }
 
-    function settle(uint256 whom, bool all) external {
+    function settle(uint256 whom, uint256 which) external {
         address operator = _operator(whom);
-        Counts(AUDITS).answer(operator);
-        if (all) Counts(REWARDS).settle(operator, Counts(AUDITS).answeredCount(operator));
+        if (which % 3 == 0) Counts(AUDITS).answer(operator);
+        else Counts(REWARDS).settle(operator, Counts(AUDITS).answeredCount(operator));
     }
 
+    /// Seldom: while a slash is pending nothing matures.
     function miss(uint256 whom, uint32 shard, uint256[4] calldata parts) external {
+        if (whom % 16 > 1) return;
         address operator = _operator(whom);
         uint256[] memory amounts = new uint256[](collaterals.length);
         for (uint256 c = 0; c < amounts.length; ++c) {
@@ -234,6 +256,11 @@ contract Handler is World {
     }
 
     function claim(uint256 who, uint256 whom, uint256 what) external {
+        for (uint256 tries = 0; tries < 12; ++tries) {
+            (address person, address token) = (_person(who), address(_collateral(what)));
+            if (books.claimable(person, _operator(whom), token, address(paymentToken)) != 0) break;
+            (who, whom, what) = _next(who, whom, what);
+        }
         vm.prank(_person(who));
         claimed += books.claim(_operator(whom), address(_collateral(what)), address(paymentToken));
     }
@@ -394,6 +421,14 @@ contract Handler is World {
 
     function _generation(address operator, address token) private view returns (uint256 generation) {
         (,, generation) = restaking.earningOf(operator, 1, token);
+    }
+
+    /// The next of all persons, operators and collaterals.
+    function _next(uint256 who, uint256 whom, uint256 what) private view returns (uint256, uint256, uint256) {
+        (who, whom, what) = (who % people.length, whom % operators.length, what % collaterals.length);
+        if (++who < people.length) return (who, whom, what);
+        if (++whom < operators.length) return (0, whom, what);
+        return (0, 0, what + 1);
     }
 
     function _person(uint256 who) private view returns (address) {

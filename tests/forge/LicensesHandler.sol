@@ -69,6 +69,7 @@ contract LicensesHandler is Test {
         payments = new Payments(directory);
         assets = new Assets(directory);
         licenses = new Licenses(directory, IAssets(address(assets)), IPayments(address(payments)));
+        desk.set(ModuleNames.LICENSES, address(licenses));
         moody = new MoodyToken();
         (tokens[0], tokens[1]) = (new MintableToken(), moody);
         for (uint256 p = 0; p < PEOPLE; ++p) {
@@ -171,6 +172,11 @@ contract LicensesHandler is Test {
 
     function takeBack(uint256 l, uint256 who) external {
         (uint256 licenseId, LicenseRecord memory record) = _license(l);
+        uint256 count = licenses.licenseCount();
+        for (uint256 tries = 0; late[licenseId][who % PEOPLE] == 0 && tries < PEOPLE * count; ++tries) {
+            if (++who % PEOPLE == 0) licenseId = licenseId % count + 1;
+        }
+        record = licenses.license(licenseId);
         vm.prank(people[who % PEOPLE]);
         uint256 amount = payments.takeBack(record.token, address(licenses), bytes32(licenseId));
         _true(amount == late[licenseId][who % PEOPLE], "I-M29: late money goes back whole");
@@ -194,20 +200,20 @@ contract LicensesHandler is Test {
     }
 
     function dispute(uint256 l) external {
-        (uint256 licenseId, LicenseRecord memory record) = _license(l);
+        (uint256 licenseId, LicenseRecord memory record) = _contested(l);
         vm.prank(record.licensee);
         licenses.dispute(licenseId);
     }
 
     function decide(uint256 l, uint256 part) external {
-        (uint256 licenseId,) = _license(l);
+        (uint256 licenseId,) = _contested(l);
         (uint256 frozen,,) = licenses.contestOf(licenseId);
         vm.prank(people[3]);
         licenses.decide(licenseId, within(part, 0, frozen));
     }
 
     function conclude(uint256 l, uint256 who) external {
-        (uint256 licenseId,) = _license(l);
+        (uint256 licenseId,) = _contested(l);
         vm.prank(people[who % PEOPLE]);
         licenses.conclude(licenseId);
     }
@@ -337,6 +343,18 @@ contract LicensesHandler is Test {
     function _license(uint256 l) private view returns (uint256 licenseId, LicenseRecord memory record) {
         uint256 count = licenses.licenseCount();
         licenseId = within(l, l % 2 != 0 && count > 4 ? count - 3 : 1, count);
+        record = licenses.license(licenseId);
+    }
+
+    /// Mostly one of which a part is contested.
+    function _contested(uint256 l) private view returns (uint256 licenseId, LicenseRecord memory record) {
+        (licenseId, record) = _license(l);
+        uint256 count = licenses.licenseCount();
+        for (uint256 tries = 0; tries < count; ++tries) {
+            (uint256 frozen,,) = licenses.contestOf(licenseId);
+            if (frozen != 0) break;
+            licenseId = licenseId % count + 1;
+        }
         record = licenses.license(licenseId);
     }
 

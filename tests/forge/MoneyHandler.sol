@@ -85,9 +85,13 @@ contract MoneyHandler is Test {
     constructor() {
         desk = new Desk();
         payments = new Payments(IDirectory(address(desk)));
+        source = new Source();
+        for (uint256 m = 0; m < MODULES; ++m) {
+            desk.set(bytes32(m + 1), modules[m]);
+        }
+        desk.set("source", address(source));
         moody = new MoodyToken();
         rebasing = new RebasingToken();
-        source = new Source();
         (tokens[0], tokens[1], tokens[2]) = (new MintableToken(), moody, rebasing);
         for (uint256 t = 0; t < TOKENS; ++t) {
             for (uint256 p = 0; p < people.length; ++p) {
