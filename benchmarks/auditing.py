@@ -228,7 +228,9 @@ class World:
         for epoch in self.epochs:
             first = epoch * parameters.epoch_length
             seed = self.mixes[first] = bytes(keccak(text=f"seed {epoch}"))
-            sealed = SealedEpoch(1, epoch, seed, first + 1, first + 1 + parameters.window, b"seal", audits)
+            sealed = SealedEpoch(
+                1, epoch, seed, first + 1, first + 1 + parameters.window, b"seal", audits, self.people[0].address
+            )
             self.index.sealed.append(sealed)
             for person in self.people:
                 live, reads, transaction = self.answer(sealed, person.address)
@@ -236,7 +238,10 @@ class World:
                     Answer(1, epoch, person.address, live, reads, first + 3, transaction, audits, 1)
                 )
                 due = self.population.earned(epoch, person.address, audits)
-                self.index.settled.append(Settlement(1, epoch, person.address, due, due // 2, first + 12, b"settle", 1))
+                part = self.population.sealers_part(sealed, person.address)
+                self.index.settled.append(
+                    Settlement(1, epoch, person.address, due, (due - part) // 2, part, first + 12, b"settle", 1)
+                )
 
     def answer(self, sealed: Any, operator: str) -> tuple[int, int, bytes]:
         """Answer as a node does; return live rows, reads and the transaction."""

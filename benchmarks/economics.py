@@ -16,13 +16,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qanat.auditor.population import SEALER_BPS
 from qanat.chain.parameters import ShardPlan, load_parameters
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "economics.md"
 
 #: Gas of a warm transaction, rounded; a test compares them with tests/gas.json.
-GAS = {"respond_q8": 360_000, "respond_q16": 529_000, "report_miss": 180_000, "seal": 210_000, "settle": 273_000}
+GAS = {"respond_q8": 360_000, "respond_q16": 529_000, "report_miss": 180_000, "seal": 216_000, "settle": 290_000}
+#: What of an epoch's pay is whoever sealed it's (`Rewards.SEALER_BPS`).
+SEALER = SEALER_BPS / 10_000
 #: A gas token in payment tokens.
 GAS_TOKEN = 3_000
 #: Gwei: quiet, usual, busy.
@@ -58,6 +61,11 @@ class Ticket:
         return self.row_fee * self.plan.max_rows_per_ticket
 
     @property
+    def pay(self) -> float:
+        """What of the fee is the operator's and its restakers': all but the sealer's part."""
+        return self.fee * (1 - SEALER)
+
+    @property
     def bond_slash(self) -> float:
         """Taken from the operator's own bond for a miss."""
         return self.plan.bond_slash_per_ticket / UNIT
@@ -80,7 +88,11 @@ class Ticket:
 
     def break_even_bytes(self, gwei: float) -> float:
         """Return how many bytes' fees pay for a duty's gas."""
-        return cost(self.duty_gas, gwei) / self.row_fee * ROW_BYTES
+        return cost(self.duty_gas, gwei) / (self.row_fee * (1 - SEALER)) * ROW_BYTES
+
+    def sealing_tickets(self, gwei: float) -> float:
+        """Return how many full tickets' fees pay, by the sealer's part, for a sealing's gas."""
+        return cost(GAS["seal"], gwei) / (self.fee * SEALER)
 
     def loss(self, fraction: float) -> float:
         """Return what dropping a fraction of whole slices costs, expected: with 1 - (1 - f)^q the fee and a miss's slash."""
@@ -114,11 +126,16 @@ def conditions(ticket: Ticket, prices: tuple[float, ...] = REQUIRED_PRICES) -> I
     )
     for gwei in prices:
         duty, report = cost(ticket.duty_gas, gwei), cost(GAS["report_miss"], gwei)
-        yield Condition(f"a full ticket's fee pays for its duty at {gwei:g} gwei", ticket.fee, duty)
+        yield Condition(f"a full ticket's fee pays for its duty at {gwei:g} gwei", ticket.pay, duty)
         yield Condition(
             f"missing costs the operator more than answering at {gwei:g} gwei",
-            ticket.bond_slash + ticket.fee,
+            ticket.bond_slash + ticket.pay,
             cost(ticket.respond_gas, gwei),
+        )
+        yield Condition(
+            f"a full ticket's fee pays for its duty and for sealing alone at {gwei:g} gwei",
+            ticket.fee,
+            duty + cost(GAS["seal"], gwei),
         )
         yield Condition(f"a report is paid at {gwei:g} gwei", plan.reporter_fee / UNIT, report)
     yield Condition(
@@ -160,8 +177,9 @@ conditions below at {" and ".join(f"{price:g}" for price in REQUIRED_PRICES)} gw
 | reporter's fee | above a report's gas; at most half of what the bond loses, so that reporting oneself only loses |
 
 Refetching is not kept in check by prices: fetching q slices costs less than keeping everything. What stands against it is that other nodes give a stranger, and operators too, fewer
-than k rows of an object within the window, and that the draw isn't known before. Bounties: a reporter is paid from the bond that it has taken; sealing is not paid yet ([decision 0054](decisions/0054-sealing-is-to-be-paid-from-what-the-epoch-earns.md)), each
-operator with a duty has its fee to gain from it.
+than k rows of an object within the window, and that the draw isn't known before. Bounties: a reporter is paid from the bond that it has taken; whoever seals an epoch gets {SEALER:.1%} of what it
+pays ([decision 0054](decisions/0054-sealing-is-paid-from-what-the-epoch-earns.md)). The tables say how many full tickets make that as much as a sealing's gas; in a smaller shard, or an emptier one, each operator with a duty has its fee to gain
+from sealing, and one full ticket pays for both.
 """
 
 
@@ -176,13 +194,13 @@ def section(ticket: Ticket) -> Iterator[str]:
     )
     yield (
         "| gwei | a duty's gas costs | bytes that pay for it | share of a full ticket's fee | a report costs (pays "
-        f"{plan.reporter_fee / UNIT:g}) |\n|---|---|---|---|---|"
+        f"{plan.reporter_fee / UNIT:g}) | a sealing costs | full tickets that pay for it |\n|---|---|---|---|---|---|---|"
     )
     for gwei in GAS_PRICES:
         duty = cost(ticket.duty_gas, gwei)
         yield (
             f"| {gwei:g} | {duty:.2f} | {ticket.break_even_bytes(gwei) / 1e9:.2f} GB | {duty / ticket.fee:.0%} "
-            f"| {cost(GAS['report_miss'], gwei):.2f} |"
+            f"| {cost(GAS['report_miss'], gwei):.2f} | {cost(GAS['seal'], gwei):.2f} | {ticket.sealing_tickets(gwei):.1f} |"
         )
     yield "\n| dropped | gains at most | loses, expected | loses per gain |\n|---|---|---|---|"
     for fraction in FRACTIONS:

@@ -18,7 +18,14 @@ import {DutyStatus, Response} from "../types/Types.sol";
 /// L = keccak256 of the live ones in order, each objectId ‖ uint64 slice ‖ x ‖ y; z = keccak256(abi.encode(ctx, 1, L)) mod r;
 /// γ_0 = 1, γ_j = keccak256(abi.encode(ctx, 2, L, j)) mod r; the response opens Σ γ_j p_j at z.
 interface IAudits {
-    event EpochSealed(uint32 indexed shard, uint64 indexed epoch, bytes32 seed, uint256 sealedBlock, uint256 deadline);
+    event EpochSealed(
+        uint32 indexed shard,
+        uint64 indexed epoch,
+        bytes32 seed,
+        uint256 sealedBlock,
+        uint256 deadline,
+        address indexed sealer
+    );
     /// @param live rows opened, @param read positions read: live and void ones
     event Answered(uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 live, uint256 read);
     event MissReported(
@@ -45,8 +52,11 @@ interface IAudits {
     error ReportTooLate(uint256 limit, uint256 blockNumber);
     error AlreadyReported(uint32 shard, uint64 epoch, address operator);
 
-    /// @notice Stores the epoch's seed. Anyone.
-    function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof) external returns (bytes32 seed);
+    /// @notice Stores the epoch's seed. Anyone; the first one names who is paid for it: Rewards books SEALER_BPS of what the epoch's answers to this
+    /// contract earn to `sealer` (the caller or anybody else, such as the operator whose node calls). Zero: nobody, and operators keep that part.
+    function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof, address sealer)
+        external
+        returns (bytes32 seed);
     /// @notice Answers an operator's draw. Anyone may bring it; it is the operator's own. If no live row was among the positions read, y is 0 and
     /// the proof is empty.
     function respond(Response calldata response) external;
@@ -67,6 +77,8 @@ interface IAudits {
         external
         view
         returns (bytes32 seed, uint256 sealedBlock, uint256 deadline);
+    /// @notice Who is paid for having sealed the epoch; zero: not sealed, or nobody.
+    function sealerOf(uint32 shard, uint64 epoch) external view returns (address);
     function statusOf(uint32 shard, uint64 epoch, address operator) external view returns (DutyStatus);
     /// @notice (shard, epoch)s for which an operator's answer stood: as many are to be settled (IRewards.settledCount).
     function answeredCount(address operator) external view returns (uint256);

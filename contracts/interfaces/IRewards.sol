@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 /// @title Who earned which storage fee
 /// @notice Holds no token: the fees lie in Payments under this contract's accounts, one for each shard. An operator earns for an epoch only if
 /// its response stood. Fees of an epoch that an operator did not prove go, object by object, to payer and repair fund; of a void epoch, to the payer.
+/// Of what an operator earned, SEALER_BPS go to whoever sealed the epoch.
 /// Invariant I-W1: the shard's account = fees booked − settled − refunded, to the unit.
 interface IRewards {
     event FeesBooked(bytes32 indexed objectId, uint32 indexed shard, uint256 storageFee, uint256 intakeFee);
@@ -11,7 +12,12 @@ interface IRewards {
     event UnearnedReturned(bytes32 indexed objectId, address indexed payer, uint256 amount);
     event OpeningReturned(bytes32 indexed objectId, address indexed payer, uint256 amount, uint256 toRepairFund);
     event EpochSettled(
-        uint32 indexed shard, uint64 indexed epoch, address indexed operator, uint256 amount, uint256 toOperator
+        uint32 indexed shard,
+        uint64 indexed epoch,
+        address indexed operator,
+        uint256 amount,
+        uint256 toOperator,
+        uint256 toSealers
     );
     event IntakeClaimed(uint32 indexed shard, uint32 indexed roster, address indexed operator, uint256 amount);
     event UnprovenReturned(
@@ -42,8 +48,9 @@ interface IRewards {
     function bookFailed(bytes32 objectId, uint32 shard, address payer, uint256 storageFee, uint256 intakeFee) external;
 
     /// @notice Pays an operator (and its restakers) for an epoch whose response stood: Σ over live rosters of its tickets × (fee − unsigned fee).
-    /// The operator's commission is rounded down; the rest goes to its restakers, and what can't be shared among them to the operator. Anyone, once
-    /// per roster (rosters of different Audits contracts may be settled one after the other).
+    /// Of what it earned under the rosters of one Audits, SEALER_BPS, rounded down, go to the account in Payments of who sealed the epoch there (nothing,
+    /// if that is nobody). Of the rest the operator's commission is rounded down; what is left goes to its restakers, and what can't be shared among
+    /// them to the operator. Anyone, once per roster (rosters of different Audits contracts may be settled one after the other). Returns all four.
     function settle(uint32 shard, uint64 epoch, address operator) external returns (uint256 amount);
     /// @notice Pays the operator its intake fees under a roster, and the repair fund what their divisions left so far. Anyone.
     function claimIntake(uint32 shard, uint32 roster, address operator) external returns (uint256 amount);
@@ -54,10 +61,16 @@ interface IRewards {
     /// @notice Returns an object's fees for a void epoch. Anyone, once.
     function returnVoid(bytes32 objectId, uint64 epoch, uint16[] calldata nonSigners) external;
 
-    function earnedIn(uint32 shard, uint64 epoch, address operator) external view returns (uint256);
+    /// @notice What `settle` would pay now, and how much of it to sealers.
+    function earnedIn(uint32 shard, uint64 epoch, address operator)
+        external
+        view
+        returns (uint256 amount, uint256 toSealers);
     function isSettled(uint32 shard, uint64 epoch, address operator) external view returns (bool);
     /// @notice Answered (shard, epoch)s of an operator under an Audits that are settled: as many as `IAudits.answeredCount` when all are.
     function settledCount(address audits, address operator) external view returns (uint256);
+    /// @notice Parts in 10,000 of what an operator earned in an epoch that are whoever sealed it there's.
+    function SEALER_BPS() external view returns (uint256);
     /// @notice Account in Payments that holds a shard's fees, and the one of its repair fund.
     function feeAccount(uint32 shard) external view returns (bytes32);
     function repairAccount(uint32 shard) external view returns (bytes32);

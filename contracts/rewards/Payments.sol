@@ -61,7 +61,7 @@ contract Payments is IPayments, ReentrancyGuardTransient, EIP712 {
     /// Gas that `claimMany` gives to one token. Four times what a plain transfer to a new holder costs, and above what the
     /// usual interest-bearing tokens need; a token that needs more is claimed alone, with `claim`.
     uint256 public constant CLAIM_GAS = 300_000;
-    /// Gas that `claimFrom` gives to one source: a settlement of rewards costs 280,000, a book's day 2,200.
+    /// Gas that `claimFrom` gives to one source: a settlement of rewards costs 290,000, a book's day 2,200.
     uint256 public constant SOURCE_GAS = 1_500_000;
 
     /// Most that the protocol can ever take of what is earned.

@@ -29,8 +29,14 @@ import {DutyStatus, ObjectRecord, ObjectStatus, RosterHead, ShardParameters, Tal
 ///         B_e, by `returnUnproven` if the epoch was sealed and it did not or was, by `returnVoid` if the epoch was never
 ///         sealed. The three conditions exclude each other and none is ever undone.
 /// - I-W3  who answered is asked of the Audits contract that the roster named at its snapshot, whatever is in force now
+/// - I-W4  settled(e, operator) = Σ over Audits a of ⌊earned(a)·s⌋ to sealer(e, a) + ⌊rest·commission⌋ to the operator + what is left of
+///         the rest to its restakers; earned(a)·s is nobody's where no sealer is named, and nothing else pays a sealer
 contract Rewards is IRewards {
     uint256 private constant BPS = 10_000;
+
+    /// Half a per cent: a sealing pays for itself in an epoch whose answers earn 200 times what its gas costs (docs/economics.md says how many
+    /// full tickets that is). With fewer it is the operators' own pay that has them seal.
+    uint256 public constant SEALER_BPS = 50;
 
     /// A bit for each live roster (ids follow each other, at most 9 live in an epoch): 16 epochs of an operator share a slot.
     uint256 private constant ROSTER_BITS = 16;
@@ -69,8 +75,17 @@ contract Rewards is IRewards {
         uint256 bits;
         bool answered;
         // whom it answered, each once
-        address[] audits;
-        uint256 auditsCount;
+        Share[] shares;
+        uint256 sharesCount;
+        uint256 toSealers;
+    }
+
+    /// What was earned under the rosters of one Audits, and the part of it that is the sealer's there.
+    struct Share {
+        address audits;
+        address sealer;
+        uint256 earned;
+        uint256 toSealer;
     }
 
     constructor(IDirectory directory) {
@@ -131,22 +146,28 @@ contract Rewards is IRewards {
         amount = settlement.amount;
 
         _settled[shard][operator][epoch / EPOCHS_PER_WORD] |= settlement.bits;
-        for (uint256 i; i < settlement.auditsCount; ++i) {
-            ++settledCount[settlement.audits[i]][operator];
+        for (uint256 i; i < settlement.sharesCount; ++i) {
+            ++settledCount[settlement.shares[i].audits][operator];
         }
         uint256 commissionBps = IOperators(DIRECTORY.module(ModuleNames.OPERATORS)).commissionOf(operator);
-        uint256 toOperator = amount * commissionBps / BPS;
-        emit EpochSettled(shard, epoch, operator, amount, toOperator);
+        uint256 rest = amount - settlement.toSealers;
+        uint256 toOperator = rest * commissionBps / BPS;
+        emit EpochSettled(shard, epoch, operator, amount, toOperator, settlement.toSealers);
 
         IPayments payments = _payments();
         address token = _termsOf(shard).token;
+        for (uint256 i; i < settlement.sharesCount; ++i) {
+            Share memory share = settlement.shares[i];
+            if (share.toSealer == 0) continue;
+            payments.move(token, _feeKey(shard), payments.personAccount(share.sealer), share.toSealer);
+        }
         if (toOperator != 0) payments.move(token, _feeKey(shard), payments.personAccount(operator), toOperator);
-        if (amount > toOperator) {
+        if (rest > toOperator) {
             // The Restaking that holds the shard's stake, whatever newer one stands in the directory.
             IRestakerRewards restakers = IRestaking(_shards().restakingOf(shard)).restakerRewards();
             bytes32 inbox = payments.moduleAccount(address(restakers), INBOX_KEY);
-            payments.move(token, _feeKey(shard), inbox, amount - toOperator);
-            restakers.book(operator, shard, token, amount - toOperator);
+            payments.move(token, _feeKey(shard), inbox, rest - toOperator);
+            restakers.book(operator, shard, token, rest - toOperator);
         }
     }
 
@@ -160,7 +181,7 @@ contract Rewards is IRewards {
         uint256 frozenBlock = shards.frozenBlockOf(shard, epoch);
         uint256 done = _settled[shard][operator][epoch / EPOCHS_PER_WORD];
         (uint32 first, uint32 last) = shards.rostersLiveIn(shard, epoch);
-        settlement.audits = new address[](first > last ? 0 : last - first + 1);
+        settlement.shares = new Share[](first > last ? 0 : last - first + 1);
         for (uint32 roster = first; roster <= last; ++roster) {
             if (!shards.isInRoster(shard, roster, operator)) continue;
             address slasher = shards.rosterHead(shard, roster).slasher;
@@ -170,17 +191,29 @@ contract Rewards is IRewards {
             uint256 bit = 1 << (ROSTER_BITS * (epoch % EPOCHS_PER_WORD) + roster % ROSTER_BITS);
             if (done & bit != 0 || _isVacant(shards, shard, roster, operator, frozenBlock)) continue;
             settlement.bits |= bit;
-            _addAudits(settlement, slasher);
-            settlement.amount += _earned(shards, shard, roster, epoch, operator);
+            _shareOf(settlement, slasher).earned += _earned(shards, shard, roster, epoch, operator);
         }
+        _divide(settlement, shard, epoch);
     }
 
     /// All of an Audits' rosters are paid for in one settlement: what was answered, and which places are vacant, doesn't change any more.
-    function _addAudits(Settlement memory settlement, address audits) private pure {
-        for (uint256 i; i < settlement.auditsCount; ++i) {
-            if (settlement.audits[i] == audits) return;
+    function _shareOf(Settlement memory settlement, address audits) private pure returns (Share memory share) {
+        for (uint256 i; i < settlement.sharesCount; ++i) {
+            if (settlement.shares[i].audits == audits) return settlement.shares[i];
         }
-        settlement.audits[settlement.auditsCount++] = audits;
+        share = settlement.shares[settlement.sharesCount++];
+        share.audits = audits;
+    }
+
+    /// What each Audits' sealer gets, rounded down, and the sums.
+    function _divide(Settlement memory settlement, uint32 shard, uint64 epoch) private view {
+        for (uint256 i; i < settlement.sharesCount; ++i) {
+            Share memory share = settlement.shares[i];
+            share.sealer = IAudits(share.audits).sealerOf(shard, epoch);
+            if (share.sealer != address(0)) share.toSealer = share.earned * SEALER_BPS / BPS;
+            settlement.amount += share.earned;
+            settlement.toSealers += share.toSealer;
+        }
     }
 
     /// Fees of an operator's signed live rows under one roster.
@@ -285,8 +318,13 @@ contract Rewards is IRewards {
     // ─── Views ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IRewards
-    function earnedIn(uint32 shard, uint64 epoch, address operator) external view returns (uint256) {
-        return _settlement(shard, epoch, operator).amount;
+    function earnedIn(uint32 shard, uint64 epoch, address operator)
+        external
+        view
+        returns (uint256 amount, uint256 toSealers)
+    {
+        Settlement memory settlement = _settlement(shard, epoch, operator);
+        return (settlement.amount, settlement.toSealers);
     }
 
     /// @inheritdoc IRewards

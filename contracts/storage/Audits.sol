@@ -30,12 +30,13 @@ import {DutyStatus, ObjectWitness, Response, RosterPlace, ShardParameters} from 
 /// - I-A4  Answered ⇒ every live row among the first reads of the draw, min(q, held) of them unless 4·min(q, held) reads held
 ///         fewer, was opened with its own weight at a point that depends on all of them
 /// - I-A5  Missed ⇒ held(e) > 0 and a slash is queued, under a roster whose slasher is this contract
+/// - I-A6  sealer(e) = whom the one sealing of e named; 0 before, and of a void epoch for good
 contract Audits is IAudits {
     using ObjectWord for uint256;
     using SafeCast for uint256;
     using SliceTree for SliceTree.Branch;
 
-    /// Two slots.
+    /// Two slots. Who sealed lies apart, since no answer asks for it.
     struct Sealing {
         bytes32 seed;
         uint48 sealedBlock;
@@ -126,6 +127,7 @@ contract Audits is IAudits {
     IOpeningVerifier private _pinnedVerifier;
 
     mapping(uint32 shard => mapping(uint64 epoch => Sealing)) private _sealings;
+    mapping(uint32 shard => mapping(uint64 epoch => address)) public sealerOf;
     mapping(uint32 shard => mapping(address operator => mapping(uint256 word => uint256))) private _statuses;
     mapping(address operator => uint256) public answeredCount;
 
@@ -136,7 +138,10 @@ contract Audits is IAudits {
     // ─── Sealing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @inheritdoc IAudits
-    function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof) external returns (bytes32 seed) {
+    function seal(uint32 shard, uint64 epoch, bytes calldata randomnessProof, address sealer)
+        external
+        returns (bytes32 seed)
+    {
         if (epoch == 0) revert EpochInvalid(epoch);
         if (_sealings[shard][epoch].sealedBlock != 0) revert AlreadySealed(shard, epoch);
         _pin();
@@ -156,7 +161,8 @@ contract Audits is IAudits {
         sealing.reportLimit = (deadline + parameters.reporting).toUint48();
         sealing.samples = parameters.samples;
         _sealings[shard][epoch] = sealing;
-        emit EpochSealed(shard, epoch, seed, block.number, deadline);
+        if (sealer != address(0)) sealerOf[shard][epoch] = sealer;
+        emit EpochSealed(shard, epoch, seed, block.number, deadline, sealer);
 
         _rollForward(shard, epoch, sealing.firstRoster, sealing.rosters);
     }

@@ -481,11 +481,12 @@ class System:
         """Return a block's header in RLP: what the beacon takes."""
         return encode_header(chain.provider.web3.eth.get_block(number))
 
-    def seal(self, epoch: int, sender: Any = None) -> Any:
-        """Go to the epoch and seal it."""
+    def seal(self, epoch: int, sender: Any = None, sealer: Any = None) -> Any:
+        """Go to the epoch and seal it. ``sealer`` is to be paid for it: by default the sender, who is the governor."""
         self.go_to_epoch(epoch)
         seed_block = self.shards.seedBlockOf(self.shard, epoch)
-        return self.audits.seal(self.shard, epoch, self.header(seed_block), sender=sender or self.governor)
+        sender = sender or self.governor
+        return self.audits.seal(self.shard, epoch, self.header(seed_block), sealer or sender, sender=sender)
 
     def vacate(self, operator: Any, epoch: int) -> int:
         """Let an operator miss an epoch and be slashed below the least bond. Return the block of its vacancy."""

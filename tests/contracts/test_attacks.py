@@ -126,8 +126,9 @@ class TestFees:
     ):
         epoch = system.objects.record(stored).firstEpoch
         system.answer(operators[0], epoch)
-        due = system.rewards.earnedIn(1, epoch, operators[0])
+        due, to_sealers = system.rewards.earnedIn(1, epoch, operators[0])
         replace(system, name, deployer.deploy(project.AnswerDouble, 0))
-        assert due == system.rewards.earnedIn(1, epoch, operators[0]) > 0
+        assert to_sealers == due * 50 // 10_000
+        assert tuple(system.rewards.earnedIn(1, epoch, operators[0])) == (due, to_sealers)
         receipt = system.rewards.settle(1, epoch, operators[0], sender=deployer)
         assert receipt.decode_logs(system.rewards.EpochSettled)[0].amount == due

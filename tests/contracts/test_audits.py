@@ -20,6 +20,7 @@ from tests.contracts import curve_points as cp
 from tests.contracts.reverts import reverts_with
 from tests.contracts.system import (
     TIMELOCK,
+    ZERO_ADDRESS,
     Data,
     deploy_system,
     make_data,
@@ -76,18 +77,18 @@ class TestSeal:
 
     def test_refuses_epoch_zero(self, system, stranger):
         with reverts_with(system.audits.EpochInvalid, epoch=0):
-            system.audits.seal(1, 0, b"", sender=stranger)
+            system.audits.seal(1, 0, b"", stranger, sender=stranger)
 
     def test_refuses_an_unknown_shard(self, system, stranger):
         with reverts_with(system.shards.ShardUnknown, shard=7):
-            system.audits.seal(7, 1, b"", sender=stranger)
+            system.audits.seal(7, 1, b"", stranger, sender=stranger)
 
     def test_refuses_before_the_seed_block_is_past(self, system, stranger):
         epoch = system.epoch + 1
         seed_block = system.shards.seedBlockOf(1, epoch)
         system.go_to_block(seed_block - 1)
         with reverts_with(system.audits.EpochNotStarted, epoch=epoch, seedBlock=seed_block, blockNumber=seed_block):
-            system.audits.seal(1, epoch, b"", sender=stranger)
+            system.audits.seal(1, epoch, b"", stranger, sender=stranger)
 
     def test_refuses_after_the_sealing_limit_and_the_epoch_is_void(self, system, stranger):
         epoch = system.epoch + 1
@@ -110,7 +111,7 @@ class TestSeal:
         system.go_to_epoch(epoch)
         other = system.header(system.shards.seedBlockOf(1, epoch) - 1)
         with reverts_with(system.beacon.HeaderMismatch, got=keccak(other)):
-            system.audits.seal(1, epoch, other, sender=stranger)
+            system.audits.seal(1, epoch, other, stranger, sender=stranger)
 
     def test_refuses_twice(self, system, stranger):
         epoch = system.epoch + 1
@@ -130,12 +131,30 @@ class TestSeal:
         (event,) = receipt.decode_logs(system.audits.EpochSealed)
         assert (bytes(event.seed), event.sealedBlock, event.deadline) == (mix, receipt.block_number, deadline)
 
+    def test_names_who_is_paid_for_it_once(self, system, owner, stranger):
+        """The first sealing names somebody, whoever sends it; a copy that comes second is refused (I-A6)."""
+        epoch = system.epoch + 1
+        assert system.audits.sealerOf(1, epoch) == ZERO_ADDRESS
+        receipt = system.seal(epoch, sender=stranger, sealer=owner)
+        (event,) = receipt.decode_logs(system.audits.EpochSealed)
+        assert event.sealer == system.audits.sealerOf(1, epoch) == owner
+        with reverts_with(system.audits.AlreadySealed, shard=1, epoch=epoch):
+            system.seal(epoch, sender=stranger)
+        assert (system.audits.sealerOf(1, epoch), system.audits.sealerOf(2, epoch)) == (owner, ZERO_ADDRESS)
+
+    def test_may_name_nobody(self, system, stranger):
+        """Then the epoch is sealed as any other."""
+        epoch = system.epoch + 1
+        system.seal(epoch, sender=stranger, sealer=ZERO_ADDRESS)
+        assert system.audits.sealerOf(1, epoch) == ZERO_ADDRESS
+        assert system.audits.seedOf(1, epoch).sealedBlock == chain.blocks.height
+
     def test_takes_a_value_that_somebody_else_revealed(self, system, stranger):
         epoch = system.epoch + 1
         system.go_to_epoch(epoch)
         seed_block = system.shards.seedBlockOf(1, epoch)
         system.beacon.reveal(seed_block, system.header(seed_block), sender=stranger)
-        system.audits.seal(1, epoch, b"", sender=stranger)
+        system.audits.seal(1, epoch, b"", stranger, sender=stranger)
         assert bytes(system.audits.seedOf(1, epoch).seed) == bytes(system.beacon.valueOf(seed_block))
 
 
@@ -984,7 +1003,7 @@ class TestSeveralRosters:
         assert system.audits.heldRows(1, epoch, operators[0]) == 4
         system.seal(epoch)
         system.answer(operators[0], epoch)
-        newer.seal(1, epoch, b"", sender=system.governor)
+        newer.seal(1, epoch, b"", owner, sender=system.governor)
         with reverts_with(newer.NoDuty, operator=operators[0]):
             newer.respond((1, epoch, operators[0], 0, b"", [], [], b"", b"", []), sender=operators[0])
         before = system.earned(operators[0])

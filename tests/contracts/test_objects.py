@@ -838,7 +838,7 @@ class TestTerminate:
         system.answer_all(first, others)
         system.end_window(first)
         system.audits.reportMiss(1, first, lazy, sender=rich)
-        assert sum(system.rewards.earnedIn(1, first, other) for other in others) == 5 * (
+        assert sum(system.rewards.earnedIn(1, first, other).amount for other in others) == 5 * (
             system.objects.record(object_id).rowFee
         )
 

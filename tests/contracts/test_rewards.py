@@ -7,18 +7,21 @@ from ape import chain
 from eth_abi import encode
 from eth_utils import keccak
 
+from qanat.auditor import population
 from tests.contracts.reverts import reverts_with
 from tests.contracts.system import (
     GUARDIAN_DELAY,
     RESOLUTION_DELAY,
+    TIMELOCK,
     WITHDRAWAL_DELAY,
+    ZERO_ADDRESS,
     deploy_system,
     fund,
     make_data,
     module_name,
 )
 
-COMMISSION_BPS, TO_PAYER_BPS, BPS = 1_234, 6_000, 10_000
+COMMISSION_BPS, TO_PAYER_BPS, SEALER_BPS, BPS = 1_234, 6_000, 50, 10_000
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +149,7 @@ class TestSettle:
         absent = member(system, 1)
         with reverts_with(system.rewards.NotAnswered, operator=absent):
             system.rewards.settle(1, epoch, absent, sender=absent)
-        assert system.rewards.earnedIn(1, epoch, absent) == 0
+        assert tuple(system.rewards.earnedIn(1, epoch, absent)) == (0, 0)
 
     def test_pays_tickets_times_fee_split_by_the_commission(self, system, sealed, stranger, restaker):
         _, record, epoch = sealed
@@ -154,26 +157,29 @@ class TestSettle:
             system.answer(account, epoch)
         for account in others(system, 1):
             amount = tickets_of(system, account) * 3 * record.rowFee
-            assert system.rewards.earnedIn(1, epoch, account) == amount
+            to_sealer = amount * SEALER_BPS // BPS
+            assert tuple(system.rewards.earnedIn(1, epoch, account)) == (amount, to_sealer)
             assert not system.rewards.isSettled(1, epoch, account)
             before, shared, left = system.earned(account), restakers_share(system), system.fees_left
 
             receipt = system.rewards.settle(1, epoch, account, sender=stranger)
 
-            own = amount * COMMISSION_BPS // BPS
-            unshared = amount - own - (restakers_share(system) - shared)
+            own = (amount - to_sealer) * COMMISSION_BPS // BPS
+            unshared = amount - to_sealer - own - (restakers_share(system) - shared)
             assert unshared in (0, 1)  # two collaterals: one unit may not be shared
             assert system.earned(account) - before == own + unshared
             assert left - system.fees_left == amount
             assert system.rewards.isSettled(1, epoch, account)
-            assert system.rewards.earnedIn(1, epoch, account) == 0
+            assert tuple(system.rewards.earnedIn(1, epoch, account)) == (0, 0)
             (event,) = receipt.decode_logs(system.rewards.EpochSettled)
             assert (event.operator, event.amount, event.toOperator) == (account, amount, own)
+            assert event.toSealers == to_sealer
 
     def test_takes_the_commission_in_force(self, system, owner, sealed, data):
         _, record, epoch = sealed
         account = member(system, 2)
         amount = tickets_of(system, account) * 3 * record.rowFee
+        amount -= amount * SEALER_BPS // BPS
         system.answer(account, epoch)
         changed = system.operators.setCommission(5_000, sender=account)
         with chain.isolate():
@@ -204,6 +210,7 @@ class TestSettle:
         system.answer(account, epoch)
         system.rewards.settle(1, epoch, account, sender=account)
         total = tickets_of(system, account) * 3 * record.rowFee
+        total -= total * SEALER_BPS // BPS
         claimed = system.payments.claimable(system.payment_token, account)
         system.payments.claim(system.payment_token, sender=account)
         for token in system.collaterals:
@@ -211,6 +218,148 @@ class TestSettle:
         claimed += system.payments.claimable(system.payment_token, restaker)
         # shares are rounded down once per collateral
         assert total - 2 <= claimed <= total
+
+
+class TestSealing:
+    """Whoever sealed an epoch gets SEALER_BPS of what it pays, rounded down, and of nothing else (I-W4)."""
+
+    def test_the_auditor_takes_the_same_part(self, system):
+        assert system.rewards.SEALER_BPS() == population.SEALER_BPS == SEALER_BPS
+
+    def test_its_sealer_gets_its_part_of_each_settlement_and_claims_it(self, system, stored, auditor, stranger):
+        """Named by the sealing, whoever sent it and whoever settles; claimed as anything else, by the sealer alone."""
+        _, record = stored
+        epoch, due = record.firstEpoch, 0
+        system.seal(epoch, sender=stranger, sealer=auditor)
+        for account in others(system, 1, 3):
+            system.answer(account, epoch)
+            amount = tickets_of(system, account) * 3 * record.rowFee
+            left = system.fees_left
+            system.rewards.settle(1, epoch, account, sender=stranger)
+            assert left - system.fees_left == amount
+            due += amount * SEALER_BPS // BPS
+            assert system.earned(auditor) == due > 0
+        assert system.earned(stranger) == 0
+        before = system.payment_token.balanceOf(auditor)
+        system.payments.claim(system.payment_token, sender=auditor)
+        assert system.payment_token.balanceOf(auditor) - before == due
+        assert system.earned(auditor) == 0
+
+    def test_a_part_below_a_unit_is_the_operators(self, system, owner, stranger, auditor):
+        """Each settlement rounds down by itself: 199 units pay nothing, 200 pay one."""
+        for amount, part in ((199, 0), (200, 1)):
+            assert amount * SEALER_BPS // BPS == part
+        data = make_data(n=7, k=2, matrices=1, zeros=True)
+        object_id = system.store(owner, data, epochs=1)
+        record = system.objects.record(object_id)
+        system.seal(record.firstEpoch, sealer=auditor)
+        due = 0
+        system.answer_all(record.firstEpoch)
+        for item in system.members_of(1):
+            receipt = system.rewards.settle(1, record.firstEpoch, item.account, sender=stranger)
+            (event,) = receipt.decode_logs(system.rewards.EpochSettled)
+            assert event.amount == tickets_of(system, item.account) * record.rowFee
+            assert event.toSealers == event.amount * SEALER_BPS // BPS
+            due += event.toSealers
+        # what the divisions left is the operators': less than a unit of each
+        assert 7 * record.rowFee * SEALER_BPS // BPS - 6 <= due == system.earned(auditor)
+
+    def test_an_operator_that_seals_is_paid_by_the_others_too(self, system, stored, stranger):
+        """Of its own pay it gets its part first, then its commission of the rest."""
+        _, record = stored
+        me, other = member(system, 0), member(system, 2)
+        system.seal(record.firstEpoch, sender=stranger, sealer=me)
+        before = system.earned(me)
+        for account in (me, other):
+            system.answer(account, record.firstEpoch)
+            system.rewards.settle(1, record.firstEpoch, account, sender=stranger)
+        amounts = [tickets_of(system, account) * 3 * record.rowFee for account in (me, other)]
+        parts = [amount * SEALER_BPS // BPS for amount in amounts]
+        own = (amounts[0] - parts[0]) * COMMISSION_BPS // BPS
+        assert system.earned(me) - before - sum(parts) - own in (0, 1)  # a unit may not be shared
+
+    def test_nobody_named_gets_nothing(self, system, stored, stranger):
+        _, record = stored
+        account = member(system, 0)
+        system.seal(record.firstEpoch, sender=stranger, sealer=ZERO_ADDRESS)
+        system.answer(account, record.firstEpoch)
+        amount = tickets_of(system, account) * 3 * record.rowFee
+        assert tuple(system.rewards.earnedIn(1, record.firstEpoch, account)) == (amount, 0)
+        receipt = system.rewards.settle(1, record.firstEpoch, account, sender=stranger)
+        (event,) = receipt.decode_logs(system.rewards.EpochSettled)
+        assert (event.toSealers, event.toOperator) == (0, amount * COMMISSION_BPS // BPS)
+        assert system.earned(ZERO_ADDRESS) == 0
+
+    def test_an_epoch_of_misses_pays_nothing(self, system, stored, auditor, stranger):
+        """Nothing that goes back to payer and repair fund is divided, nor what a miss takes."""
+        object_id, record = stored
+        epoch, account = record.firstEpoch, member(system, 0)
+        system.seal(epoch, sealer=auditor)
+        system.end_window(epoch)
+        system.audits.reportMiss(1, epoch, account, sender=stranger)
+        fund = system.repair_fund
+        receipt = system.rewards.returnUnproven(object_id, epoch, account, [1], sender=stranger)
+        (event,) = receipt.decode_logs(system.rewards.UnprovenReturned)
+        assert event.toPayer + event.toRepairFund == tickets_of(system, account) * 3 * record.rowFee
+        assert system.repair_fund - fund == event.toRepairFund
+        assert system.earned(auditor) == 0
+
+    def test_an_empty_epoch_pays_nothing(self, system, auditor, stranger):
+        """Sealing epochs in which nobody holds anything brings nothing: no fund stands behind it."""
+        epoch = system.epoch + 40
+        system.seal(epoch, sealer=auditor)
+        account = member(system, 0)
+        with reverts_with(system.rewards.NotAnswered, operator=account):
+            system.rewards.settle(1, epoch, account, sender=stranger)
+        assert system.earned(auditor) == 0
+
+    def test_what_a_hostile_sealer_is_stops_nobody(self, project, system, stored, deployer, stranger):
+        """A contract that refuses every call: its part is booked, nothing is sent, nobody is called."""
+        _, record = stored
+        refuses = deployer.deploy(project.RevertDouble)
+        system.seal(record.firstEpoch, sender=stranger, sealer=refuses)
+        account = member(system, 0)
+        system.answer(account, record.firstEpoch)
+        system.rewards.settle(1, record.firstEpoch, account, sender=stranger)
+        assert system.earned(refuses) == tickets_of(system, account) * 3 * record.rowFee * SEALER_BPS // BPS > 0
+
+    def test_each_audits_pays_its_own_sealer(
+        self, project, system, owner, data, deployer, accounts, auditor, stranger, monkeypatch
+    ):
+        """An epoch in which rosters of two Audits live is sealed at each; each pays its own sealer a part."""
+        older = system.store(owner, data, epochs=12)
+        newer = deployer.deploy(project.Audits, system.directory)
+        system.directory.queueChange(module_name("audits"), newer, sender=system.governor)
+        chain.mine(TIMELOCK)
+        system.directory.applyChange(module_name("audits"), sender=system.governor)
+        for item in system.members_of(1):
+            system.restaking.acceptSlasher(newer, sender=item.account)
+        monkeypatch.setattr(system, "enrolled", list(system.enrolled))
+        system.enroll([accounts[15]])
+        assert system.take_roster() == 2
+        later = system.store(owner, make_data(n=8, k=2, matrices=2, zeros=True), epochs=2)
+        record, epoch = system.objects.record(later), system.objects.record(later).firstEpoch
+        assert record.roster == 2
+        assert epoch < system.objects.endEpochOf(older)
+
+        account = member(system, 0)
+        system.seal(epoch, sealer=auditor)
+        system.answer(account, epoch)
+        first = tickets_of(system, account) * 3 * system.objects.record(older).rowFee
+        assert tuple(system.rewards.earnedIn(1, epoch, account)) == (first, first * SEALER_BPS // BPS)
+        system.rewards.settle(1, epoch, account, sender=stranger)
+        assert system.earned(auditor) == first * SEALER_BPS // BPS
+
+        monkeypatch.setattr(system, "audits", newer)
+        monkeypatch.setattr(system, "snapshots", {})
+        system.seal(epoch, sender=stranger)
+        system.answer(account, epoch)
+        second = system.shards.rosterEntry(1, 2, system.shards.rosterIndexOf(1, 2, account)).tickets * 2 * record.rowFee
+        receipt = system.rewards.settle(1, epoch, account, sender=stranger)
+        (event,) = receipt.decode_logs(system.rewards.EpochSettled)
+        assert (event.amount, event.toSealers) == (second, second * SEALER_BPS // BPS)
+        assert system.earned(stranger) == second * SEALER_BPS // BPS
+        assert system.earned(auditor) == first * SEALER_BPS // BPS
 
 
 class TestClaimIntake:
@@ -499,6 +648,7 @@ class TestWholeLives:
         system.objects.returnUnsigned(object_id, sender=stranger)
 
         people = [owner, *(item.account for item in system.members_of(1))]
+        people.append(system.governor)  # who seals
         held = sum(system.earned(person) for person in people) + restakers_share(system) + system.repair_fund
         assert system.fees_left == 0
         assert held == storage + intake

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRestakerRewards} from "../../contracts/interfaces/IRestakerRewards.sol";
 import {Bls12381} from "../../contracts/libraries/Bls12381.sol";
 import {
     DutyStatus,
@@ -21,10 +22,12 @@ contract AuditsHandler is AuditsModel {
     struct SealedEpoch {
         uint256 sealedBlock;
         uint256 deadline;
+        address sealer;
     }
 
     uint256 internal constant MAX_THINGS = 24;
     uint256 internal constant BPS = 10_000;
+    address internal constant SEALER = address(0x5ea1);
 
     mapping(uint256 epoch => SealedEpoch) internal seals;
     mapping(uint256 epoch => mapping(address operator => DutyStatus)) internal statuses;
@@ -37,6 +40,9 @@ contract AuditsHandler is AuditsModel {
     /// What lies in the shard's fee account, and what its repair fund got.
     uint256 internal fees;
     uint256 internal fund;
+    /// What sealers got, and what operators and their restakers did, intake included.
+    mapping(address sealer => uint256) internal sealersPay;
+    uint256 internal operatorsPay;
     /// What was seen to be wrong between two looks: a revert here would only undo the call.
     string public wrong;
     uint256[12] public done;
@@ -299,11 +305,12 @@ contract AuditsHandler is AuditsModel {
         uint64 epoch = _epoch(which);
         uint256 seedBlock = shards.seedBlockOf(1, epoch);
         bool may = epoch != 0 && seals[epoch].sealedBlock == 0 && _height() > seedBlock && _height() <= seedBlock + 20;
-        if (!_try(address(audits), abi.encodeCall(audits.seal, (1, epoch, "")), may, "I-A1: sealed in time, once")) {
-            return;
-        }
+        // Every third is nobody's, and every third one operator's.
+        address sealer = [address(0), _operator(1), SEALER][(which + epoch) % 3];
+        bytes memory call = abi.encodeCall(audits.seal, (1, epoch, "", sealer));
+        if (!_try(address(audits), call, may, "I-A1: sealed in time, once")) return;
         ++done[5];
-        seals[epoch] = SealedEpoch(_height(), _height() + 8);
+        seals[epoch] = SealedEpoch(_height(), _height() + 8, sealer);
     }
 
     function respond(uint256 which, uint256 who) public {
@@ -454,10 +461,16 @@ contract AuditsHandler is AuditsModel {
         ++done[9];
         gone[way] = true;
         RosterPlace[] memory places = _places(epoch, operator);
+        uint256 amount;
         for (uint256 i = 0; i < places.length; ++i) {
             (, uint256 fee) = _signedIn(places[i], epoch);
-            fees -= fee;
+            amount += fee;
         }
+        fees -= amount;
+        address sealer = seals[epoch].sealer;
+        uint256 part = sealer == address(0) ? 0 : amount / 200;
+        sealersPay[sealer] += part;
+        operatorsPay += amount - part;
     }
 
     function returnUnproven(uint256 which, uint256 what, uint256 who) public {
@@ -516,6 +529,7 @@ contract AuditsHandler is AuditsModel {
         bool may = shards.isInRoster(1, roster, operator) && (owed != 0 || rest != 0);
         if (!_try(address(rewards), call, may, "what signers earn at intake")) return;
         (fees, fund) = (fees - owed - rest, fund + rest);
+        operatorsPay += owed;
         (intakeOwed[roster][operator], intakeRest[roster]) = (0, 0);
     }
 
@@ -536,6 +550,19 @@ contract AuditsHandler is AuditsModel {
         address token = address(bondToken);
         equal(payments.balanceOf(token, rewards.feeAccount(1)), fees, "I-W1: the fee account, to the unit");
         equal(payments.balanceOf(token, rewards.repairAccount(1)), fund, "I-W1: the repair fund");
+        equal(payments.claimable(token, SEALER), sealersPay[SEALER], "I-W4: what a sealer is paid, to the unit");
+        equal(payments.claimable(token, address(0)), 0, "I-W4: nobody's part is nobody's");
+        equal(_paid(token), operatorsPay + sealersPay[_operator(1)], "I-W4: the rest is the operators' and restakers'");
+    }
+
+    /// What lies in the accounts of operators and of their restakers.
+    function _paid(address token) private view returns (uint256 sum) {
+        IRestakerRewards books = restaking.restakerRewards();
+        for (uint256 i = 1; i <= OPERATORS; ++i) {
+            sum += payments.claimable(token, _operator(i));
+        }
+        sum += payments.balanceOf(token, payments.moduleAccount(address(books), books.BOOKED_KEY()));
+        sum += payments.balanceOf(token, payments.moduleAccount(address(books), books.INBOX_KEY()));
     }
 
     function _checkEpoch(uint64 epoch, uint256 turn) private view {
@@ -547,6 +574,7 @@ contract AuditsHandler is AuditsModel {
     function _checkSealing(uint64 epoch) private view {
         (bytes32 seed, uint256 sealedBlock, uint256 deadline) = audits.seedOf(1, epoch);
         equal(sealedBlock, seals[epoch].sealedBlock, "I-A1: when it was sealed");
+        yes(audits.sealerOf(1, epoch) == seals[epoch].sealer, "I-A6: who sealed it, from then on");
         equal(deadline, seals[epoch].deadline, "I-A1: its deadline");
         if (sealedBlock == 0) yes(seed == 0, "I-A1: no seed before");
         uint256 seedBlock = shards.seedBlockOf(1, epoch);

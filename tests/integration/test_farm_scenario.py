@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "scenario.md"
 BEGIN, END = "<!-- made by the test -->\n", "<!-- to here -->\n"
 
 K, N, WIDTH, EPOCHS = 2, 6, 1024, 2
-FEE_BPS, COMMISSION_BPS, UNPROVEN_TO_PAYER_BPS = 100, 1_000, 6_000
+FEE_BPS, COMMISSION_BPS, UNPROVEN_TO_PAYER_BPS, SEALER_BPS = 100, 1_000, 6_000, 50
 #: Wad a byte and epoch, and a byte: the shard's.
 STORAGE_PRICE, INTAKE_PRICE = 3 * 10**16, 7 * 10**15
 WAD = 10**18
@@ -147,12 +147,15 @@ def reckon_storage(made: Reckoned) -> None:
     row_fee = -(-STORAGE_PRICE * 32 * WIDTH // WAD)
     intake = -(-INTAKE_PRICE * 32 * WIDTH * N // WAD)
     made.paid["farmer"] = row_fee * N * EPOCHS + intake
-    commission = row_fee * COMMISSION_BPS // 10_000
+    to_sealer = row_fee * SEALER_BPS // 10_000
+    rest = row_fee - to_sealer
+    commission = rest * COMMISSION_BPS // 10_000
     # a quarter of each operator's stake is of one collateral; what is left of that division is the operator's
-    shared = sum((row_fee - commission) * part // 4 for part in (1, 3))
+    shared = sum((rest - commission) * part // 4 for part in (1, 3))
     answers = N * EPOCHS - 1
+    made.give("sealer", "its part of what the epochs pay", answers * to_sealer)
     made.give(
-        "operators", "commission on storage, and what restakers' shares leave undivided", answers * (row_fee - shared)
+        "operators", "commission on storage, and what restakers' shares leave undivided", answers * (rest - shared)
     )
     made.give("operators", "intake", intake // N * N)
     made.give("restakers", "storage", answers * shared)
@@ -319,6 +322,7 @@ def test_everybody_receives_what_the_exact_model_says(farm):
         for name, account in vars(people).items()
     }
     has["operators"] = sum(int(payments.claimable(token, operator)) for operator in farm.operators)
+    has["sealer"] = int(payments.claimable(token, farm.governor))
     has["repair fund"] = system.repair_fund
     restakers = system.restaker_rewards.address
     has["restakers"] = sum(

@@ -163,7 +163,7 @@ def seal(world, epoch):
     """Mine to an epoch's seed block and seal it."""
     mine(world, max(0, world.views.seed_block(1, epoch) + 1 - world.chain.latest()))
     header = encode_header(world.chain.block(world.views.seed_block(1, epoch)))
-    send(world, "Audits", "seal", 1, epoch, header)
+    send(world, "Audits", "seal", 1, epoch, header, development_account(STRANGER).address)
 
 
 def send(world, contract, function, *arguments, account=STRANGER):
@@ -368,13 +368,16 @@ class TestRestakers:
         epoch = item.record.first_epoch
         seal(world, epoch)
         answer(world, item, epoch, OPERATORS[0])
-        earned = world.views.earned_in(1, epoch, first)
+        whole, part = world.views.earned_in(1, epoch, first)
+        assert (part, part > 0) == (whole * 50 // 10_000, True)
+        earned = whole - part
         (coming,) = run("status", "--address", me)["rewards"]
-        assert earned > 0
         assert (coming["expected"], coming["claimable"]) == (earned - earned // 10, 0)
         assert coming["unsettled_epochs"] == 1
         (own,) = run("status", "--address", first)["rewards"]
         assert own["expected"] == earned // 10
+        (sealers,) = run("status", "--address", world.address(STRANGER))["rewards"]
+        assert (sealers["operator"], sealers["expected"], sealers["claimable"]) == (first, part, 0)
 
         run("stake", "--token", "QALPHA", "--amount", "200", account=late)
         words = ("--operator", first, "--token", "QALPHA")
@@ -385,6 +388,7 @@ class TestRestakers:
         assert waits["settled_epochs"] + done["settled_epochs"] == 1
         (booked,) = run("status", "--address", me)["rewards"]
         assert booked["claimable"] == earned - earned // 10
+        assert world.views.claimable(coming["token"], world.address(STRANGER)) >= part
         assert run("status", "--address", world.address(late))["rewards"] == []
         assert world.views.shares(world.address(late), first, token) > 0
 

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from tests.contracts.reverts import reverts_with
 from tests.contracts.system import deploy_system, make_data
 
-COMMISSION_BPS, TO_PAYER_BPS, BPS = 2_500, 6_000, 10_000
+COMMISSION_BPS, TO_PAYER_BPS, SEALER_BPS, BPS = 2_500, 6_000, 50, 10_000
+#: Somebody whom all sealings name, and nothing else pays.
+SEALER = "0x00000000000000000000000000000000005ea1e4"
 #: (n, k, matrices) of objects; tickets of the six operators by roster index are only known from the chain: 7 in all.
 SHAPES = [(7, 2, 1), (7, 3, 3), (14, 4, 2)]
 
@@ -60,6 +62,7 @@ class Model:
     paid: int = 0
     owner: int = 0
     repair: int = 0
+    sealer: int = 0
     earned: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def holder_of(self, object_id: bytes, row: int) -> str:
@@ -242,7 +245,7 @@ class Life:
         self.next = epoch + 1
         system.go_to_epoch(epoch)
         if plan["sealed"]:
-            system.seal(epoch)
+            system.seal(epoch, sealer=SEALER)
             for index, account in enumerate(self.members):
                 if index not in plan["quiet"] and self.model.held(epoch, account.address):
                     system.answer(account, epoch)
@@ -293,11 +296,14 @@ class Life:
 
     def settle(self, epoch, account) -> None:
         amount = self.model.fee(epoch, account.address)
-        assert self.system.rewards.earnedIn(1, epoch, account) == amount
+        to_sealer = amount * SEALER_BPS // BPS
+        assert tuple(self.system.rewards.earnedIn(1, epoch, account)) == (amount, to_sealer)
         receipt = self.system.rewards.settle(1, epoch, account, sender=self.owner)
         (event,) = receipt.decode_logs(self.system.rewards.EpochSettled)
-        assert (event.amount, event.toOperator) == (amount, amount * COMMISSION_BPS // BPS)
-        self.model.earned[account.address] += amount
+        own = (amount - to_sealer) * COMMISSION_BPS // BPS
+        assert (event.amount, event.toSealers, event.toOperator) == (amount, to_sealer, own)
+        self.model.earned[account.address] += amount - to_sealer
+        self.model.sealer += to_sealer
 
     def return_unproven(self, epoch, account) -> None:
         for object_id in self.model.objects_in(epoch):
@@ -322,6 +328,7 @@ class Life:
         system, model = self.system, self.model
         assert system.earned(self.owner) == model.owner
         assert system.repair_fund == model.repair
+        assert system.earned(SEALER) == model.sealer
         restakers = system.payments.balanceOf(
             system.payment_token,
             system.payments.moduleAccount(system.restaker_rewards, b"booked".ljust(32, b"\0")),
@@ -329,7 +336,7 @@ class Life:
         own = sum(system.earned(account) for account in self.members)
         assert own + restakers == sum(model.earned.values())
         assert system.fees_left == 0
-        assert model.owner + model.repair + sum(model.earned.values()) == model.paid
+        assert model.owner + model.repair + model.sealer + sum(model.earned.values()) == model.paid
         assert system.payments.recorded(system.payment_token) == model.paid
 
 

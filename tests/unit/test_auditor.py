@@ -30,7 +30,7 @@ from qanat.auditor.checks import (
     check_slash,
     draw_of,
 )
-from qanat.auditor.population import Population
+from qanat.auditor.population import SEALER_BPS, Population
 from qanat.chain.draws import Void, follow
 from qanat.chain.views import CollateralWeight, ShardParameters
 from qanat.errors import AuditFailed, ChainError
@@ -58,6 +58,7 @@ SEED, OTHER = keccak(text="seed 1"), keccak(text="something else")
 OLD, NEW = keccak(text="old object"), keccak(text="new object")
 BOND, FEE, STAKE, TOKEN = 100, 30, 70, CONTRACTS["Payments"]
 AUDITS = CONTRACTS["Audits"]
+SEALER = PEOPLE[2].address
 
 
 @cache
@@ -88,7 +89,7 @@ class Views(FakeViews):
         return self.held
 
     def object(self, _object_id: bytes, _block: Any = "latest") -> Any:
-        return SimpleNamespace(row_fee=7)
+        return SimpleNamespace(row_fee=701)
 
     def shard_parameters(self, _shard: int) -> ShardParameters:
         return replace(PARAMETERS, stake_slash_per_ticket=STAKE)
@@ -163,7 +164,7 @@ class World:
         self.chain = self.views.chain
         self._store(OLD, old or make_object(900), 20, Certificate(OLD, 2, 5, (), 22, b"old"))
         self._store(NEW, encoded or make_object(5000), 50, Certificate(NEW, 3, 6, absent, 55, b"new"), **new)
-        self.add("sealed", SealedEpoch(SHARD, EPOCH, seed, SEALED, DEADLINE, b"seal", AUDITS))
+        self.add("sealed", SealedEpoch(SHARD, EPOCH, seed, SEALED, DEADLINE, b"seal", AUDITS, SEALER))
         if encoded is None and not new:
             self._live()
 
@@ -199,7 +200,9 @@ class World:
         for operator in (FIRST, SECOND):
             self.answer(operator)
             earned = self.population.earned(EPOCH, operator, AUDITS)
-            self.add("settled", Settlement(SHARD, EPOCH, operator, earned, earned // 2, 130, b"settle"))
+            part = earned * SEALER_BPS // 10_000
+            own = (earned - part) // 2
+            self.add("settled", Settlement(SHARD, EPOCH, operator, earned, own, part, 130, b"settle"))
         self.add("missed", Miss(SHARD, EPOCH, THIRD, ZERO, b"slash", DEADLINE + 1, b"report", AUDITS))
         taken = {TOKEN: STAKE}
         slash = SlashRecord(b"slash", SHARD, ROSTER, EPOCH, THIRD, ZERO, 150, 151, BOND, FEE, taken, b"report")
@@ -869,19 +872,27 @@ class TestWholeAudit:
                 [("slash", THIRD, "took 101 of the bond, the roster fixed 100")],
             ),
             (
-                lambda world: world.change("settled", amount=1, to_operator=1),
-                [("payment", SECOND, "paid 1, earned 28")],
+                lambda world: world.change("settled", amount=1, to_operator=1, to_sealers=0),
+                [("payment", SECOND, "paid 1, earned 2804")],
             ),
             (
-                lambda world: world.change("settled", to_operator=29),
-                [("payment", SECOND, "29 of 28 went to the operator")],
+                lambda world: world.change("settled", to_operator=2791),
+                [("payment", SECOND, "2791 of 2804 went to the operator")],
             ),
             (
                 lambda world: world.change("settled", to_operator=-1),
-                [("payment", SECOND, "-1 of 28 went to the operator")],
+                [("payment", SECOND, "-1 of 2804 went to the operator")],
             ),
             (
-                lambda world: world.change("settled", operator=THIRD, amount=14, to_operator=7),
+                lambda world: world.change("settled", to_sealers=15),
+                [("payment", SECOND, "paid 15 for sealing, whose part is 14")],
+            ),
+            (
+                lambda world: world.change("settled", to_sealers=0),
+                [("payment", SECOND, "paid 0 for sealing, whose part is 14")],
+            ),
+            (
+                lambda world: world.change("settled", operator=THIRD, amount=14, to_operator=7, to_sealers=0),
                 [("payment", THIRD, "paid for an epoch without an answer")],
             ),
             (lambda world: world.add("settled", world.index.lists["settled"][1]), [("payment", SECOND, "paid twice")]),
@@ -891,6 +902,15 @@ class TestWholeAudit:
         wrong(world)
         expected = [(kind, f"epoch {EPOCH}, {operator}", what) for kind, operator, what in found]
         assert [(item.kind, item.subject, item.what) for item in world.audit().findings] == expected
+
+    def test_an_epoch_whose_sealer_is_nobody_pays_it_nothing(self, world):
+        """The whole is the operator's and its restakers'."""
+        world.change("sealed", sealer=ZERO)
+        findings = [item.what for item in world.audit().findings]
+        assert findings == ["paid 14 for sealing, whose part is 0"] * 2
+        for number in range(2):
+            world.change("settled", number, to_sealers=0)
+        assert world.audit().findings == []
 
     def test_rosters_are_judged_by_the_audits_that_they_name(self, world):
         """What was answered at another one proves nothing, and earns nothing."""

@@ -58,7 +58,7 @@ contract Emitter {
     function terminated(bytes32 id) external { emit IObjects.ObjectTerminated(id, 12); }
     function failed(bytes32 id) external { emit IObjects.ObjectFailed(id); }
     function epoch(uint64 number, address[] calldata answered, address missed) external {
-        emit IAudits.EpochSealed(1, number, bytes32(uint256(number)), block.number, block.number + 8);
+        emit IAudits.EpochSealed(1, number, bytes32(uint256(number)), block.number, block.number + 8, address(77));
         for (uint256 i; i < answered.length; ++i) emit IAudits.Answered(1, number, answered[i], 3, 4);
         if (missed != address(0)) emit IAudits.MissReported(1, number, missed, msg.sender, bytes32(uint256(9)));
     }
@@ -69,7 +69,7 @@ contract Emitter {
         emit IRestaking.StakeSlashed(bytes32(uint256(9)), operator, token, 1e25);
         emit IRestaking.SlashExecuted(bytes32(uint256(9)), operator, 2e25, 1e25);
     }
-    function settled(address operator) external { emit IRewards.EpochSettled(1, 5, operator, 3e25, 1e25); }
+    function settled(address operator) external { emit IRewards.EpochSettled(1, 5, operator, 3e25, 1e25, 2e25); }
     function roster() external { emit IShards.RosterTaken(1, 7, 12, 4, 3, address(21), address(22)); }
     function licensing(bytes32 id, address token) external {
         bytes32[] memory ids = new bytes32[](1);
@@ -223,12 +223,14 @@ class TestEvents:
         index.sync()
         assert [item.epoch for item in index.sealed_epochs(1)] == [5, 6]
         assert index.sealed_epochs(1, 5)[0].deadline == index.sealed_epochs(1, 5)[0].sealed_block + 8
+        assert int(index.sealed_epochs(1, 5)[0].sealer, 16) == 77
         assert index.sealed_epochs(2) == []
         assert [item.operator.lower() for item in index.answers(1, 5)] == PEOPLE[:3]
         assert [item.epoch for item in index.answers(operator=PEOPLE[0])] == [5, 6]
         assert (index.answers()[0].live, index.answers()[0].read) == (3, 4)
         assert [(item.epoch, item.operator.lower()) for item in index.misses()] == [(5, PEOPLE[4])]
-        assert [(item.amount, item.to_operator) for item in index.settlements(epoch=5)] == [(3 * 10**25, 10**25)]
+        (paid,) = index.settlements(epoch=5)
+        assert (paid.amount, paid.to_operator, paid.to_sealers) == (3 * 10**25, 10**25, 2 * 10**25)
 
     def test_slashes_with_all_that_they_took(self, world, index):
         world.raise_("Restaking", "slashed", PEOPLE[3], PEOPLE[5])

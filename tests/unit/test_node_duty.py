@@ -14,6 +14,8 @@ import httpx
 import pytest
 from web3.exceptions import TransactionNotFound, Web3RPCError
 
+from qanat import bls, kzg
+from qanat.chain.draws import Bucket, Draw, ListedObject, Place, Snapshot, non_signers_hash
 from qanat.chain.misses import reports
 from qanat.chain.views import DutyStatus, ObjectStatus, Seed, Slash
 from qanat.errors import (
@@ -34,9 +36,20 @@ from qanat.node.keeper import Keeper
 from qanat.node.metrics import Metrics
 from qanat.node.state import Duty, DutyState
 from qanat.objects import encode
-from tests.unit.node_doubles import CONTRACTS, PARAMETERS, ROSTER, SHARD, FakeNode, FakeViews, make_people
+from tests.unit.node_doubles import (
+    CONTRACTS,
+    PARAMETERS,
+    ROSTER,
+    SHARD,
+    FakeNode,
+    FakeViews,
+    make_people,
+    permit,
+    serve_node,
+)
 
 OBJECT = b"\x31" * 32
+PUBLISHED = b"\x32" * 32
 PEOPLE = make_people(3)
 ME, OTHER, THIRD = (person.address for person in PEOPLE)
 ENCODED = encode(bytes(2000), k=2, n=3, width=64)
@@ -535,6 +548,81 @@ def test_without_a_new_block_a_round_is_one_call(loop: DutyLoop, keeper: Keeper,
     assert asked == []
     turn(loop, views, 119)
     assert asked
+
+
+# ---- the two lanes
+
+
+class Gate:
+    """Stops the one thread that it is for, inside whatever is wrapped, until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def before(self, real: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if threading.current_thread() is self.thread:
+                self.reached.set()
+                assert self.opened.wait(120)
+            return real(*arguments, **named)
+
+        return wrapped
+
+
+@pytest.mark.parametrize("where", ["looking", "reading", "folding", "sending"])
+def test_no_publishing_call_waits_for_an_audit(
+    loop: DutyLoop, node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """An answer that hangs, wherever: a manifest, its slices and a signature are taken and given all the same.
+
+    While the loop looks at the chain, reads a slice of an object, folds and opens it, or waits for its transaction's
+    block; what is published shares store, memory and keys with it. A call that waited would run into the client's time.
+    """
+    node.take_all(OBJECT, ENCODED)
+    node.intake.sign(OBJECT)
+    rows = len(node.own(OBJECT, ENCODED))
+    listed = ListedObject(0, OBJECT, 0, rows, 20, 3, 1, ENCODED.manifest.root, non_signers_hash(()))
+    place = Place(ROSTER, 3, 0, 0, 1, rows, (Bucket(rows, [listed]),))
+    draw = Draw.of(b"\x07" * 32, Snapshot((place,)), PARAMETERS.samples)
+    loop.reader = SimpleNamespace(draw=lambda *_, **__: draw)  # type: ignore[assignment]
+    del loop.response  # type: ignore[attr-defined]  # the double of it
+    monkeypatch.setattr(duty_module, "non_signers_of", lambda *_: ())
+    gate = Gate()
+    if where == "looking":
+        monkeypatch.setattr(views, "seed", gate.before(views.seed))
+    elif where == "reading":
+        monkeypatch.setattr(node.store, "get", gate.before(node.store.get))
+    elif where == "folding":
+        monkeypatch.setattr(kzg, "open_at", gate.before(kzg.open_at))
+    else:
+        monkeypatch.setattr(loop._sender, "send", gate.before(loop._sender.send))
+    seal(views)
+    views.chain.head = 104
+    sent: Any = loop.sends  # type: ignore[attr-defined]
+    served = serve_node(node)
+    gate.thread = threading.Thread(target=loop.round)
+    try:
+        gate.thread.start()
+        assert gate.reached.wait(60)
+        views.open_object(PUBLISHED, ENCODED)
+        name, own = f"0x{PUBLISHED.hex()}", node.own(PUBLISHED, ENCODED)
+        header = {"Qanat-Put": permit(PUBLISHED, ENCODED, ME)}
+        with httpx.Client(base_url=served.url, timeout=40, trust_env=False, headers=header) as http:
+            body = ENCODED.manifest.to_bytes()
+            assert http.put(f"/objects/{name}/manifest", content=body).status_code == 204
+            for index in own:
+                put = http.put(f"/objects/{name}/slices/{index}", content=ENCODED.slices[index])
+                assert put.status_code == 204
+            answer = http.post(f"/objects/{name}/signature").json()
+        assert bls.verify(PEOPLE[0].key.public_key, views.digest(PUBLISHED), bytes.fromhex(answer["signature"][2:]))
+        assert not gate.opened.is_set()
+        assert (sent.names, gate.thread.is_alive()) == ([], True)
+    finally:
+        gate.opened.set()
+        gate.thread.join(60)
+        served.stop()
+    assert sent.names == ["respond"]
 
 
 # ---- Audits that was replaced

@@ -105,7 +105,7 @@ class _Shard:
             self.report.responses += self._holds_since("response", duty, answer.block, found)
             self.progress("responses", done, len(answers))
         self._misses(sealed, until)
-        self._settlements()
+        self._settlements(sealed)
 
     def _at(self, audits: str) -> str:
         """What tells one Audits from another in a subject: nothing for the shard's first."""
@@ -189,7 +189,7 @@ class _Shard:
         elif self.population.snapshot(miss.epoch, miss.operator, miss.audits).held == 0:
             self.report.add("slash", subject, "reported although it held nothing")
 
-    def _settlements(self) -> None:
+    def _settlements(self, sealed: dict[tuple[int, str], SealedEpoch]) -> None:
         # each Audits' answer is paid once: by the first settlement after it
         answers: dict[tuple[int, str], list[Answer]] = {}
         for answer in self.index.answers(self.shard):
@@ -205,11 +205,15 @@ class _Shard:
             new = {audits for audits in given if (item.epoch, item.operator, audits) not in paid}
             paid |= {(item.epoch, item.operator, audits) for audits in new}
             due = sum(self.population.earned(item.epoch, item.operator, audits) for audits in new)
+            seals = [sealed[item.epoch, audits] for audits in new if (item.epoch, audits) in sealed]
+            sealers = sum(self.population.sealers_part(seal, item.operator) for seal in seals)
             if not new:
                 found.append("paid twice" if given else "paid for an epoch without an answer")
             elif item.amount != due:
                 found.append(f"paid {item.amount}, earned {due}")
-            if not 0 <= item.to_operator <= item.amount:
+            elif item.to_sealers != sealers:
+                found.append(f"paid {item.to_sealers} for sealing, whose part is {sealers}")
+            if not 0 <= item.to_operator <= item.amount - item.to_sealers:
                 found.append(f"{item.to_operator} of {item.amount} went to the operator")
             self.report.settlements += self._holds("payment", _duty(item.epoch, item.operator), found)
 

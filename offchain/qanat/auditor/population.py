@@ -9,9 +9,12 @@ from qanat.chain.draws import BUCKETS, Bucket, ListedObject, Place, Snapshot, no
 from qanat.chain.views import Roster, ShardParameters, Views
 from qanat.errors import AuditFailed
 from qanat.index import Index
-from qanat.index.records import Certificate, IndexedObject
+from qanat.index.records import Certificate, IndexedObject, SealedEpoch
 
-__all__ = ["CertifiedObject", "Population"]
+__all__ = ["SEALER_BPS", "CertifiedObject", "Population"]
+
+#: What of an operator's pay is the sealer's: `Rewards.SEALER_BPS`, as a test compares.
+SEALER_BPS, _BPS = 50, 10_000
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,12 @@ class Population:
             _, fee = self.live_rows(self.rosters[place.roster], place.index, epoch)
             total += place.tickets * fee
         return total
+
+    def sealers_part(self, seal: SealedEpoch, operator: str) -> int:
+        """What of it is whoever sealed the epoch there's, rounded down: nothing, if that is nobody."""
+        if int(seal.sealer, 16) == 0:
+            return 0
+        return self.earned(seal.epoch, operator, seal.audits) * SEALER_BPS // _BPS
 
     def operators_in(self, epoch: int, audits: str) -> list[str]:
         """Everyone with a place in a roster of an Audits that may have live objects in the epoch."""

@@ -980,9 +980,13 @@ class Views:
         """What an account can claim from Payments, in token units."""
         return int(self._ask("Payments", "claimable", token, account, block=block))
 
-    def earned_in(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> int:
-        """What an operator's rows earn in an epoch, in units of the payment token."""
-        return int(self._ask("Rewards", "earnedIn", shard, epoch, operator, block=block))
+    def earned_in(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> tuple[int, int]:
+        """What an operator's rows earn in an epoch and isn't settled, and how much of it is its sealers'.
+
+        In units of the payment token.
+        """
+        amount, to_sealers = self._ask("Rewards", "earnedIn", shard, epoch, operator, block=block)
+        return int(amount), int(to_sealers)
 
     def is_settled(self, shard: int, epoch: int, operator: str, block: BlockIdentifier = "latest") -> bool:
         """Whether an operator was paid for an epoch."""

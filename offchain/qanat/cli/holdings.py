@@ -158,7 +158,7 @@ class _Queue:
 
 
 def rewards(session: Session, index: Index, who: str) -> list[dict[str, Any]]:
-    """What an account has to come as restaker and as operator.
+    """What an account has to come as restaker, as operator, and as who sealed.
 
     ``claimable`` is booked to it; ``expected`` is its part, by the stake of now, of answered epochs that nobody has
     settled: about right, since what is settled is shared by the stake of that moment.
@@ -179,15 +179,19 @@ def rewards(session: Session, index: Index, who: str) -> list[dict[str, Any]]:
                 claimable[operator, token] = claimable.get((operator, token), 0) + units
     expected: dict[tuple[str, str], int] = {}
     epochs: dict[tuple[str, str], int] = {}
+    sealed = {(seal.shard, seal.epoch) for seal in index.sealed_epochs() if seal.sealer == who}
     concerned = {operator for operator, _ in pools(index, who)} | ({who} & set(index.operators()))
+    concerned |= {operator for operator in index.operators() if sealed & set(unsettled(index, operator))}
     for operator in concerned:
         commission = views.operator(operator).commission_bps
         for shard, epoch in unsettled(index, operator):
             key = (operator, views.shard_parameters(shard).payment_token)
-            earned = views.earned_in(shard, epoch, operator)
-            own = earned * commission // 10_000
-            expected[key] = expected.get(key, 0) + _part(session, who, operator, shard, earned - own)
+            earned, to_sealers = views.earned_in(shard, epoch, operator)
+            rest = earned - to_sealers
+            own = rest * commission // 10_000
+            expected[key] = expected.get(key, 0) + _part(session, who, operator, shard, rest - own)
             expected[key] += own if operator == who else 0
+            expected[key] += to_sealers if (shard, epoch) in sealed else 0
             epochs[key] = epochs.get(key, 0) + 1
     return [
         {

@@ -619,6 +619,7 @@ class Index:
                 row["deadline"],
                 bytes(row["tx"]),
                 row["address"],
+                row["sealer"],
             )
             for row in self._rows(_WITH_ADDRESS.format("seals"), {"shard": shard, "epoch": epoch})
         ]
@@ -696,6 +697,7 @@ class Index:
                 row["operator"],
                 int(row["amount"]),
                 int(row["to_operator"]),
+                int(row["to_sealers"]),
                 row["block"],
                 bytes(row["tx"]),
                 row["log_index"],

@@ -140,7 +140,10 @@ class Certificate:
 
 @dataclass(frozen=True)
 class SealedEpoch:
-    """An epoch whose seed is known. ``deadline``: last block in which an answer counts; ``audits``: who says so."""
+    """An epoch whose seed is known. ``deadline``: last block in which an answer counts; ``audits``: who says so.
+
+    ``sealer``: who is paid for it, the zero address if nobody is.
+    """
 
     shard: int
     epoch: int
@@ -149,6 +152,7 @@ class SealedEpoch:
     deadline: int
     transaction: bytes
     audits: str
+    sealer: str
 
 
 @dataclass(frozen=True)
@@ -200,13 +204,14 @@ class SlashRecord:
 
 @dataclass(frozen=True)
 class Settlement:
-    """An operator paid for an epoch: ``amount`` in all, ``to_operator`` of it its own part."""
+    """An operator paid for an epoch: ``amount`` in all, ``to_sealers`` of it, ``to_operator`` its own part."""
 
     shard: int
     epoch: int
     operator: str
     amount: int
     to_operator: int
+    to_sealers: int
     block: int
     transaction: bytes
     log_index: int = 0

@@ -65,6 +65,7 @@ def _seal(event: Arguments) -> dict[str, Any]:
         "seed": event["seed"],
         "sealed_block": event["sealedBlock"],
         "deadline": event["deadline"],
+        "sealer": event["sealer"],
     }
 
 
@@ -107,6 +108,7 @@ def _settlement(event: Arguments) -> dict[str, Any]:
         "operator": event["operator"],
         "amount": str(event["amount"]),
         "to_operator": str(event["toOperator"]),
+        "to_sealers": str(event["toSealers"]),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["EVENT_TABLES", "SCHEMA", "VERSION"]
 
 #: Counted up with every change of a table: an index of another version is built anew.
-VERSION = 7
+VERSION = 8
 
 #: Table → its own columns. Each has ``block``, ``log_index`` and ``tx`` besides, and (block, log_index) as its key.
 #: Amounts and token ids are decimal texts, since they may pass 64 bits.
@@ -46,7 +46,14 @@ _TABLES = {
     "adoptions": ("object_id BLOB", "operator TEXT", "seat INTEGER", "from_epoch INTEGER"),
     "extensions": ("object_id BLOB", "payer TEXT", "end_epoch INTEGER", "payment TEXT", "listed_from INTEGER"),
     "terminations": ("object_id BLOB", "end_epoch INTEGER"),
-    "seals": ("shard INTEGER", "epoch INTEGER", "seed BLOB", "sealed_block INTEGER", "deadline INTEGER"),
+    "seals": (
+        "shard INTEGER",
+        "epoch INTEGER",
+        "seed BLOB",
+        "sealed_block INTEGER",
+        "deadline INTEGER",
+        "sealer TEXT",
+    ),
     "answers": ("shard INTEGER", "epoch INTEGER", "operator TEXT", "live INTEGER", "reads INTEGER"),
     "misses": ("shard INTEGER", "epoch INTEGER", "operator TEXT", "reporter TEXT", "slash_id BLOB"),
     "slashes": (
@@ -61,7 +68,14 @@ _TABLES = {
     "slash_delays": ("slash_id BLOB", "ready_block INTEGER"),
     "slash_executions": ("slash_id BLOB", "bond_taken TEXT", "reporter_reward TEXT"),
     "stake_slashes": ("slash_id BLOB", "collateral TEXT", "amount TEXT"),
-    "settlements": ("shard INTEGER", "epoch INTEGER", "operator TEXT", "amount TEXT", "to_operator TEXT"),
+    "settlements": (
+        "shard INTEGER",
+        "epoch INTEGER",
+        "operator TEXT",
+        "amount TEXT",
+        "to_operator TEXT",
+        "to_sealers TEXT",
+    ),
     "assets": ("asset_id TEXT", "minter TEXT", "content_hash BLOB", "objects TEXT", "metadata TEXT"),
     "asset_versions": ("asset_id TEXT", "version INTEGER", "content_hash BLOB", "objects TEXT", "metadata TEXT"),
     "offers": (

@@ -237,7 +237,7 @@ class DutyLoop(threading.Thread):
             return
         audits = self.views.audits(view.audits)
         try:
-            self._sender.send(audits.functions.seal(self.config.shard, view.epoch, proof))
+            self._sender.send(audits.functions.seal(self.config.shard, view.epoch, proof, self.config.operator))
         except TransactionReverted as error:
             if error.error_name != "AlreadySealed":
                 raise
