@@ -99,7 +99,7 @@ RUNS = $(if $(DEEP),20000,64)
 DEPTH = $(if $(DEEP),500,200)
 FUZZ = FOUNDRY_DYNAMIC_TEST_LINKING=true FOUNDRY_INVARIANT_RUNS=$(RUNS) FOUNDRY_INVARIANT_DEPTH=$(DEPTH)
 
-.PHONY: bench bench-node bench-audits bench-records gas fuzz explore mutants halmos slither erc coverage chaos
+.PHONY: bench bench-node bench-audits bench-records bench-keys gas fuzz explore mutants halmos slither erc coverage chaos
 bench: setup ## speed against other implementations, into build/bench.json
 	@$(call need,benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py
@@ -107,6 +107,8 @@ bench-node: setup ## a node's speed over HTTP, into build/bench.json beside the 
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
 bench-audits: compile ## what audits cost nodes and an auditor, into build/bench-auditing.json
 	@$(BIN)/python benchmarks/auditing.py $(ARGS)
+bench-keys: compile ## how long a key from ten holders takes, into build/bench.json beside the others
+	@$(BIN)/python benchmarks/releases.py $(ARGS)
 bench-records: compile ## signed records a second, up to their certificates, into build/bench-records.json
 	@$(BIN)/python benchmarks/records.py
 gas: compile ## gas of every named transaction against tests/gas.json; UPDATE=1 writes it anew

@@ -184,7 +184,7 @@ class FakeSender:
     sent: list[FakeFunction] = field(default_factory=list)
     fails: Exception | None = None
 
-    def send(self, function: FakeFunction, value: int = 0) -> dict[str, Any]:
+    def send(self, function: FakeFunction, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
         if self.fails is not None:
             raise self.fails
         self.sent.append(function)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from eth_utils import keccak, to_bytes
 
 from qanat import bls
 from qanat.chain.signer import KeySigner
-from qanat.chain.views import KeyRecord, LicenseRecord
+from qanat.chain.views import ForcedRelease, KeyRecord, LicenseRecord
 from qanat.errors import (
     BadParameters,
     DecryptionFailed,
@@ -31,6 +32,8 @@ from qanat.keys.context import KeyContext, request_hash
 from qanat.keys.release import LicenseeKey, blinded_base, is_right, open_key
 from qanat.keys.sealed_share import seal_share
 from qanat.keys.shares import Dealing, deal, digest_of
+from qanat.node.alarms import Alarms
+from qanat.node.forced import ForcedReleases
 from qanat.node.keyholder import key_request
 from qanat.node.requests import Asker
 from qanat.node.state import MOST_DEALINGS
@@ -378,3 +381,96 @@ def test_malformed_requests_are_named(holding: FakeNode, asked: object) -> None:
     """Whatever a stranger sends is an error of the package."""
     with pytest.raises((BadParameters, MalformedHex)):
         holding.shares.release(ASSET, EPOCH, asked)
+
+
+# ---- forced releases
+
+
+class ForcedWorld:
+    """A Keys contract that tells what was forced, and a loop over it."""
+
+    identity = b"\x07" * 32
+
+    def __init__(self, node: FakeNode, views: FakeViews, *, deadline: int) -> None:
+        self.node, self.views = node, views
+        views.chain.head = 100
+        views.forced[self.identity] = ForcedRelease(LICENSEE.address, 1, deadline, deadline + 10, 0, 0, False, b"")
+        said = {"id": self.identity, "assetId": ASSET, "epoch": EPOCH, "licenseId": LICENSE, "point": P.point}
+        other = {**said, "id": b"\x08" * 32, "assetId": ASSET + 1}
+        keys: Any = SimpleNamespace(
+            address=CONTRACTS["Keys"],
+            functions=views.keys().functions,
+            events=SimpleNamespace(
+                ReleaseForced=lambda: SimpleNamespace(get_logs=lambda **_: [{"args": said}, {"args": other}])
+            ),
+        )
+        views.keys = lambda _address="": keys  # type: ignore[method-assign]
+        self.alarms = Alarms(node.metrics)
+        self.loop = self.start()
+
+    def start(self) -> ForcedReleases:
+        node, views = self.node, self.views
+        parts: Any = (node.config, views, node.state, node.follower, node.shares, OWNER, node.metrics, self.alarms)
+        loop = ForcedReleases(*parts)
+        loop._sender = node.sender  # type: ignore[assignment]
+        return loop
+
+    def round(self, *, head: int | None = None) -> list[str]:
+        """Look once, at another block; return what was sent."""
+        if head is not None:
+            self.views.chain.head, self.views.chain.final = head, head - 2
+        self.node.follower.refresh()
+        before = len(self.node.sender.sent)
+        self.loop.round()
+        return [sent.name for sent in self.node.sender.sent[before:]]
+
+    def change(self, **changes: Any) -> None:
+        self.views.forced[self.identity] = replace(self.views.forced[self.identity], **changes)
+
+
+def test_a_forced_release_is_answered_until_that_is_final(
+    holding: FakeNode, views: FakeViews, dealing: Dealing
+) -> None:
+    """With a witness that holds; again where a reorganisation dropped it; nobody else's; settled, then forgotten."""
+    world = ForcedWorld(holding, views, deadline=106)
+    assert world.round() == ["answer"]
+    asset, epoch, license_id, point_hash, place, witness = holding.sender.sent[-1].arguments
+    assert (asset, epoch, license_id, point_hash, place) == (ASSET, EPOCH, LICENSE, keccak(P.point), 0)
+    blinded, answer, commitment = witness[:96], witness[96:192], witness[192:384]
+    assert blinded == blinded_base(CONTEXT, P.point)
+    assert commitment == dealing.commitments.points[0]
+    assert is_right(blinded, commitment, answer)
+    assert witness[384:] == b"".join(dealing.commitments.path(0))
+
+    world.change(answered=1)
+    assert world.round(head=101) == []
+    world.change(answered=0)  # a reorganisation
+    assert world.round(head=102) == ["answer"]
+    world.change(answered=0b101)
+    assert world.round(head=106) == []
+    assert world.round(head=107) == ["settle"]
+    world.change(settled=True)
+    assert world.round(head=110) == []
+    assert world.loop._demands == {}
+
+
+def test_a_restart_finds_what_is_still_open(holding: FakeNode, views: FakeViews) -> None:
+    """Nothing of it is on disk: the chain tells it again."""
+    world = ForcedWorld(holding, views, deadline=106)
+    world.round()
+    world.loop = world.start()
+    assert world.round(head=101) == ["answer"]
+
+
+def test_what_can_not_be_answered_is_told(holding: FakeNode, views: FakeViews) -> None:
+    """Late, then missed; a refusal is tried again."""
+    world = ForcedWorld(holding, views, deadline=106)
+    holding.sender.fails = TransactionReverted("no", error_name="Reentrancy", arguments={})
+    assert world.round(head=103) == []
+    assert 'qanat_alarms_total{kind="answer_late"} 1' in holding.metrics.text()
+    holding.sender.fails = None
+    world.loop._again_at.clear()
+    assert world.round(head=104) == ["answer"]
+    assert world.round(head=107) == []
+    assert world.round(head=109) == []
+    assert 'qanat_alarms_total{kind="missed"} 1' in holding.metrics.text()

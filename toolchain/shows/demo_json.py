@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-LISTS = ("operators", "down_during_fetch", "corrupted", "killed", "slashed")
-COUNTS = ("slices", "k", "w", "epochs")
+LISTS = (
+    *("operators", "down_during_fetch", "corrupted", "killed", "slashed"),
+    *("key_holders", "dead_key_holders", "lying_key_holders"),
+)
+COUNTS = ("slices", "k", "w", "epochs", "key_threshold")
 
 
 def integer(value: Any) -> bool:
@@ -41,6 +44,12 @@ def problems(report: dict[str, Any], stored: Path | None) -> list[str]:
     need(len(operators) >= 4, "fewer than 4 operators")
     need(report["restored_sha256"] == report["file"]["sha256"], "what was restored is not what was stored")
     need(len(report["down_during_fetch"]) == 2, "not two operators were down during the fetch")
+    need((report["key_threshold"], len(report["key_holders"])) == (2, 3), "the key was not released by two of three")
+    for name in ("dead_key_holders", "lying_key_holders"):
+        need(len(report[name]) == 1, f"{name}: not one")
+        need(set(report[name]) <= set(report["key_holders"]), f"{name} names somebody who is no holder")
+    need(set(report["dead_key_holders"]) <= set(report["down_during_fetch"]), "the dead holder was not down")
+    need(report["dead_key_holders"] != report["lying_key_holders"], "the dead holder is the liar")
     need(len(report["corrupted"]) == 1, "not one operator was corrupted")
     need(len(report["killed"]) == 1, "not one operator was killed")
     need(not set(report["corrupted"]) & set(report["killed"]), "the corrupted operator is the killed one")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from qanat.chain.draws import follow
 from qanat.chain.snapshots import SnapshotReader
 from qanat.chain.views import DutyStatus
+from qanat.client.release import held_key, request_shares
 from qanat.devnet.accounts import Accounts
 from qanat.devnet.actors import Actor
 from qanat.devnet.anvil import Clock
 from qanat.devnet.corruption import flip_byte
+from qanat.devnet.liar import lying_holder
 from qanat.devnet.network import Network, OperatorHost, together, wait_until
 from qanat.errors import KeyUnavailable, LicenseError, NodeRefused, NodeUnreachable, NotLicensed, ScenarioFailed
 from qanat.index import Index
@@ -29,6 +32,7 @@ from qanat.node.duty import non_signers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from web3.contract import Contract
 
 __all__ = ["HONEST_EPOCHS", "Demo"]
 
@@ -37,8 +41,10 @@ HONEST_EPOCHS = 3
 TICKETS_EACH = 2
 DOWN = 2
 _STEP_SECONDS = 300.0
-#: Blocks that a command uses at most: minting (until the key holder sees it as final), offering, buying, fetching.
-_MINT_BLOCKS, _OFFER_BLOCKS, _BUY_BLOCKS, _FETCH_BLOCKS = 4, 2, 5, 3
+#: Blocks that a command uses at most: minting and dealing the key, offering, buying, fetching.
+_MINT_BLOCKS, _OFFER_BLOCKS, _BUY_BLOCKS, _FETCH_BLOCKS = 8, 2, 5, 3
+#: So many of the holders open the key.
+_THRESHOLD, _HOLDERS = 2, 3
 
 Tell = Callable[[str], None]
 
@@ -66,7 +72,7 @@ class Demo:
 
     @property
     def hosts(self) -> list[OperatorHost]:
-        """The operators' machines; the first holds the data key."""
+        """The operators' machines."""
         return self.network.hosts
 
     def run(self) -> dict[str, Any]:
@@ -81,8 +87,12 @@ class Demo:
         with self._step("the owner mints the asset and offers it, a licensee buys"):
             self.license()
         self.pass_epochs(room=_FETCH_BLOCKS)
-        with self._step(f"the licensee fetches while {DOWN} operators are down; a stranger tries"):
+        with self._step(
+            f"the licensee fetches while {DOWN} operators are down, a holder of the key too; a stranger tries"
+        ):
             self.fetch()
+        with self._step("another holder of the key lies"):
+            self.lie()
         while self._passed < HONEST_EPOCHS:
             self.pass_epoch()
         with (
@@ -182,12 +192,14 @@ class Demo:
     # ---- (e) ownership
 
     def license(self) -> None:
-        """Mint, deposit the key with the first operator, publish an offer, buy a license."""
+        """Mint, deal the key to drawn holders, publish an offer, buy a license."""
         owner, licensee = self.network.actor("owner"), self.network.actor("licensee")
         self.pass_epochs(room=_MINT_BLOCKS)
-        with self.clock.settling():
-            minted = owner.run("mint", recovery=self._recovery, key_holder=self.hosts[0].address)
+        with self._blocks_until_drawn():  # nobody waits for these blocks to be final
+            minted = owner.run("mint", recovery=self._recovery, key_holder="drawn", holders=f"{_THRESHOLD}/{_HOLDERS}")
         self._asset = int(minted["asset"])
+        self.result["key_threshold"], self.result["key_holders"] = _THRESHOLD, minted["key"]["holders"]
+        self._note("key", f"dealt to {_HOLDERS} drawn operators, any {_THRESHOLD} of whom release it")
         self.pass_epochs(room=_OFFER_BLOCKS)
         offered = owner.run("offer", asset=self._asset, price="25", purposes="train,evaluate", days=365.0)
         self.pass_epochs(room=_BUY_BLOCKS)
@@ -196,9 +208,41 @@ class Demo:
         self._license = int(bought["license"])
         self._note("license", f"number {self._license} of asset {self._asset}, for {', '.join(bought['purposes'])}")
 
+    @contextmanager
+    def _blocks_until_drawn(self) -> Iterator[None]:
+        """Let the blocks come that draw the holders, as on a chain that lives; none beyond."""
+        ended = threading.Event()
+        keys, number = self.network.views.keys(), int(self.network.chain.call(self._assets.functions.count())) + 1
+
+        def go() -> None:
+            while not ended.wait(0.3):
+                newest, _, _ = self.network.views.key_epochs(number)
+                if newest:
+                    self.clock.mine_to(self.network.views.key(number, newest, keys=keys.address).seed_block + 1)
+                    return
+
+        thread = threading.Thread(target=go, name="blocks", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(10)
+
+    @property
+    def _assets(self) -> Contract:
+        return self.network.chain.contract("Assets")
+
+    def _holder_hosts(self) -> list[OperatorHost]:
+        """Machines of the key's holders, by place."""
+        by_address = {host.address: host for host in self.hosts}
+        return [by_address[holder] for holder in self.result["key_holders"]]
+
     def fetch(self) -> None:
-        """Take two operators down, fetch as licensee, as owner and as stranger, bring them back."""
-        down = self.hosts[1 : 1 + DOWN]
+        """Take two operators down, one a holder of the key; fetch as licensee, owner and stranger; bring them back."""
+        holders = self._holder_hosts()
+        others = [host for host in self.hosts if host not in holders]
+        down = [holders[-1], *others[: DOWN - 1]]
         for host in down:
             host.process.kill()
         gone = [host.address for host in down if not host.is_healthy()]
@@ -210,6 +254,10 @@ class Demo:
             raise ScenarioFailed(f"The restored file has SHA-256 {sha256}.")
         if set(done["slices"]) & set(gone):
             raise ScenarioFailed("A node that is down served slices.")
+        dead = [holder["operator"] for holder in done["holders"] if holder["state"] == "unreachable"]
+        if dead != [holders[-1].address]:
+            raise ScenarioFailed(f"Named as dead holders of the key: {dead}.")
+        self.result["dead_key_holders"] = dead
         self.result["restored_sha256"] = sha256
         self.result["down_during_fetch"] = gone
         again = self.network.folder / "owner.restored"
@@ -218,15 +266,40 @@ class Demo:
             raise ScenarioFailed("The owner's recovery file did not bring the file back.")
         self.result["stranger_refused"] = self._stranger_is_refused()
         self.network.start_nodes(down)
+        self._note("key", f"released by {_THRESHOLD} of {_HOLDERS} holders with the other one killed, which is named")
         self._note(
             "fetch", f"licensee and owner restored {len(restored.read_bytes())} bytes with {len(gone)} nodes killed"
         )
-        self._note("stranger", "refused the key by chain and node; got ciphertext only")
+        self._note("stranger", "refused the key by chain and holders; got ciphertext only")
+
+    def lie(self) -> None:
+        """Let a holder's answer be wrong: the licensee opens the key with the others', and names the liar."""
+        from qanat.keys.recovery import RecoveryFile
+
+        chain, licensee = self.network.chain, self.network.actor("licensee")
+        liar, held = self._holder_hosts()[0], held_key(self._asset, chain=chain)
+        if held is None:
+            raise ScenarioFailed("The chain has no key of the asset.")
+        liar.process.kill()
+        with lying_holder(liar, held, 0, licensee.address, chain.latest()):
+            released = request_shares(
+                self._asset,
+                self._license,
+                chain=chain,
+                signer=licensee.session.signer,
+                held=held,
+                patience_seconds=_STEP_SECONDS,
+            )
+        self.network.start_nodes([liar])
+        if list(released.liars) != [liar.address]:
+            raise ScenarioFailed(f"Named as lying holders of the key: {released.liars}.")
+        if released.data_key != RecoveryFile.load(self._recovery).open(self.network.actor("owner").session.signer):
+            raise ScenarioFailed("The holders released another key.")
+        self.result["lying_key_holders"] = list(released.liars)
+        self._note("key", "opened against a wrong answer of a holder, which is named by its own signature")
 
     def _stranger_is_refused(self) -> bool:
         """A stranger asks for the key, also with somebody else's license, then takes what anybody can get."""
-        from qanat.client import fetch as client
-
         stranger, chain = self.network.actor("stranger"), self.network.chain
         try:
             stranger.run("fetch", asset=self._asset, out=self.network.folder / "stranger.plain", force=True)
@@ -235,13 +308,7 @@ class Demo:
         else:
             raise ScenarioFailed("A stranger without a license fetched the asset.")
         try:
-            client.request_key(
-                self._asset,
-                self._license,
-                chain=chain,
-                signer=stranger.session.signer,
-                key_holder=self.hosts[0].address,
-            )
+            request_shares(self._asset, self._license, chain=chain, signer=stranger.session.signer)
         except (LicenseError, KeyUnavailable, NodeRefused):
             pass
         else:

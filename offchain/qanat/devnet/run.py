@@ -70,7 +70,7 @@ def run_demo(
     named = f"{DEFAULT.title}; {DEFAULT.license}" if file is None else str(chosen)
     console.print(f"A file's whole life on a local chain: {size:,} bytes ({named})", highlight=False)
     with Supervisor(root / "build" / "demo" / "logs") as supervisor:
-        network = Network(root, root / "build" / "demo", supervisor, "", owner=owner)
+        network = Network(root, root / "build" / "demo", supervisor, "", owner=owner, hold_keys=True)
         network.clear()
         tell("Anvil starts, all contracts are deployed")
         _, network.url = start_anvil(supervisor, root, assign_ports(1)[0])
@@ -127,7 +127,7 @@ class Devnet:
         from qanat.devnet.network import Network
 
         self.root, self.console, self.folder, self.port, self.supervisor = root, console, folder, port, supervisor
-        self.network = Network(root, folder, supervisor, f"http://127.0.0.1:{port}")
+        self.network = Network(root, folder, supervisor, f"http://127.0.0.1:{port}", hold_keys=True)
         #: Whether everything is there, so that a later start can resume.
         self.lives = False
 

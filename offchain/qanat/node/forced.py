@@ -161,7 +161,7 @@ class ForcedReleases(threading.Thread):
             self._answer(demand, release, latest)
         elif not release.answered & bit and finalized > release.deadline:
             log.error("forced release missed", asset=demand.asset_id, license=demand.license_id)
-            self.alarms.raise_("missed", ("forced", demand.identity), asset=demand.asset_id)
+            self.alarms.raise_("missed", ("forced missed", demand.identity), asset=demand.asset_id)
             self._forget(demand)
         elif release.answered & bit and (release.settled or not self.config.settle):
             if finalized > release.deadline:
@@ -175,7 +175,7 @@ class ForcedReleases(threading.Thread):
         shard = self.views.key(demand.asset_id, demand.key_epoch, keys=demand.kept.contract).shard
         window, left = self.views.shard_parameters(shard).window, release.deadline - latest
         if 2 * left <= window:
-            self.alarms.raise_("answer_late", ("forced", demand.identity), asset=demand.asset_id, blocks_left=left)
+            self.alarms.raise_("answer_late", ("forced late", demand.identity), asset=demand.asset_id, blocks_left=left)
         place, witness = self.share_holder.answer_forced(demand.asset_id, demand.key_epoch, demand.kept, demand.point)
         steps = max(0, _MOST_STEPS * (window - left) // max(1, window))
         if self._send(demand, "answer", place, witness, steps=steps):
