@@ -127,7 +127,7 @@ abstract contract AuditsModel is Network {
     /// Buckets of three epochs, as rosters live for up to 19.
     function _terms() internal view override returns (ShardParameters memory p) {
         p = super._terms();
-        (p.termEpochs, p.samples, p.pricePerByteEpochWad, p.intakePricePerByteWad) = (LONG_TERM, 4, 1e15, 1e14);
+        (p.termEpochs, p.samples, p.pricePerByteEpochWad, p.intakePricePerByteWad) = (LONG_TERM, 4, 123e15, 1e14);
     }
 
     // ---- what is stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ from tests.unit.node_doubles import (
     permit,
     serve_node,
 )
+from tests.unit.test_node_state import write_version_2
 
 OBJECT = b"\x31" * 32
 PUBLISHED = b"\x32" * 32
@@ -814,15 +816,79 @@ def state_of(keeper: Keeper) -> DutyState:
     return found.state
 
 
-def test_intake_is_claimed_when_there_is_more(keeper: Keeper, views: FakeViews) -> None:
-    """Once for each change of the roster's count."""
-    node_state = keeper.state
+class IntakeBooks:
+    """Counts and claims of intake fees by block; a reorganisation drops what came since one."""
+
+    def __init__(self, keeper: Keeper, views: FakeViews) -> None:
+        self.chain, self.sends = views.chain, keeper._sender
+        self.earned, self.claimed = [(0, 0)], [(0, 0)]
+        self.refused = TransactionReverted("nothing", error_name="NothingToClaim", arguments={})
+        views.chain.call = self.call  # type: ignore[method-assign]
+        self.sends.then["claimIntake"] = self.claim  # type: ignore[attr-defined]
+
+    def at(self, amounts: list[tuple[int, int]], block: int | str) -> int:
+        until = self.chain.head if isinstance(block, str) else block
+        return [amount for since, amount in amounts if since <= until][-1]
+
+    def call(self, function: Any, block: int | str = "latest") -> Any:
+        if function.name == "intakePerTicket":
+            return 20 + self.at(self.earned, block), 20
+        if self.at(self.earned, block) == self.at(self.claimed, block):
+            raise self.refused
+        return 0
+
+    def claim(self) -> None:
+        if self.at(self.earned, "latest") == self.at(self.claimed, "latest"):
+            self.sends.names.pop()  # type: ignore[attr-defined]  # its estimate is refused: it is not sent
+            raise self.refused
+        self.claimed.append((self.chain.head + 1, self.at(self.earned, "latest")))
+
+    def drop(self, since: int) -> None:
+        self.claimed = [item for item in self.claimed if item[0] < since]
+
+
+def test_intake_is_claimed_until_that_is_final(keeper: Keeper, views: FakeViews) -> None:
+    """Once for each change of the roster's count, and again when a reorganisation drops the claim."""
     keeper.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
-    assert node_state.objects()
+    views.change_object(OBJECT, block=60, status=ObjectStatus.CERTIFIED, first_epoch=EPOCH)
+    books = IntakeBooks(keeper, views)
     assert keep(keeper, views, 101, final=60) == []
-    views.chain.answers["intakePerTicket"] = (50, 20)
+    books.earned.append((102, 30))
     assert keep(keeper, views, 102, final=60) == ["claimIntake"]
     assert keep(keeper, views, 103, final=60) == []
+    books.drop(103)
+    assert keep(keeper, views, 104, final=60) == ["claimIntake"]
+    assert keep(keeper, views, 105, final=104) == []
+    assert keeper.state.number("intake 1") == 0  # the claim is not final yet
+    assert keep(keeper, views, 106, final=105) == []
+    assert keeper.state.number("intake 1") == 30
+    del keeper._sender.then["claimIntake"]  # type: ignore[attr-defined]
+    assert keep(keeper, views, 107, final=106) == []  # nor is anything asked of it any more
+
+
+def test_a_memory_of_version_2_is_gone_on_with(
+    node: FakeNode, views: FakeViews, request: pytest.FixtureRequest
+) -> None:
+    """It says nothing of an Audits: what is open is answered at it, what was answered is settled, each once."""
+    node.stop()
+    shutil.rmtree(node.folder / "state")
+    before = {EPOCH - 1: {"state": "answered", "deadline": 91}, EPOCH: {"state": "sent", "transaction": "0x07"}}
+    write_version_2(node.folder / "state", before)
+    node.start()
+    seal(views)
+    loop: DutyLoop = request.getfixturevalue("loop")
+    keeper: Keeper = request.getfixturevalue("keeper")
+    views.chain.answers["intakePerTicket"] = (50, 20)  # claimed before, as the memory says
+    settled: set[int] = set()
+    views.is_settled = lambda _s, epoch, _o, _block="latest": epoch in settled
+    keeper._sender.then["settle"] = lambda: settled.add(keeper._sender.arguments[-1][1])  # type: ignore[attr-defined]
+    assert turn(loop, views, 104, final=60) == ["respond"]
+    views.statuses.update({(EPOCH, person.address): DutyStatus.ANSWERED for person in PEOPLE})
+    assert turn(loop, views, 105, final=60) == []
+    assert keep(keeper, views, 106, final=60) == ["settle"]
+    assert keep(keeper, views, 113, final=60) == ["settle"]
+    assert keep(keeper, views, 114, final=60) == []
+    assert settled == {EPOCH - 1, EPOCH}
 
 
 # ---- reporting

@@ -19,7 +19,18 @@ from qanat.errors import BadParameters, FileUnreadable, InvalidSignature, NodeRe
 from qanat.node.config import load_config, passphrase
 from qanat.node.metrics import Metrics
 from qanat.node.requests import MAX_AGE_SECONDS, authorization, request_text, verify_authorization
-from qanat.node.state import DepositedKey, Duty, DutyState, HeldObject, NodeState, PendingRelease, Signed, moved
+from qanat.node.state import (
+    FORMAT,
+    DepositedKey,
+    Duty,
+    DutyState,
+    HeldObject,
+    NodeState,
+    PendingRelease,
+    Signed,
+    moved,
+)
+from qanat.store.environment import Environment, Format, Transaction
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 SIGNER = KeySigner.from_key(b"\x07" * 32)
@@ -138,6 +149,43 @@ def test_a_killed_process_never_signs_twice(tmp_path: Path) -> None:
         assert found is not None
         assert found.signature == signature
     state.close()
+
+
+def write_version_2(path: Path, duties: dict[int, dict]) -> None:
+    """A memory as version 2 left it: an epoch's duty has no Audits, neither in its key nor in itself; no shares."""
+    tables = ("objects", "manifests", "signatures", "duties", "keys", "releases", "meta")
+    made = Environment(path, tables, Format("node memory", 2))
+
+    def body(transaction: Transaction) -> None:
+        held = {**dict.fromkeys(HeldObject.__dataclass_fields__, 1), "root": "01" * 32}
+        transaction.put("objects", A, json.dumps(held).encode())
+        transaction.put("manifests", A, b"manifest")
+        transaction.put("signatures", A, b'{"root":"%s","digest":"02","signature":"03"}' % (b"01" * 32))
+        for epoch, duty in duties.items():
+            fields = {"shard": 1, "epoch": epoch, "deadline": 0, "transaction": "", "note": "", **duty}
+            key = (1).to_bytes(4, "big") + epoch.to_bytes(8, "big")
+            transaction.put("duties", key, json.dumps(fields).encode())
+        transaction.put("meta", b"intake 1", b"30")
+
+    made.write(body)
+    made.close()
+
+
+def test_a_memory_of_version_2_is_opened(tmp_path: Path) -> None:
+    """All that it held is there, it signs no other root, and what it is from now on an older program refuses."""
+    write_version_2(tmp_path / "s", {4: {"state": "answered", "deadline": 91}, 5: {"state": "sent"}})
+    for _ in range(2):
+        state = NodeState(tmp_path / "s")
+        assert (state.object(A), state.manifest(A)) == (make_held(), b"manifest")
+        assert state.signed(A) == Signed("01" * 32, "02", "03")
+        with pytest.raises(NodeRefused, match="Another root"):
+            state.record_signature(A, Signed("09" * 32, "02", "03"))
+        assert state.duties(1) == [Duty(1, 4, DutyState.ANSWERED, 91), Duty(1, 5, DutyState.SENT)]
+        assert state.duty(1, 5, OPERATOR) is None  # of an Audits it says nothing
+        assert (state.number("intake 1"), state.dealings()) == (30, {})
+        state.close()
+    with pytest.raises(StoreError, match=f"version {FORMAT.version} .* knows 2"):
+        Environment(tmp_path / "s", ("objects",), Format("node memory", 2))
 
 
 def test_two_nodes_never_share_a_memory(tmp_path: Path) -> None:

@@ -126,26 +126,38 @@ class Keeper(threading.Thread):
             elif self.views.is_settled(*which, heads.finalized):
                 self.state.record_duty(moved(duty, DutyState.SETTLED))
                 log.info("settled", epoch=duty.epoch)
-        self._claim_intake()
+        self._claim_intake(heads.finalized)
 
-    def _claim_intake(self) -> None:
-        """Claim what signing earned, once for each change of a roster's count."""
+    def _claim_intake(self, finalized: int) -> None:
+        """Claim what signing earned, for each change of a roster's count until the claim is final."""
         rosters = {held.roster for held in self.state.objects().values()}
         objects, rewards = self.views.chain.contract("Objects"), self.views.chain.contract("Rewards")
         for roster in sorted(rosters):
             arguments = (self.config.shard, roster, self.config.operator)
-            every, excluded = self.views.chain.call(objects.functions.intakePerTicket(*arguments))
+            count = objects.functions.intakePerTicket(*arguments)
+            claim = rewards.functions.claimIntake(*arguments)
+            due = _difference(self.views.chain.call(count))
             name = f"intake {roster}"
-            due = int(every) - int(excluded)
             if due == self.state.number(name):
                 continue
             try:
-                self._sender.send(rewards.functions.claimIntake(*arguments))
+                self._sender.send(claim)  # not sent where its estimate is refused
             except TransactionReverted as error:
                 if error.error_name != "NothingToClaim":
                     log.warning("cannot claim intake", roster=roster, error=error.message)
-                    continue
-            self.state.set_number(name, due)
+                elif self._is_claimed(count, claim, due, finalized):
+                    self.state.set_number(name, due)
+
+    def _is_claimed(self, count: Any, claim: Any, due: int, finalized: int) -> bool:
+        """Whether nothing of a roster's count is left to claim in a block that no reorganisation can drop."""
+        chain = self.views.chain
+        try:
+            if _difference(chain.call(count, block=finalized)) != due:
+                return False
+            chain.call(claim, block=finalized)
+        except TransactionReverted as error:
+            return error.error_name == "NothingToClaim"
+        return False
 
     # ---- others' misses
 
@@ -292,3 +304,8 @@ class Keeper(threading.Thread):
             end = self.views.object(object_id, finalized).end_epoch
             over, self._ends[object_id] = end == self._ends[object_id], end
         return over
+
+
+def _difference(counts: tuple[int, int]) -> int:
+    every, excluded = counts
+    return int(every) - int(excluded)
