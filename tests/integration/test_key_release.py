@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
 from eth_utils import keccak, to_checksum_address
 
+from qanat import bls
 from qanat.chain.connection import events_in
+from qanat.chain.journal import state_folder
+from qanat.chain.signer import KeySigner
 from qanat.client.fetch import fetch_asset
 from qanat.client.release import HeldKey, ReleasedKey, force_release, held_key, request_shares
 from qanat.devnet.anvil import Clock
 from qanat.devnet.liar import lying_holder
-from qanat.devnet.network import Network, OperatorHost, wait_until
+from qanat.devnet.network import PASSPHRASE, Network, OperatorHost, wait_until
 from qanat.errors import KeyUnavailable, NotLicensed, TransactionReverted
 from qanat.keys.context import request_hash
+from qanat.keys.receipts import SignedReceipt, keep_receipts
 from qanat.keys.recovery import RecoveryFile
+from qanat.keys.recovery_key import RecoveryKeyFile
 from qanat.keys.release import LicenseeKey
 from qanat.keys.shares import Commitments
 from qanat.node.keyholder import key_request
+from qanat.node.sealing import load_sealing_key
 from tests.integration.local_network import running_network, ticking
+from tests.integration.secret_search import Secrets, forms, secrets_noted
 
 OPERATORS = 3
 SECONDS = 120.0
@@ -79,7 +89,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def secrets() -> Iterator[Secrets]:
+    """All secrets that this process makes for the network: owners, licensees and operators are in it."""
+    with secrets_noted() as noted:
+        yield noted
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> Iterator[World]:
     """Three nodes that hold keys; a file stored, minted with drawn holders, licensed."""
     folder = tmp_path_factory.mktemp("network")
     # each transaction is a block here, and blocks come by themselves while holders are asked: the window is longer
@@ -256,3 +273,85 @@ def test_one_is_dead_and_one_lies(world: World) -> None:
     said = found.value.data["holders"]
     assert "unreachable" in said[world.host(2).address]
     assert "lied" in said[world.host(0).address]
+
+
+def test_the_access_log_tells_all_and_faults_are_reported(world: World, tmp_path: Path) -> None:
+    """A signed lie and a release without a license cost their holders stake; honest receipts prove nothing."""
+    place, path = 0, tmp_path / "receipts.jsonl"  # that of place 1 may have been reported in this epoch already
+    host, chain = world.host(place), world.network.chain
+    with lying(world, place):
+        seen = world.ask(patience=SECONDS)
+    world.network.start_nodes([host])
+    contract = world.held().context.contract
+    kept = [
+        SignedReceipt(chain.chain_id, contract, answer.receipt, answer.signature)
+        for answer in seen.answers
+        if answer.receipt is not None
+    ]
+    lie = next(item for item in kept if item.receipt.place == place)
+    unlicensed = replace(lie.receipt, license_id=10**6)
+    key = bls.load_key(host.folder / "keys" / "bls.json", PASSPHRASE)
+    kept.append(
+        SignedReceipt(chain.chain_id, contract, unlicensed, key.sign(unlicensed.digest(chain.chain_id, contract)))
+    )
+    keep_receipts(path, kept)
+
+    owner = world.network.actor("owner")
+    with world.clock.settling():
+        done = owner.run("access", asset=world.asset, mine=True, receipts=(path,), report=True)
+    assert [item["error"] for item in done["reported"]] == [None, None]
+    told = [(line["kind"], line["holder"], line["note"]) for line in done["access"]]
+    assert ("reported", host.address, "wrong answer") in told
+    assert ("reported", host.address, "unlicensed release") in told
+    assert "released" in {kind for kind, _, _ in told}
+    honest = {answer.operator for answer in seen.answers if answer.state == "right"}
+    assert {("receipt", holder, "") for holder in honest} <= set(told)
+
+    again = owner.run("access", asset=world.asset, receipts=(path,), report=True)["reported"]
+    assert all(item["transaction"] is None and item["error"] for item in again)
+    stranger = world.network.actor("stranger").run("access", asset=world.asset, mine=True)
+    assert stranger["access"] == []
+
+
+def test_no_secret_stands_in_what_a_run_leaves(world: World, secrets: Secrets, tmp_path: Path) -> None:
+    """Logs, databases, settings, key files, journals, receipts, and what a node leaves that is aborted as it answers.
+
+    Whatever ran here before, in this test at least a key was dealt, asked for, and opened.
+    """
+    network = world.network
+    with ticking(world.clock):
+        assert world.ask().data_key == world.data_key()
+    for asked in (b"{", b"[]", b"x" * 100):  # what fails on the way is told in logs
+        httpx.post(f"{world.host(0).url}/keys/{world.asset}/1/release", content=asked, timeout=SECONDS)
+    child = world.host(2).process
+    os.kill(child.pid, signal.SIGABRT)
+    child.process.wait(SECONDS)
+
+    people = [network.actor(role) for role in ("owner", "licensee", "stranger")]
+    secrets.add("Ethereum key", *(person.session.signer._account.key for person in people))
+    for host in network.hosts:
+        keys = host.folder / "keys"
+        responder = KeySigner.from_keyfile(keys / "responder.json", PASSPHRASE)
+        secrets.add("Ethereum key", host.actor.session.signer._account.key, responder._account.key)
+        secrets.add("BLS key", bls.load_key(keys / "bls.json", PASSPHRASE).to_bytes())
+        secrets.add("sealing key", load_sealing_key(keys / "sealing.json", PASSPHRASE).to_bytes())
+    owner = network.actor("owner")
+    home = state_folder() / "keys" / f"{owner.address.lower()}.json"
+    secrets.add("recovery key", RecoveryKeyFile.load(home).open(owner.session.signer).to_bytes())
+    kinds = {"data key", "share", "licensee's key", "Ethereum key", "BLS key", "sealing key", "recovery key"}
+    assert kinds <= set(secrets.made)
+    assert len(secrets.made["share"]) >= OPERATORS
+
+    places = (network.folder, world.folder, state_folder())
+    assert sum(path.is_file() for place in places for path in place.rglob("*")) > 20
+    assert secrets.found_in(*places) == []
+
+    # and it would be found
+    for number, (kind, made) in enumerate(secrets.made.items()):
+        for at, form in enumerate(sorted(forms(min(made)))):
+            planted = tmp_path / f"{number}-{at}"
+            planted.write_bytes(b"key=" + form + b"\n")
+            assert secrets.found_in(planted), (kind, at)
+    text = base64.b64encode(b"ab" + min(secrets.made["data key"]) + b"c")
+    (tmp_path / "inside").write_bytes(text)
+    assert secrets.found_in(tmp_path / "inside") == [f"data key in {tmp_path / 'inside'}"]

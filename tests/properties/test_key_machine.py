@@ -139,6 +139,13 @@ class KeyMachine(RuleBasedStateMachine):
         ledger = self.of(context)
         return all(ledger.licensed(context, license_id, who, block) for block in (ledger.final, ledger.latest))
 
+    def license_of(self, context: KeyContext, who: bytes, number: int) -> int:
+        """Return one of somebody's licenses of an asset, in force or not; now and then, or if there is none, any."""
+        wanted = (context.contract, context.asset_id, who)
+        sold = self.of(context).blocks[-1].values()
+        own = [item.number for item in sold if (item.contract, item.asset, item.licensee) == wanted]
+        return own[number % len(own)] if own and number != 1 else number
+
     # ---- the adversary
 
     @rule(
@@ -160,7 +167,7 @@ class KeyMachine(RuleBasedStateMachine):
         possession = self.proof(proof, context, scalar if kind != "identity" else 0, which)
         if kind == "copied" and self.requests:
             possession = self.requests[which % len(self.requests)][0].possession
-        request = Request(ADVERSARY, context, license_id, point, possession)
+        request = Request(ADVERSARY, context, self.license_of(context, ADVERSARY, license_id), point, possession)
         answer = self.deliver(request, form, place)
         if answer is not None and kind == "own":
             assert self.knowledge.opened(number) == data_key(number), "a licensed answer must open the key"
@@ -250,6 +257,7 @@ class KeyMachine(RuleBasedStateMachine):
         With ``one_key`` two licensees have one and the same x.
         """
         context, ledger = CONTEXTS[number], self.of(CONTEXTS[number])
+        license_id = self.license_of(context, who, license_id)
         name, scalar = ("x", 987654321) if one_key else (f"x{self.people}", scalar)
         self.people += 1
         key = LicenseeKey(scalar)

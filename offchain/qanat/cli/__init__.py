@@ -43,6 +43,7 @@ COMMANDS = {
     "revenue": "revenue",
     "fetch": "fetch",
     "keys": "keys",
+    "access": "access",
     "records": "records",
     "record": "record",
     "list": "listing",

@@ -35,6 +35,7 @@ def fetch(
     token: str | None,
 ) -> Outcome:
     """Fetch an asset as its licensee, a file as its owner, or an object's stored bytes as anybody."""
+    from qanat.cli.access import keep_answers
     from qanat.cli.amounts import format_size, parse_address, parse_bytes32
     from qanat.cli.paying import bill, open_purse
     from qanat.cli.store import stages
@@ -80,6 +81,8 @@ def fetch(
             done = fetch_object(
                 found, chain=chain, signer=signer, out_path=out, byte_range=part, progress=progress, purse=purse
             )
+    if released:
+        keep_answers(session, released, session.views.keys().address)
     rows = [
         (report.operator, _trouble(report), report.slices, report.last_error)
         for report in done.reports
