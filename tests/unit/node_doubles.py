@@ -153,7 +153,8 @@ class FakeChain:
 
     def block(self, _tag: Any) -> dict[str, Any]:
         self.looks += 1
-        return {"number": hex(self.head), "hash": f"{self.head} {self.looks if self.restless else 0}"}
+        shown = f"{self.head} {self.looks if self.restless else 0}"
+        return {"number": hex(self.head), "hash": shown, "timestamp": hex(self.now)}
 
     def safe_block(self) -> int:
         return self.safe

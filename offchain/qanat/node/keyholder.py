@@ -84,6 +84,7 @@ class KeyHolder:
         self._sealing_key = sealing_key
         self._sender = sender
         self._lock = threading.Lock()
+        self._final_time = (-1, 0)
 
     # ---- deposits
 
@@ -113,7 +114,7 @@ class KeyHolder:
         deposited = self.state.key(asset_id)
         if deposited is None:
             raise KeyUnavailable(f"No key of asset {asset_id} was deposited here.", status=404)
-        record = self.licensed(license_id, asset_id)
+        record, _ = self.licensed(license_id, asset_id)
         self.check_signature(record, license_id, recipient, deadline, signature)
         data_key = self._unseal(asset_id, bytes.fromhex(deposited.sealed))
         self.record(record, PendingRelease(license_id, recipient.hex(), deadline, signature.hex()))
@@ -159,19 +160,20 @@ class KeyHolder:
         )
         self._sender.send(function)
 
-    def licensed(self, license_id: int, asset_id: int) -> LicenseRecord:
-        """Return a license of the asset that is in force at the newest and at the newest final block.
+    def licensed(self, license_id: int, asset_id: int) -> tuple[LicenseRecord, int]:
+        """Return a license of the asset that is in force at the newest and at the newest final block, and the newest.
 
         Raises :class:`NotLicensed`; :class:`KeyUnavailable` when it is not final yet.
         """
         chain = self.views.chain
+        head = chain.block("latest")  # before the license is looked at: what is said of this block was seen by then
         try:
             record = self.views.license(license_id)
         except TransactionReverted as error:
             raise NotLicensed(f"There is no license {license_id}.", license_id=license_id) from error
         if record.asset_id != asset_id:
             raise NotLicensed(f"License {license_id} is for asset {record.asset_id}, not {asset_id}.")
-        self._check_active(license_id, record, chain.timestamp("latest"), "now")
+        self._check_active(license_id, record, int(head["timestamp"], 16), "now")
         finalized = chain.finalized_block()
         try:
             final = self.views.license(license_id, finalized)
@@ -181,8 +183,16 @@ class KeyHolder:
             ) from error
         if (final.asset_id, final.licensee) != (record.asset_id, record.licensee):
             raise KeyUnavailable(f"License {license_id} is not final yet.", hint="Try again.", retry_after=2)
-        self._check_active(license_id, final, chain.timestamp(finalized), f"at final block {finalized}")
-        return record
+        self._check_active(license_id, final, self._time_of(finalized), f"at final block {finalized}")
+        return record, int(head["number"], 16)
+
+    def _time_of(self, finalized: int) -> int:
+        """Return when a final block was: asked for once."""
+        number, when = self._final_time
+        if number != finalized:
+            when = self.views.chain.timestamp(finalized)
+            self._final_time = finalized, when
+        return when
 
     def _check_active(self, license_id: int, record: LicenseRecord, when: int, shown: str) -> None:
         if record.revoked_at or not record.start <= when < record.end:

@@ -142,8 +142,7 @@ class ShareHolder:
         request = read_share_request(asked)
         contract = self._contract()
         record, kept = self._kept(contract, asset_id, key_epoch)
-        block = self.views.chain.latest()  # before the license is looked at: what is signed was seen by then
-        licensed = self._key_holder.licensed(request.license_id, asset_id)
+        licensed, block = self._key_holder.licensed(request.license_id, asset_id)
         held = self._open(asset_id, key_epoch, kept)
         recipient = request_hash(held.context.identity, request.point)
         self._key_holder.check_signature(licensed, request.license_id, recipient, request.deadline, request.signature)
