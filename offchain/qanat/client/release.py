@@ -54,6 +54,8 @@ _PAUSE = 0.5
 #: So long a holder may take before the next one is asked for the dealing.
 _DEALING_SECONDS = 0.5
 _SIGNATURE_BYTES = 128
+#: So long a holder may take to record a release on chain before the next one is asked to.
+_RECORD_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def request_shares(
     chain: Chain,
     signer: Signer,
     key_epoch: int | None = None,
-    timeout_seconds: float = 60.0,
+    timeout_seconds: float = 120.0,
     patience_seconds: float = 0.0,
     held: HeldKey | None = None,
 ) -> ReleasedKey:
@@ -181,32 +183,42 @@ class _Release:
         async with connections(len(self.held.holders)) as http:
             nodes = self._nodes(http)
             commitments = await self._dealing(nodes)
-            pending = dict(nodes)
-            if self._is_first():
-                # one holder records the release on chain; the others answer once it stands there
-                for place in list(pending):
-                    await self._ask(place, pending.pop(place), commitments, record=True)
-                    if place in self.right:
-                        break
-            tasks = {
-                asyncio.create_task(self._ask(place, node, commitments, record=False)): place
-                for place, node in pending.items()
-            }
-            waiting = set(tasks)
-            while waiting and len(self.right) < commitments.threshold:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            if waiting and patience:
-                done, waiting = await asyncio.wait(waiting, timeout=patience)
-                for task in done:
-                    task.result()
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            for task in waiting:
-                self._note(tasks[task], "slow", "others were faster")
+            tasks = await self._ask_all(nodes, commitments)
+            await self._gather(tasks, commitments.threshold, patience)
         return self._opened(commitments)
+
+    async def _ask_all(self, nodes: dict[int, NodeClient], commitments: Commitments) -> dict[asyncio.Task[None], int]:
+        """Ask everybody at once; one records a first release on chain before, another one if it is slow."""
+        tasks: dict[asyncio.Task[None], int] = {}
+
+        def ask(place: int, *, record: bool) -> None:
+            tasks[asyncio.create_task(self._ask(place, nodes[place], commitments, record=record))] = place
+
+        left = list(nodes)
+        while left and not self.right and self._is_first():
+            ask(left.pop(0), record=True)
+            going = [task for task in tasks if not task.done()]
+            await asyncio.wait(going, timeout=_RECORD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for place in left:
+            ask(place, record=False)
+        return tasks
+
+    async def _gather(self, tasks: dict[asyncio.Task[None], int], threshold: int, patience: float) -> None:
+        """Wait until so many answers are right, or everybody has answered; then a while longer for the others."""
+        waiting = set(tasks)
+        while waiting and len(self.right) < threshold:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        if waiting and patience:
+            done, waiting = await asyncio.wait(waiting, timeout=patience)
+            for task in done:
+                task.result()
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for task in waiting:
+            self._note(tasks[task], "slow", "others were faster")
 
     def _nodes(self, http: httpx.AsyncClient) -> dict[int, NodeClient]:
         found = {}
