@@ -42,7 +42,7 @@ def running_network(
     """Give a network whose nodes run, at the first block of its roster's first epoch; ends every process.
 
     ``plan_changes``, ``delays``: of the shard and the network, other than in ``networks/local.yaml``; ``settings``: of
-    the nodes.
+    the nodes, or what makes one of the network once it is deployed.
     """
     with Supervisor(folder / "logs") as supervisor:
         network = Network(ROOT, folder, supervisor, "", bonds=100, hold_keys=hold_keys)
@@ -67,8 +67,9 @@ def running_network(
                 network.enroll(TICKETS_EACH)
                 roster = network.take_roster()
                 clock.mine_to(network.views.seed_block(network.shard, roster.head.active_from_epoch))
+                made = {name: item(network) if callable(item) else item for name, item in settings.items()}
                 for host in network.hosts:
-                    configure(host, **{**FAST, **settings})
+                    configure(host, **{**FAST, **made})
                 network.start_nodes()
                 yield network, clock
         finally:

@@ -200,55 +200,6 @@ class TestRounds:
         made.act("open", "--token", "QUSD", "--bond", "0", code=34)
 
 
-class TestEntries:
-    """What `propose` reads."""
-
-    @pytest.mark.parametrize("kind", ["header", "json", "records", "units"])
-    def test_forms_that_say_the_same(self, made, kind):
-        ann, ben = address(ANN), address(BEN)
-        more = ()
-        if kind == "header":
-            file = made.entries("e.csv", f"address,amount\n{ann}, 1.5\n\n{ben.lower()},2\n")
-        elif kind == "json":
-            file = made.entries("e.json", json.dumps({ben: 2, ann: "1.5"}))
-        elif kind == "records":
-            file = made.entries("e.json", f'[{{"address": "{ann}", "amount": 1.5}}, ["{ben}", "2"]]')
-        else:
-            file, more = made.entries("e.csv", f"{ann},1500000000000000000\n{ben},{2 * TOKEN}"), ("--in-units",)
-        words = ("--list", made.id, "--entries", file, "--out", made.folder / "list.json", *more)
-        assert made.act("propose", *words)["total"] == 7 * TOKEN // 2
-        units = dict(ClaimList.load(made.folder / "list.json").entries)
-        assert units == {ann: 3 * TOKEN // 2, ben: 2 * TOKEN}
-
-    @pytest.mark.parametrize(
-        ("name", "text", "where"),
-        [
-            ("e.csv", "", "1 to"),
-            ("e.csv", "{ann},1\n{ann_lower},2", "line 2"),
-            ("e.csv", "{ann},1\n{zero},2", "line 2"),
-            ("e.csv", "{ann},-1", "line 1"),
-            ("e.csv", "{ann},1.0000000000000000001", "line 1"),
-            ("e.csv", "{ann}", "line 1"),
-            ("e.csv", "{ann},1,2", "line 1"),
-            ("e.csv", "nobody,1", "line 1"),
-            ("e.json", '{{"{ann}": 1, "{ann_lower}": 1}}', "entry 2"),
-            ("e.json", '{{"{ann}": 1, "{ann}": 1}}', "entry 2"),
-            ("e.json", '{{"{ann}": 1e3}}', "entry 1"),
-            ("e.json", '{{"{ann}": null}}', "entry 1"),
-            ("e.json", '[{{"address": "{ann}"}}]', "e.json"),
-            ("e.json", "[1]", "e.json"),
-            ("e.json", "{{", "e.json"),
-        ],
-    )
-    def test_what_is_refused_is_named(self, made, name, text, where):
-        """An account twice in any spelling, the zero address, amounts that are none."""
-        ann = address(ANN)
-        file = made.entries(name, text.format(ann=ann, ann_lower=ann.lower(), zero="0x" + "00" * 20))
-        words = ("--list", made.id, "--entries", file, "--out", made.folder / "list.json")
-        assert where in made.act("propose", *words, code=14)["message"]
-        assert not (made.folder / "list.json").exists()
-
-
 def test_what_the_zero_address_is_given_stays(made):
     """Nobody can claim for it: the tokens lie in the list's funds, promised, and never become surplus."""
     contract = made.chain.contract("ClaimLists")

@@ -717,52 +717,6 @@ def test_an_owner_comes_back_with_a_recovery_file_alone(
 # ---- randomness
 
 
-def test_what_a_reader_paid_is_redeemed_to_the_unit(network: Network, clock: Clock, tmp_path: Path) -> None:
-    """By commands alone: it deposits, fetches beyond the free share, is redeemed; the rest of its deposit stays."""
-    path = make_file(tmp_path, 400_000)
-    stored = store(network, clock, path, encrypt=False)
-    reader, token = network.actor("licensee"), network.chain.deployment.token("QUSD").address
-    configs = [(host, host.config.read_text()) for host in network.hosts]
-    hosts = {host.address: host for host in network.hosts}
-    try:
-        for host in network.hosts:
-            host.process.stop()
-            configure(host, readBytesPerSecond=1_000, paidReads={"token": token, "unitsPerMiB": 1_000_001})
-        network.start_nodes()
-        what = {"object_id": "0x" + stored.object_id.hex(), "force": True}
-        pays = {"pay": "0.5", "token": "QUSD"}
-        reader.run("deposit", token="QUSD", operators=tuple(hosts), amount="1")
-        with ticking(clock):
-            bills = [reader.run("fetch", out=tmp_path / "back", **what, **pays)["paid"]]
-            part = {"byte_range": "100000:300000", **what, **pays}
-            bills.append(reader.run("fetch", out=tmp_path / "part", **part)["paid"])
-        assert (tmp_path / "back").read_bytes() == path.read_bytes()
-        assert (tmp_path / "part").read_bytes() == path.read_bytes()[100_000:300_000]
-        paid, slices = dict.fromkeys(hosts, 0), dict.fromkeys(hosts, 0)
-        for bill in bills:
-            assert bill["paid"] == sum(item["paid"] for item in bill["operators"]) <= bill["limit"]
-            for item in bill["operators"]:
-                assert not item["left"]
-                paid[item["operator"]] += item["paid"]
-                slices[item["operator"]] += item["slices"]
-        assert sum(slices.values()) > 0
-        record = network.views.object(stored.object_id)
-        each = -(-32 * record.width * 1_000_001 // (1 << 20))
-        payments = network.chain.contract("Payments").functions
-        for address, host in hosts.items():
-            before = network.views.claimable(token, address)
-            reader.run("redeem", config=host.config)
-            deposited, redeemed, _ = network.chain.call(payments.depositOf(token, address, reader.address))
-            assert network.views.claimable(token, address) - before == redeemed == paid[address]
-            # a voucher may wait for a read that came for free at last
-            assert 0 <= paid[address] - slices[address] * each <= each * len(bills)
-            assert deposited == 10**18
-    finally:
-        for host, text in configs:
-            host.process.stop()
-            host.config.write_text(text)
-
-
 def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, tmp_path: Path, relay: Relay) -> None:
     """RANDAO, then drand through the timelock: nodes stay up, everybody answers, an auditor derives both seeds."""
     views, shard = network.views, network.shard

@@ -12,6 +12,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qanat.cli.claim_list import read_entries
 from qanat.errors import BadParameters, FileUnreadable, InvalidSignature
 from qanat.payments.claims import ClaimList, changes
 from qanat.payments.vouchers import make_voucher, read_voucher, signed_by
@@ -167,3 +168,49 @@ class TestFaults:
         made = ClaimList.of(7, CONTRACT, 3, {f"0x{number:040x}": number for number in (2, 4, 6)})
         shown = {number: [leaf.index for leaf in made.around(f"0x{number:040x}")] for number in range(1, 8)}
         assert shown == {1: [0], 2: [0], 3: [0, 1], 4: [1], 5: [1, 2], 6: [2], 7: [2]}
+
+
+class TestEntries:
+    """What `claim-list propose` reads: the same from CSV and JSON, and what is wrong by its line."""
+
+    ANN, BEN = "0x" + "a1" * 20, "0x" + "be" * 20
+
+    @pytest.mark.parametrize(
+        ("name", "text", "decimals"),
+        [
+            ("e.csv", "address,amount\n{ann}, 1.5\n\n{ben},2\n", 18),
+            ("e.json", '{{"{ben}": 2, "{ann}": "1.5"}}', 18),
+            ("e.json", '[{{"address": "{ann}", "amount": 1.5}}, ["{ben}", "2"]]', 18),
+            ("e.csv", "{ann},1500000000000000000\n{ben},2000000000000000000", 0),
+        ],
+    )
+    def test_forms_that_say_the_same(self, tmp_path: Path, name: str, text: str, decimals: int) -> None:
+        (tmp_path / name).write_text(text.format(ann=self.ANN, ben=self.BEN))
+        units = {who.lower(): amount for who, amount in read_entries(tmp_path / name, decimals).items()}
+        assert units == {self.ANN: 3 * 10**18 // 2, self.BEN: 2 * 10**18}
+
+    @pytest.mark.parametrize(
+        ("name", "text", "where"),
+        [
+            ("e.csv", "{ann},1\n{again},2", "line 2"),
+            ("e.csv", "{ann},1\n{zero},2", "line 2"),
+            ("e.csv", "{ann},-1", "line 1"),
+            ("e.csv", "{ann},1.0000000000000000001", "line 1"),
+            ("e.csv", "{ann}", "line 1"),
+            ("e.csv", "{ann},1,2", "line 1"),
+            ("e.csv", "nobody,1", "line 1"),
+            ("e.json", '{{"{ann}": 1, "{again}": 1}}', "entry 2"),
+            ("e.json", '{{"{ann}": 1, "{ann}": 1}}', "entry 2"),
+            ("e.json", '{{"{ann}": 1e3}}', "entry 1"),
+            ("e.json", '{{"{ann}": null}}', "entry 1"),
+            ("e.json", '[{{"address": "{ann}"}}]', "e.json"),
+            ("e.json", "[1]", "e.json"),
+            ("e.json", "{{", "e.json"),
+        ],
+    )
+    def test_what_is_refused_is_named(self, tmp_path: Path, name: str, text: str, where: str) -> None:
+        """An account twice in any spelling, the zero address, amounts that are none."""
+        again = "0x" + self.ANN[2:].upper()
+        (tmp_path / name).write_text(text.format(ann=self.ANN, again=again, zero="0x" + "00" * 20))
+        with pytest.raises(BadParameters, match=where):
+            read_entries(tmp_path / name, 18)

@@ -17,7 +17,7 @@ from qanat.cli.session import Outcome, Session, table
 if TYPE_CHECKING:
     from qanat.payments import ClaimList
 
-__all__ = ["COMMAND", "claim_list", "round_of"]
+__all__ = ["COMMAND", "claim_list", "read_entries", "round_of"]
 
 #: Rounds of a list that are looked through for the one that a file is of, the last first.
 ROUNDS_LOOKED_AT = 64
@@ -158,7 +158,7 @@ def _propose(
     found = _look(session, list_id)
     chain, contract = session.chain, session.chain.contract("ClaimLists")
     decimals = 0 if in_units else session.token(found.token)[1].decimals
-    made = ClaimList.of(chain.chain_id, contract.address, list_id, _entries(entries, decimals))
+    made = ClaimList.of(chain.chain_id, contract.address, list_id, read_entries(entries, decimals))
     if found.rounds:
         # who is given less than before can have the root fall, and half of the bond with it
         if before is None:
@@ -415,7 +415,7 @@ def _pay_in(session: Session, found: _List, account: str, units: int) -> Any:
 # ---- entries
 
 
-def _entries(path: Path, decimals: int) -> dict[str, int]:
+def read_entries(path: Path, decimals: int) -> dict[str, int]:
     """Return amounts by account from a CSV or JSON file. Raises :class:`BadParameters` that names the entry."""
     from qanat.cli.amounts import parse_address, parse_amount
     from qanat.errors import BadParameters, QanatError

@@ -14,6 +14,7 @@ from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
     from qanat.client.download import SourceReport
+    from qanat.client.ranges import Range
     from qanat.client.release import ReleasedKey
 
 __all__ = ["COMMAND", "fetch"]
@@ -40,12 +41,16 @@ def fetch(
     from qanat.cli.paying import bill, open_purse
     from qanat.cli.store import stages
     from qanat.client.fetch import fetch_asset, fetch_object, fetch_recovered
+    from qanat.client.ranges import ranges_of
     from qanat.errors import BadParameters, FileUnreadable
 
     if sum(item is not None for item in (asset, recovery, object_id)) != 1:
         raise BadParameters("Give one of --asset, --recovery and --object.")
     if out.exists() and not force:
         raise FileUnreadable(f"{out} exists.", hint="Choose another name, or say --force.", path=str(out))
+    ranges = ranges_of(asset, chain=session.chain) if asset is not None else ()
+    if ranges:
+        return _records(session, asset or 0, ranges, license_id, key_holder, byte_range, out, pay, token)
     chain, signer = session.chain, session.signer
     part = None if byte_range is None else _range(byte_range)
     if force_release:
@@ -104,6 +109,53 @@ def fetch(
     ]
     paid, more, bills = bill(session, purse)
     return Outcome({**done.to_json(), "holders": shown, **paid}, [*says, *more], [*tables, *bills])
+
+
+def _records(
+    session: Session,
+    asset: int,
+    ranges: tuple[Range, ...],
+    license_id: int | None,
+    key_holder: str | None,
+    byte_range: str | None,
+    out: Path,
+    pay: str | None,
+    token: str | None,
+) -> Outcome:
+    """Fetch an asset that is made of records: as lines of JSON, each record verified."""
+    from qanat.cli.amounts import format_size, parse_address
+    from qanat.cli.paying import bill, open_purse
+    from qanat.cli.store import stages
+    from qanat.client.fetch import open_asset
+    from qanat.client.ranges import fetch_records, is_encrypted
+    from qanat.errors import BadParameters
+
+    if byte_range is not None:
+        raise BadParameters(f"Asset {asset} is made of records: --range is for files.")
+    chain, signer = session.chain, session.signer
+    number = _license(session, asset) if license_id is None else license_id
+    digest = bytes(chain.call(chain.contract("Assets").functions.contentHashOf(asset)))
+    data_key = None
+    if is_encrypted(ranges, chain=chain):
+        holder = None if key_holder is None else parse_address(key_holder, "operator's address")
+        data_key = open_asset(asset, number, chain=chain, signer=signer, key_holder=holder)
+    with open_purse(session, pay, token) as purse, stages(session) as progress:
+        done = fetch_records(
+            ranges,
+            chain=chain,
+            signer=signer,
+            out_path=out,
+            data_key=data_key,
+            expected_sha256=digest if any(digest) else None,
+            progress=progress,
+            purse=purse,
+        )
+    paid, more, tables = bill(session, purse)
+    says = [
+        f"Wrote {out}: {done.records} records, {format_size(done.size)}, SHA-256 {done.sha256.hex()}, a line each.",
+        "Each opens to the commitments under its bundle's root on chain, and is signed by its sender.",
+    ]
+    return Outcome({**done.to_json(), **paid}, [*says, *more], tables)
 
 
 def _confirm_force(session: Session, asset: int | None) -> None:

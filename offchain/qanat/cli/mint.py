@@ -59,7 +59,7 @@ def mint(
         return _deposit_only(session, asset, opened, holder, drawn=drawn, holders=holders)
     ranges = [_range(item) for item in records]
     ids = _objects(session, opened, objects, ranges)
-    digest = _digest(opened, content_hash)
+    digest = _digest(session, opened, content_hash, ranges if not ids else [])
     data_key = opened.open(session.signer) if opened is not None and deposit else None
     plan = _plan(session, ids[0], holders) if drawn and data_key is not None else None
     holder = _holder(session, ids[0], holder) if data_key is not None and plan is None else None
@@ -315,12 +315,24 @@ def _objects(
     return ids
 
 
-def _digest(opened: RecoveryFile | None, content_hash: str | None) -> bytes:
+def _digest(
+    session: Session,
+    opened: RecoveryFile | None,
+    content_hash: str | None,
+    ranges: list[tuple[bytes, int, int]],
+) -> bytes:
     from qanat.cli.amounts import parse_bytes32
+    from qanat.client.ranges import Range, digest_of, is_encrypted, records_in
     from qanat.errors import BadParameters
 
     if content_hash is not None:
         return parse_bytes32(content_hash, "SHA-256")
+    if ranges:
+        of_what = [Range(*item) for item in ranges]
+        if is_encrypted(of_what, chain=session.chain):
+            raise BadParameters("These bundles are encrypted: give the SHA-256 of the records with --content-hash.")
+        # as a licensee will: what isn't there, or not signed, is found before it is sold
+        return digest_of(records_in(of_what, chain=session.chain, signer=session.signer))
     if opened is None or "sha256" not in opened.extra:
         raise BadParameters("Give the SHA-256 of the plaintext with --content-hash.")
     return parse_bytes32(opened.extra["sha256"], "SHA-256")
@@ -384,7 +396,10 @@ COMMAND = Command(
         click.option(
             "--version-of", type=click.IntRange(min=1), help="Mint nothing: add a version to this asset of yours."
         ),
-        click.option("--content-hash", help="SHA-256 of the plaintext.  [default: the recovery file's]"),
+        click.option(
+            "--content-hash",
+            help="SHA-256 of the plaintext.  [default: the recovery file's; of --records alone: their bytes', read]",
+        ),
         click.option("--metadata", default="", help="A description, in JSON or plain words."),
         click.option(
             "--key-holder",

@@ -9,7 +9,15 @@ import click
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
-__all__ = ["COMMAND", "node"]
+__all__ = ["COMMAND", "CONFIG_OPTION", "node"]
+
+CONFIG_OPTION = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("node/node.json"),
+    show_default=True,
+    help="The node's settings, as `qanat register` wrote them.",
+)
 
 
 def node(
@@ -41,13 +49,7 @@ COMMAND = Command(
     account="no",
     chain=False,
     parameters=(
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("node/node.json"),
-            show_default=True,
-            help="The node's settings, as `qanat register` wrote them.",
-        ),
+        CONFIG_OPTION,
         click.option(
             "--network",
             "network_name",

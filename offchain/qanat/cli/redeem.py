@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from qanat.cli.command import Command
+from qanat.cli.node import CONFIG_OPTION
 from qanat.cli.session import Outcome, Session, table
 
 __all__ = ["COMMAND", "redeem"]
@@ -71,13 +72,7 @@ COMMAND = Command(
     details="Anyone may: the money goes to the node's operator. A deposit can leave seven days after its notice.",
     example="--config node1/node.json",
     parameters=(
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("node/node.json"),
-            show_default=True,
-            help="The node's settings, as `qanat register` wrote them.",
-        ),
+        CONFIG_OPTION,
         click.option(
             "--least",
             type=click.IntRange(min=1),

@@ -55,6 +55,7 @@ __all__ = [
     "fetch_object",
     "fetch_recovered",
     "key_holder_of",
+    "open_asset",
     "request_key",
 ]
 
@@ -278,14 +279,15 @@ def fetch_asset(
     if len(objects) != 1:
         raise BadParameters(f"Asset {asset_id} has {len(objects)} objects.", hint="Fetch them one by one.")
     digest = bytes(chain.call(chain.contract("Assets").functions.contentHashOf(asset_id)))
-    held = held_key(asset_id, chain=chain) if key_holder is None else None
-    if held is None:
-        data_key = request_key(asset_id, license_id, chain=chain, signer=signer, key_holder=key_holder)
-    else:
-        released = _from_holders(held, asset_id, license_id, chain, signer, sender)
-        if on_answers is not None:
-            on_answers(released)
-        data_key = released.data_key
+    data_key = open_asset(
+        asset_id,
+        license_id,
+        chain=chain,
+        signer=signer,
+        key_holder=key_holder,
+        sender=sender,
+        on_answers=on_answers,
+    )
     return fetch_object(
         objects[0],
         chain=chain,
@@ -295,6 +297,26 @@ def fetch_asset(
         expected_sha256=digest if any(digest) else None,
         **options,
     )
+
+
+def open_asset(
+    asset_id: int,
+    license_id: int,
+    *,
+    chain: Chain,
+    signer: Signer,
+    key_holder: str | None = None,
+    sender: Sender | None = None,
+    on_answers: Callable[[ReleasedKey], None] | None = None,
+) -> bytes:
+    """Return an asset's data key, from whoever holds it; arguments and errors as :func:`fetch_asset`."""
+    held = held_key(asset_id, chain=chain) if key_holder is None else None
+    if held is None:
+        return request_key(asset_id, license_id, chain=chain, signer=signer, key_holder=key_holder)
+    released = _from_holders(held, asset_id, license_id, chain, signer, sender)
+    if on_answers is not None:
+        on_answers(released)
+    return released.data_key
 
 
 def _from_holders(
