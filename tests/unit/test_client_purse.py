@@ -265,6 +265,58 @@ class TestLies:
         assert purse.voucher(OPERATOR, COST) is None
         assert purse.paid == 3 * COST
 
+    def test_who_serves_and_counts_two_reads_for_one_is_left(self, made: Any) -> None:
+        """Believed, each read would cost two, and what was not signed would count as signed beside the limit."""
+        purse = made()
+        buy(purse, 2)
+        assert named(purse.voucher(OPERATOR, COST)) == 9
+        purse.served(OPERATOR, COST, 9 + COST)
+        assert purse.payees[OPERATOR].left
+        assert purse.voucher(OPERATOR, COST) is None
+        assert made()._book._file.execute("SELECT signed FROM accounts").fetchall() == [("9",)]
+
+    def test_who_counts_each_voucher_as_spent_and_serves_nothing_is_left(self, made: Any) -> None:
+        """A refusal may count a read of a run beside this, which didn't note it yet: once."""
+        purse = made()
+        buy(purse, 2)
+        assert named(purse.voucher(OPERATOR, COST)) == 9
+        assert purse.refused(OPERATOR, no(spent=9, price=COST)) == COST
+        assert named(purse.voucher(OPERATOR, COST)) == 12
+        assert purse.refused(OPERATOR, no(spent=12, price=COST)) is None
+        assert purse.payees[OPERATOR].left
+        assert purse.voucher(OPERATOR, COST) is None
+        assert purse.paid == 12
+
+    @pytest.mark.parametrize("refusal", [None, no(429), no(402, spent=6, price=COST)])
+    def test_who_redeems_a_voucher_and_serves_nothing_is_left(
+        self, made: Any, chain: FakeChain, clock: Clock, refusal: NodeRefused | None
+    ) -> None:
+        """Else it had another read's price each time it redeemed."""
+        purse = made()
+        buy(purse, 2)
+        assert named(purse.voucher(OPERATOR, COST)) == 9
+        if refusal is None:
+            purse.unserved(OPERATOR)
+        else:
+            assert purse.refused(OPERATOR, refusal) is None
+        chain.answers["depositOf"] = (1_000, 9, 0)
+        clock.now += 60
+        assert purse.voucher(OPERATOR, COST) is None
+        assert "redeemed 9 units, 3" in purse.payees[OPERATOR].left
+        assert purse.paid == 9
+        assert buy(purse, 1, OTHER) == 12
+
+    def test_two_runs_at_once_may_miss_each_other_s_notes_as_often_as_they_do(self, made: Any) -> None:
+        """What the other one signed and had is counted before it noted that: no lie, as long as it is there."""
+        first, second = made(), made()
+        assert [buy(first), buy(second), buy(first), buy(second)] == [3, 6, 9, 12]
+        for last in (15, 18, 21):
+            assert named(first.voucher(OPERATOR, COST)) == last
+            assert named(second.voucher(OPERATOR, COST)) == last
+            assert second.refused(OPERATOR, no(spent=last, price=COST)) == COST
+            first.served(OPERATOR, COST, last)
+        assert not first.payees[OPERATOR].left + second.payees[OPERATOR].left
+
     def test_who_wants_more_than_it_said_gets_no_more_than_the_limit(self, made: Any) -> None:
         """A higher price is the node's to ask; the limit stands."""
         purse = made(limit=20)

@@ -138,6 +138,11 @@ class Payee:
     left: str = ""
     #: a voucher was sent for a read, and nothing right came
     in_doubt: bool = False
+    #: what earlier vouchers named when this purse first signed, -1 before that; and the reads' cost as it knew it last
+    before: int = -1
+    known: int = 0
+    #: another run reads with the same account meanwhile
+    is_shared: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -220,8 +225,15 @@ class Purse:
             except ChainError:
                 return None  # not known to be covered
             with self._account(operator) as account:
+                if payee.before < 0:
+                    payee.before, payee.known = max(redeemed, account.sums.signed), account.sums.spent
+                payee.is_shared |= account.sums.spent != payee.known
+                if payee.in_doubt and redeemed > account.sums.spent:
+                    payee.left = f"redeemed {redeemed} units, {redeemed - account.sums.spent} for what it did not serve"
+                    return None
                 # who redeemed it showed our signature: the book was lost, or is an older copy
                 account.raise_to(signed=redeemed, spent=redeemed)
+                payee.known = account.sums.spent
                 needed = account.sums.spent + price
                 more = max(0, needed - account.sums.signed)
                 if needed > deposited:
@@ -245,7 +257,11 @@ class Purse:
                 # its own answer settles what it may claim for it; before that, the same as with a refusal
                 if self._believe(payee, spent - price):
                     with self._account(operator) as account:
-                        account.raise_to(spent=spent)
+                        if spent <= account.sums.signed:
+                            account.raise_to(spent=spent)
+                            payee.known = account.sums.spent
+                        else:
+                            payee.left = f"counts {spent} units; vouchers named {account.sums.signed}"
 
     def unserved(self, operator: str) -> None:
         """Take note of a read that a voucher was sent for, and of which nothing right came."""
@@ -270,6 +286,7 @@ class Purse:
                 covered = account.sums.signed >= spent + price
             if covered:
                 # a deposit that the node doesn't see, or sees leave
+                payee.in_doubt = True
                 self._deposits.pop(operator, None)
                 self._miss(payee, spent + price)
                 return None
@@ -278,8 +295,8 @@ class Purse:
     def _believe(self, payee: Payee, spent: int, shown: str = "") -> bool:
         """Whether reads may have cost so much; else the operator is left.
 
-        Beyond the own count that can be: a read of an earlier run, whose answer did not arrive; or one that a voucher
-        shows which was signed where this book was not.
+        Beyond the own count that can be: a read of an earlier run, whose answer did not arrive; one of a run beside
+        this, which did not note it yet; or one that a voucher shows which was signed where this book was not.
         """
         operator = payee.operator
         with self._account(operator) as account:
@@ -289,11 +306,15 @@ class Purse:
                 payee.left = f"counts {spent} units, {spent - account.sums.spent} of them for what it did not serve"
                 return False
             if spent <= account.sums.signed:
+                # what this purse signed for itself once, since another run may have begun; then only beside one
+                payee.in_doubt |= spent > payee.before and not payee.is_shared
                 account.raise_to(spent=spent)
+                payee.known = account.sums.spent
                 return True
             proven = self._proven(operator, shown)
             if spent <= proven:
                 account.raise_to(signed=proven, spent=spent)
+                payee.known = account.sums.spent
                 return True
             payee.left = f"counts {spent} units; vouchers named {max(proven, account.sums.signed)}"
             return False
