@@ -206,6 +206,7 @@ class FakeViews:
         #: (asset, key epoch) → record and holders
         self.drawn: dict[tuple[int, int], tuple[KeyRecord, tuple[str, ...]]] = {}
         self.forced: dict[bytes, ForcedRelease] = {}
+        self.active = ROSTER
         self.endpoints: dict[str, str] = {}
         #: who did not sign an object
         self.absent: dict[bytes, tuple[int, ...]] = {}
@@ -219,6 +220,9 @@ class FakeViews:
 
     def first_block(self, _shard: int) -> int:
         return 0
+
+    def active_roster(self, _shard: int, block: Any = "latest") -> int:
+        return self.active
 
     def roster(self, shard: int, roster: int) -> Roster:
         entries, first = [], 0

@@ -31,7 +31,7 @@ from qanat.errors import (
 from qanat.keys.context import KeyContext, request_hash
 from qanat.keys.release import LicenseeKey, blinded_base, is_right, open_key
 from qanat.keys.sealed_share import seal_share
-from qanat.keys.shares import Dealing, deal, digest_of
+from qanat.keys.shares import Dealing, deal, deal_polynomial, digest_of
 from qanat.node.alarms import Alarms
 from qanat.node.forced import ForcedReleases
 from qanat.node.keyholder import key_request
@@ -233,6 +233,33 @@ def test_a_dealing_that_a_newer_key_overtook_is_forgotten(node: FakeNode, views:
     assert node.state.dealings() == {}
 
 
+def test_a_dealing_whose_roster_was_replaced_is_forgotten(node: FakeNode, views: FakeViews, dealing: Dealing) -> None:
+    """The contract refuses it for good; else strangers' keys that are never dealt would stay, and be asked about."""
+    take(node, body(dealing))
+    views.active = ROSTER + 1
+    node.shares.forget_dead_dealings(views.chain.final)
+    assert node.state.dealings() == {}
+    take(node, body(dealing))
+    put_in_force(views, dealing)
+    node.shares.forget_dead_dealings(views.chain.final)
+    assert len(node.state.dealings()) == 1
+
+
+def test_a_dealing_is_not_replaced_by_another_with_its_root(node: FakeNode, views: FakeViews, dealing: Dealing) -> None:
+    """The same shares under another threshold, or around another key: licensees would not get what is on chain."""
+    coefficients = [123, 456]
+    first = deal_polynomial(CONTEXT, coefficients, DATA_KEY)
+    second = deal_polynomial(CONTEXT, coefficients, bytes(32))
+    assert first.commitments.root == second.commitments.root
+    take(node, body(first))
+    put_in_force(views, first)
+    with pytest.raises(NodeRefused) as found:
+        take(node, body(second))
+    assert found.value.data["status"] == 409
+    assert node.shares.dealing(ASSET, EPOCH) == first.commitments.to_bytes()
+    take(node, body(first))
+
+
 # ---- releases
 
 
@@ -303,6 +330,46 @@ def test_a_license_counts_when_the_final_block_has_it_too(holding: FakeNode, vie
     newest = replace(newest, revoked_at=9)
     with pytest.raises(NotLicensed):
         holding.shares.release(ASSET, EPOCH, ask())
+
+
+def test_nothing_is_signed_under_a_dealing_that_is_not_final(
+    node: FakeNode, views: FakeViews, dealing: Dealing
+) -> None:
+    """Were another one put in its place, the receipt would be evidence of a wrong answer, and cost stake."""
+    other = deal(CONTEXT, 2, DATA_KEY)
+    for sent in (dealing, other):
+        take(node, body(sent))
+    put_in_force(views, dealing, block=views.chain.final + 1)
+    with pytest.raises(KeyUnavailable) as found:
+        node.shares.release(ASSET, EPOCH, ask())
+    assert found.value.data["retry_after"]
+    put_in_force(views, other, block=views.chain.final)  # a reorganisation
+    receipt, _ = node.shares.release(ASSET, EPOCH, ask())
+    assert is_right(blinded_base(CONTEXT, P.point), other.commitments.points[0], receipt.answer)
+
+
+def test_a_key_read_on_a_branch_that_was_dropped_is_not_taken_for_final(
+    node: FakeNode, views: FakeViews, dealing: Dealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finality passes its block while it is asked about, on a branch with another dealing."""
+    other = deal(CONTEXT, 2, DATA_KEY)
+    for sent in (dealing, other):
+        take(node, body(sent))
+    put_in_force(views, dealing, block=views.chain.final + 1)
+    plain = FakeViews.key
+
+    def key(*asked: Any, **more: Any) -> KeyRecord:
+        record = plain(*asked, **more)
+        put_in_force(views, other, block=views.chain.final + 1)
+        views.chain.final += 1
+        return record
+
+    monkeypatch.setattr(FakeViews, "key", key)
+    with pytest.raises(KeyUnavailable):
+        node.shares.release(ASSET, EPOCH, ask())
+    monkeypatch.setattr(FakeViews, "key", plain)
+    receipt, _ = node.shares.release(ASSET, EPOCH, ask())
+    assert is_right(blinded_base(CONTEXT, P.point), other.commitments.points[0], receipt.answer)
 
 
 def test_a_request_is_good_for_one_holder_key_and_time(holding: FakeNode) -> None:

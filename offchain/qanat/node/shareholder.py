@@ -136,12 +136,20 @@ class ShareHolder:
         """Return the answer to a licensee's P, as a receipt, and the receipt's signature.
 
         The same request gives the same answer. Raises :class:`NotLicensed`, :class:`InvalidSignature`,
-        :class:`InvalidProof`, :class:`InvalidPoint`, and :class:`KeyUnavailable`: no share here (404), the license is
-        not final yet, or its first release is not recorded.
+        :class:`InvalidProof`, :class:`InvalidPoint`, and :class:`KeyUnavailable`: no share here (404), the dealing or
+        the license is not final yet, or its first release is not recorded.
         """
         request = read_share_request(asked)
         contract = self._contract()
         record, kept = self._kept(contract, asset_id, key_epoch)
+        if (contract, asset_id, key_epoch) not in self._final:
+            # A receipt names the key epoch only: were another dealing of it put in this one's place, it would be
+            # evidence of a wrong answer.
+            raise KeyUnavailable(
+                f"The dealing of key epoch {key_epoch} of asset {asset_id} is not final yet.",
+                hint="Try again in a few blocks.",
+                retry_after=2,
+            )
         licensed, block = self._key_holder.licensed(request.license_id, asset_id)
         held = self._open(asset_id, key_epoch, kept)
         recipient = request_hash(held.context.identity, request.point)
@@ -196,22 +204,31 @@ class ShareHolder:
     # ---- housekeeping
 
     def forget_dead_dealings(self, finalized: int) -> None:
-        """Forget dealings that lost against another one, or against a newer key, in the final block."""
+        """Forget dealings that lost against another one, a newer key, or a newer roster, in the final block."""
+        decided: dict[tuple[str, int, int], bytes | None] = {}
         for (asset_id, key_epoch, root), kept in self.state.dealings().items():
-            if (kept.contract, asset_id, key_epoch) in self._final and (
-                self._final[kept.contract, asset_id, key_epoch].root == root
-            ):
-                continue
-            try:
-                record = self.views.key(asset_id, key_epoch, finalized, keys=kept.contract)
-                _, dealt, _ = self.views.key_epochs(asset_id, finalized, keys=kept.contract)
-            except TransactionReverted:  # asked for in a block that is not final
-                continue
-            if record.dealt_block:
-                self._final[kept.contract, asset_id, key_epoch] = record
-            if (record.dealt_block and record.root != root) or (not record.dealt_block and dealt > key_epoch):
+            key = kept.contract, asset_id, key_epoch
+            if key not in decided:
+                decided[key] = self._decided(*key, finalized)
+            if decided[key] not in (None, root):
                 self.state.forget_dealing(asset_id, key_epoch, root)
                 log.info("dealing forgotten", asset=asset_id, key_epoch=key_epoch)
+
+    def _decided(self, contract: str, asset_id: int, key_epoch: int, finalized: int) -> bytes | None:
+        """Return the root in force in the final block, nothing where none can come into force, None while one can."""
+        known = self._final.get((contract, asset_id, key_epoch))
+        if known is not None:
+            return known.root
+        try:
+            record = self.views.key(asset_id, key_epoch, finalized, keys=contract)
+            _, dealt, _ = self.views.key_epochs(asset_id, finalized, keys=contract)
+            active = self.views.active_roster(record.shard, finalized)
+        except TransactionReverted:  # asked for in a block that is not final
+            return None
+        if record.dealt_block:
+            self._final[contract, asset_id, key_epoch] = record
+            return record.root
+        return b"" if dealt > key_epoch or active != record.roster else None
 
     def _kept(self, contract: str, asset_id: int, key_epoch: int) -> tuple[KeyRecord, HeldDealing]:
         record = self._in_force(contract, asset_id, key_epoch)
@@ -236,10 +253,12 @@ class ShareHolder:
         known = self._final.get((contract, asset_id, key_epoch))
         if known is not None:
             return known
+        # before the key: what was read on a branch that is dropped meanwhile must not look final
+        finalized = self.views.chain.finalized_block()
         record = self._record(contract, asset_id, key_epoch)
         if not record.dealt_block:
             return None
-        if record.dealt_block <= self.views.chain.finalized_block():
+        if record.dealt_block <= finalized:
             self._final[contract, asset_id, key_epoch] = record
         return record
 

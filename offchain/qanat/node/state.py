@@ -307,11 +307,15 @@ class NodeState:
         """Keep a dealing with the own share, durable on return.
 
         Raises :class:`NodeRefused` when so many of this key wait to be put on chain that another one is too many: none
-        that was acknowledged may be forgotten before the chain shows which one counts.
+        that was acknowledged may be forgotten before the chain shows which one counts. Nor may one be replaced by
+        another that has its root: the root leaves threshold, Y_0, Y'_i and the wrapped key open.
         """
         prefix = _share_key(asset_id, key_epoch)
 
         def body(transaction: Transaction) -> None:
+            known = _load(transaction.get("shares", prefix + root), HeldDealing)
+            if known is not None and known.dealing != held.dealing:
+                raise NodeRefused("Another dealing with these shares was acknowledged.", hint="Deal anew.", status=409)
             there = [bytes(key) for key, _ in transaction.walk("shares", prefix)]
             if prefix + root not in there and len(there) >= MOST_DEALINGS:
                 raise NodeRefused(
