@@ -439,3 +439,21 @@ def test_what_is_no_recovery_keys_file_is_refused(tmp_path: Path, text: str) -> 
     make_recovery().save(tmp_path / "object.json")
     with pytest.raises(WrongKeyFile):
         RecoveryKeyFile.load(tmp_path / "object.json")
+
+
+def test_half_a_file_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: what is left would pass for a recovery file, and keep the next try from writing one."""
+    from qanat.keys.keyfile import write_private
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FileUnreadable):
+            write_private(tmp_path / "key", b"secret")
+    assert not (tmp_path / "key").exists()
+    write_private(tmp_path / "key", b"secret")
+    with pytest.raises(FileUnreadable):
+        write_private(tmp_path / "key", b"other")
+    assert (tmp_path / "key").read_bytes() == b"secret"

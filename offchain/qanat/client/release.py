@@ -54,8 +54,8 @@ _PAUSE = 0.5
 #: So long a holder may take before the next one is asked for the dealing.
 _DEALING_SECONDS = 0.5
 _SIGNATURE_BYTES = 128
-#: So long a holder may take to record a release on chain before the next one is asked to.
-_RECORD_SECONDS = 20.0
+#: Of the time that is left, what a holder that is to record the release on chain has before the next one is asked to.
+_RECORDING_PART = 0.3
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class _Release:
         while left and not self.right and self._is_first():
             ask(left.pop(0), record=True)
             going = [task for task in tasks if not task.done()]
-            await asyncio.wait(going, timeout=_RECORD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            time_left = _RECORDING_PART * max(0.0, self.until - time.monotonic())
+            await asyncio.wait(going, timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
         for place in left:
             ask(place, record=False)
         return tasks

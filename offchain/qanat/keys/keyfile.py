@@ -100,14 +100,18 @@ def read_small(path: str | Path) -> bytes:
 def write_private(path: str | Path, data: bytes) -> None:
     """Write a new file with mode 0600 and sync it.
 
-    An existing one or an unwritable folder raises ``FileUnreadable``.
+    An existing one or an unwritable folder raises ``FileUnreadable``; half a file is not left behind.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            Path(path).unlink()
+            raise
     except OSError as error:
         raise FileUnreadable(
             f"{path} can't be written: {error.strerror}.",
