@@ -179,7 +179,7 @@ conditions below at {" and ".join(f"{price:g}" for price in REQUIRED_PRICES)} gw
 Refetching is not kept in check by prices: fetching q slices costs less than keeping everything. What stands against it is that other nodes give a stranger, and operators too, fewer
 than k rows of an object within the window, and that the draw isn't known before. Bounties: a reporter is paid from the bond that it has taken; whoever seals an epoch gets {SEALER:.1%} of what it
 pays ([decision 0054](decisions/0054-sealing-is-paid-from-what-the-epoch-earns.md)). The tables say how many full tickets make that as much as a sealing's gas; in a smaller shard, or an emptier one, each operator with a duty has its fee to gain
-from sealing, and one full ticket pays for both.
+from sealing; whether one full ticket pays for both at a gas price is a row of each table.
 """
 
 

@@ -27,7 +27,7 @@ echo "== nodes as holders: killed, lied for, replayed at, forced, slashed"
 
 echo "== threshold keys: vectors, kernels, attacks, holders, what a node takes and answers"
 .venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_threshold.py tests/unit/test_key_*.py tests/unit/test_encryption.py tests/unit/test_node_keys.py \
-    tests/unit/test_node_shares.py
+    tests/unit/test_node_shares.py tests/unit/test_client_release.py tests/unit/test_client_regain.py
 
 echo "== Keys on chain: draws, dealings, forced releases, slashes"
 .venv/bin/python -m pytest -q tests/contracts/test_keys.py

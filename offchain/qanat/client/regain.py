@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qanat.chain.connection import Chain
 from qanat.chain.signer import Signer
 from qanat.client.fetch import fetch_manifest
-from qanat.errors import DecryptionFailed, QanatError
+from qanat.errors import DecryptionFailed, QanatError, WrongKeyFile
 from qanat.keys.encryption import EncryptionHeader
 from qanat.keys.recovery import RecoveryFile
 from qanat.keys.seal import SealingKey
@@ -30,9 +30,10 @@ __all__ = ["Regained", "regain"]
 class Regained:
     """What became of one object.
 
-    ``state``: ``regained`` (its recovery file was written), ``there`` (it was there), ``plain`` (it needs none),
-    ``foreign`` (wrapped to another recovery key, or to none), ``unreachable`` (no node has its manifest now, or it is
-    not stored any more).
+    ``state``: ``regained`` (its recovery file was written), ``there`` (it was there, and opens), ``plain`` (it needs
+    none), ``foreign`` (wrapped to another recovery key, or to none), ``unreachable`` (no node has its manifest now, or
+    it is not stored any more), ``damaged`` (a file is in its place that is not its), ``unwritten`` (its file could not
+    be written).
     """
 
     object_id: bytes
@@ -66,7 +67,7 @@ def regain(
 def _one(object_id: bytes, size: int, key: SealingKey, chain: Chain, signer: Signer, out_dir: Path) -> Regained:
     path = out_dir / f"{object_id.hex()}.recovery.json"
     if path.exists():
-        return Regained(object_id, size, "there", path)
+        return _there(object_id, size, path, signer)
     try:
         manifest = fetch_manifest(object_id, chain=chain)
     except (QanatError, OSError) as error:
@@ -77,16 +78,30 @@ def _one(object_id: bytes, size: int, key: SealingKey, chain: Chain, signer: Sig
         return Regained(object_id, size, "foreign", why=_first_line(error))
     if data_key is None:
         return Regained(object_id, size, "plain")
-    made = RecoveryFile.seal(
-        data_key=data_key,
-        manifest=manifest,
-        object_id=object_id,
-        chain_id=chain.chain_id,
-        contract=chain.contract("Objects").address,
-        account=signer,
-    )
-    made.save(path)
+    try:
+        RecoveryFile.seal(
+            data_key=data_key,
+            manifest=manifest,
+            object_id=object_id,
+            chain_id=chain.chain_id,
+            contract=chain.contract("Objects").address,
+            account=signer,
+        ).save(path)
+    except (QanatError, OSError) as error:
+        return Regained(object_id, size, "unwritten", why=_first_line(error))
     return Regained(object_id, size, "regained", path)
+
+
+def _there(object_id: bytes, size: int, path: Path, signer: Signer) -> Regained:
+    """Judge a file that was there: it is kept, whosever it is, but counts only if it is this object's and opens."""
+    try:
+        found = RecoveryFile.load(path)
+        if found.object_id != object_id:
+            raise WrongKeyFile(f"it is the recovery file of object 0x{found.object_id.hex()}.")
+        found.open(signer)
+    except QanatError as error:
+        return Regained(object_id, size, "damaged", why=f"move {path} away: {_first_line(error)}")
+    return Regained(object_id, size, "there", path)
 
 
 def _data_key(manifest: Manifest, key: SealingKey) -> bytes | None:
