@@ -1,12 +1,17 @@
-"""When who did not sign an object may still adopt its rows, each condition alone."""
+"""When who did not sign an object may still adopt its rows, each condition alone, and how often it tries."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from qanat.chain.views import ObjectRecord, ObjectStatus
+from qanat.errors import StoreError
+from qanat.node.adopter import Adopter, _Try
 
 #: Lives in epochs 5 … 7; two tickets have not signed.
 RECORD = ObjectRecord(
@@ -58,3 +63,21 @@ def test_not_past_its_own_end() -> None:
     short = replace(RECORD, end_epoch=6)
     assert (short.is_adoptable(5), short.is_adoptable(6)) == (True, False)
     assert replace(RECORD, terminated=True, end_epoch=7).is_adoptable(6)
+
+
+def test_what_hinders_it_for_minutes_costs_seconds_once_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for long, or a chain that is away: an epoch may be short, and then adoption is over."""
+    now = 0.0
+    monkeypatch.setattr("qanat.node.adopter.time.monotonic", lambda: now)
+    config = SimpleNamespace(shard=1, poll_seconds=0.5)
+    views = Mock(**{"object.side_effect": StoreError("no space left")})
+    adopter = Adopter(config, views, SimpleNamespace(heads=SimpleNamespace(latest=0)), Mock(), Mock(), Mock())  # type: ignore[arg-type]
+    adopter._open[bytes(32)] = _Try()
+    tried: list[float] = []
+    for now in range(601):
+        before = views.object.call_count
+        adopter.round()
+        tried += [now] * (views.object.call_count - before)
+    waits = [later - earlier for earlier, later in itertools.pairwise(tried)]
+    assert waits[:3] == [2, 4, 8]
+    assert set(waits[3:]) == {15}

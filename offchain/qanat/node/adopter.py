@@ -32,7 +32,8 @@ __all__ = ["Adopter"]
 log = structlog.get_logger("qanat.node.adopter")
 #: Blocks whose certificates are asked for at a time.
 _SPAN = 2000
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+#: Of tries of one object. What hinders it, as a full disk, may end any time, and adoption lasts for an epoch only.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 15.0
 _FETCH_SECONDS = 900.0
 _EVER = (1 << 63) - 1
 
