@@ -211,6 +211,62 @@ def test_a_void_epoch_is_final_only_with_its_block(loop: DutyLoop, views: FakeVi
     assert state(loop) is DutyState.VOID
 
 
+# ---- what a reorganisation around B_e (block 98 here) changes
+
+
+def test_who_owed_nothing_before_a_reorganisation_answers_after_it(loop: DutyLoop, views: FakeViews) -> None:
+    """A certificate that a reorganisation moves into the population makes a duty out of none, late finality or not."""
+    views.held[EPOCH, ME] = 0
+    assert turn(loop, views, 101, final=97) == []
+    seal(views)
+    assert turn(loop, views, 104, final=97) == []
+    assert state(loop) is None
+    views.held[EPOCH, ME] = 4
+    assert turn(loop, views, 105, final=97) == ["respond"]
+    assert state(loop) is DutyState.ANSWERED
+
+
+def test_who_owed_an_answer_before_a_reorganisation_sends_none_after_it(loop: DutyLoop, views: FakeViews) -> None:
+    """The other way: what left the population costs no gas any more."""
+    assert turn(loop, views, 101, final=97) == ["seal"]
+    views.held[EPOCH, ME] = 0
+    assert turn(loop, views, 102, final=97) == []
+    assert state(loop) is DutyState.WAITING
+    assert turn(loop, views, 103, final=98) == []
+    assert state(loop) is DutyState.NONE
+
+
+@pytest.mark.parametrize("rows", [0, 4])
+def test_what_is_owed_is_asked_once_after_b_e_is_final(loop: DutyLoop, views: FakeViews, rows: int) -> None:
+    """From then on nothing changes it."""
+    asked: list[int] = []
+
+    def held(_s: int, epoch: int, _operator: str, audits: str) -> int:
+        asked.append(epoch)
+        return rows if epoch == EPOCH else 4
+
+    views.held_rows = held  # type: ignore[attr-defined]
+    for head in (101, 102, 103):
+        turn(loop, views, head, final=97)
+    assert asked.count(EPOCH) == 3
+    for head in (104, 105, 106):
+        turn(loop, views, head, final=98)
+    assert asked.count(EPOCH) == 4
+    assert state(loop) is (DutyState.NONE if rows == 0 else DutyState.WAITING)
+
+
+def test_a_miss_that_a_reorganisation_takes_back_is_answered(loop: DutyLoop, views: FakeViews) -> None:
+    """Sealed anew in a later block, the epoch has a later deadline: until the first one is final, nothing is over."""
+    seal(views)
+    views.statuses[EPOCH, ME] = DutyStatus.MISSED
+    assert turn(loop, views, 112, final=99) == []
+    assert state(loop) is DutyState.MISSED
+    seal(views, 110)
+    del views.statuses[EPOCH, ME]
+    assert turn(loop, views, 113, final=99) == ["respond"]
+    assert state(loop) is DutyState.ANSWERED
+
+
 # ---- answering
 
 
@@ -965,6 +1021,41 @@ def test_who_owed_nothing_is_not_reported(keeper: Keeper, views: FakeViews) -> N
     seal(views)
     views.held[EPOCH, OTHER] = views.held[EPOCH, THIRD] = 0
     assert keep(keeper, views, 112) == []
+
+
+def test_who_owed_nothing_before_a_reorganisation_is_reported_after_it(keeper: Keeper, views: FakeViews) -> None:
+    """That nothing was owed is kept when B_e, block 98, is final, and not before."""
+    seal(views)
+    views.statuses[EPOCH, THIRD] = DutyStatus.ANSWERED
+    views.held[EPOCH, OTHER] = 0
+    assert keep(keeper, views, 112, final=97) == []
+    views.held[EPOCH, OTHER] = 4
+    assert keep(keeper, views, 113, final=97) == ["reportMiss"]
+
+
+def test_what_others_owed_is_asked_once_after_b_e_is_final(keeper: Keeper, views: FakeViews) -> None:
+    seal(views)
+    asked: list[str] = []
+    views.held_rows = lambda _s, _e, operator, audits: asked.append(operator) or 0  # type: ignore[attr-defined]
+    for head in (112, 113):
+        assert keep(keeper, views, head, final=97) == []
+    assert asked == [OTHER, THIRD] * 2
+    for head in (114, 115):
+        assert keep(keeper, views, head, final=98) == []
+    assert asked == [OTHER, THIRD] * 3
+
+
+def test_an_answer_that_a_reorganisation_dropped_is_a_miss(keeper: Keeper, views: FakeViews) -> None:
+    """However many blocks lie above the deadline: what the chain does not call final may go."""
+    seal(views)
+    views.statuses.update({(EPOCH, who): DutyStatus.ANSWERED for who in (OTHER, THIRD)})
+    assert keep(keeper, views, 115, final=111) == []
+    del views.statuses[EPOCH, OTHER]
+    assert keep(keeper, views, 116, final=111) == ["reportMiss"]
+    views.statuses[EPOCH, OTHER] = DutyStatus.ANSWERED
+    assert keep(keeper, views, 117, final=112) == []
+    del views.statuses[EPOCH, OTHER]  # deeper than what is final: not followed
+    assert keep(keeper, views, 118, final=112) == []
 
 
 # ---- deleting

@@ -124,7 +124,7 @@ class DutyLoop(threading.Thread):
             on_sent=lambda _, sent: self._sent(sent),
         )
         self._answering: list[Duty] = []
-        # of an epoch at an Audits each
+        # of an epoch at an Audits each; rows that it must be able to open, of final populations
         self._held: dict[_Which, int] = {}
         self._wait_until: dict[_Which, tuple[float, int]] = {}
         self._seal_at: dict[_Which, float] = {}
@@ -183,12 +183,15 @@ class DutyLoop(threading.Thread):
         if latest <= view.seed_block:
             return []
         duty = self._known(view) or Duty(self.config.shard, view.epoch, DutyState.WAITING, audits=view.audits)
-        if duty.state in (DutyState.SETTLED, DutyState.MISSED, DutyState.VOID, DutyState.NONE):
+        if duty.state in (DutyState.SETTLED, DutyState.VOID, DutyState.NONE):
             return []
-        held = self._held_rows(view)
+        if duty.state is DutyState.MISSED and finalized > duty.deadline:
+            return []
+        held = self._held_rows(view, finalized)
         if held == 0:
-            # B_e lies before the seed block, by the chain's finality: this does not change any more
-            self._move(duty, DutyState.NONE)
+            # before B_e is final a reorganisation may put rows into the population: asked again at each block
+            if finalized >= self.follower.frozen_block(view):
+                self._move(duty, DutyState.NONE)
         elif view.deadline == 0:
             self._before_sealing(view, duty, latest, finalized)
         else:
@@ -198,14 +201,18 @@ class DutyLoop(threading.Thread):
     def _known(self, view: EpochView) -> Duty | None:
         return self.state.duty(self.config.shard, view.epoch, view.audits)
 
-    def _held_rows(self, view: EpochView) -> int:
+    def _held_rows(self, view: EpochView, finalized: int) -> int:
+        """Return what the node must be able to open; kept once the epoch's population is final."""
         which = _which(view)
-        if which not in self._held:
+        held = self._held.get(which)
+        if held is None:
             shard, operator = self.config.shard, self.config.operator
-            self._held[which] = self.views.held_rows(shard, view.epoch, operator, audits=view.audits)
-            if len(self._held) > 256:
-                del self._held[min(self._held)]
-        return self._held[which]
+            held = self.views.held_rows(shard, view.epoch, operator, audits=view.audits)
+            if finalized >= self.follower.frozen_block(view):
+                self._held[which] = held
+                if len(self._held) > 256:
+                    del self._held[min(self._held)]
+        return held
 
     def _before_sealing(self, view: EpochView, duty: Duty, latest: int, finalized: int) -> None:
         if latest > view.sealing_end:

@@ -121,6 +121,10 @@ class Follower:
         oldest = max(1, -((self.first_block + span - latest) // length))
         return list(range(oldest, newest + 1))
 
+    def frozen_block(self, view: EpochView) -> int:
+        """The epoch's B_e. Until it is final a reorganisation may still change who owes an answer in the epoch."""
+        return view.seed_block - self.parameters.finality
+
     def epochs(self) -> list[EpochView]:
         """The epochs that the last round looked at, ascending, each at all Audits that its live rosters answer to."""
         with self._lock:

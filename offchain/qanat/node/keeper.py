@@ -55,7 +55,7 @@ class Keeper(threading.Thread):
         self.metrics = metrics
         self._sender = Sender(views.chain, signer, timeout=90.0, fee_ceiling=config.max_fee)
         self._ended = threading.Event()
-        # of (epoch, Audits, operator) each; in `_closed` is of what nothing more can come
+        # of (epoch, Audits, operator) each; in `_closed` is of what nothing more can come, whatever is reorganised
         self._report_at: dict[tuple[int, str, str], float] = {}
         self._closed: set[tuple[int, str, str]] = set()
         #: end epoch of objects that the final block shows as certified, as it stood in block `_heard`
@@ -179,10 +179,10 @@ class Keeper(threading.Thread):
         if operator == self.config.operator or which in self._closed or self._ended.is_set():
             return False
         status = self.views.duty(self.config.shard, view.epoch, operator, audits=view.audits)
-        if status is DutyStatus.ANSWERED and latest > view.deadline + self.follower.parameters.finality:
+        if status is DutyStatus.ANSWERED and finalized > view.deadline:
             self._closed.add(which)
         if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
-            return self._is_to_be_reported(*which)
+            return self._is_to_be_reported(view, operator, finalized)
         if status is DutyStatus.MISSED:
             self._execute(*which, latest, finalized)
         return False
@@ -193,11 +193,14 @@ class Keeper(threading.Thread):
             operators.update(dict.fromkeys(self.views.roster(self.config.shard, roster).operators))
         return list(operators)
 
-    def _is_to_be_reported(self, epoch: int, audits: str, operator: str) -> bool:
+    def _is_to_be_reported(self, view: EpochView, operator: str, finalized: int) -> bool:
         """Whether it owed an answer, and this node's delay is over: each has its own, the same for a whole epoch."""
+        epoch, audits = view.epoch, view.audits
         which = (epoch, audits, operator)
         if self.views.held_rows(self.config.shard, epoch, operator, audits=audits) == 0:
-            self._closed.add(which)
+            # before B_e is final a reorganisation may put rows of it into the population
+            if finalized >= self.follower.frozen_block(view):
+                self._closed.add(which)
             return False
         if len(self.views.audits_in(self.config.shard, epoch)) > 1 and self._is_slashed(epoch, operator):
             return False  # missed at another Audits too: an epoch is slashed once
