@@ -8,6 +8,8 @@
 - ``auditor_responses``: so many responses of 16 rows verified by a whole audit of their shard (rosters, certificates,
   seeds, draws, openings, payments), seconds of processor time. Events and calls are lists in memory: what an endpoint
   takes for a transaction's data comes on top. Narrow slices are made faster, and verified no faster, than wide ones.
+- ``auditor_memory``: the most memory of that process from the audit's start to its end, with the lists and the objects
+  that were made for it.
 
 Written: build/bench-auditing.json, rows as in build/bench.json.
 """
@@ -15,6 +17,7 @@ Written: build/bench-auditing.json, rows as in build/bench.json.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -32,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "integ
 from measure import MEGABYTE, Row, row  # noqa: E402
 
 RESULT = ROOT / "build" / "bench-auditing.json"
-NAMES = ("audit_cpu_share", "auditor_responses")
+NAMES = ("audit_cpu_share", "auditor_responses", "auditor_memory")
 SAMPLES = 16
 MINUTE = 60.0
 #: Of the audit's epochs: blocks, and so the seconds of one at a minute an epoch.
@@ -292,14 +295,30 @@ def responses(count: int) -> list[Row]:
     any_index: Any = world.index
     population = Population(any_views, any_index, 1)
     shard = _Shard(population, any_index, world.evidence, world.keys, report, lambda *_: None, None)
+    at_first = forget_peak()
     spent, began = time.process_time(), time.perf_counter()
     shard.run(report.to_block)
     spent, took = time.process_time() - spent, time.perf_counter() - began
+    peak = memory("VmHWM")
     if report.findings or report.responses != made:
         raise SystemExit(f"{report.responses} of {made} responses hold; {report.findings[:3]}")
     each = 1e3 * spent / made
     print(f"{made} responses: {spent:.1f} s of processor time, {each:.2f} ms each; {took:.1f} s by the clock")
-    return [row("auditor_responses", [spent], "s", higher=False)]
+    print(f"at most {peak:.0f} MiB of memory, {at_first:.0f} MiB at the start")
+    return [row("auditor_responses", [spent], "s", higher=False), row("auditor_memory", [peak], "MiB", higher=False)]
+
+
+def memory(name: str) -> float:
+    """MiB of this process: ``VmRSS`` is of now, ``VmHWM`` the most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def forget_peak() -> float:
+    """Count the most memory from now on: making the answers is no part of an audit. Return MiB of now."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
 
 
 def main() -> None:
@@ -312,7 +331,7 @@ def main() -> None:
     names = given.names or list(NAMES)
     RESULT.parent.mkdir(exist_ok=True)
     rows: list[Row] = []
-    if "auditor_responses" in names:
+    if {"auditor_responses", "auditor_memory"} & set(names):
         rows += responses(given.responses)
     if "audit_cpu_share" in names:
         rows += cpu_share(given.epochs)

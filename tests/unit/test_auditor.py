@@ -5,6 +5,7 @@ The world has real keys, objects, signatures and openings; only the chain's even
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from eth_utils import keccak
 
 from qanat import bls
 from qanat.auditor import AuditReport, following
+from qanat.auditor import population as population_module
 from qanat.auditor.audit import _Shard
 from qanat.auditor.checks import (
     certificate_digest,
@@ -31,7 +33,7 @@ from qanat.auditor.checks import (
     draw_of,
 )
 from qanat.auditor.population import SEALER_BPS, Population
-from qanat.chain.draws import Void, follow
+from qanat.chain.draws import ListedObject, Read, Void, follow
 from qanat.chain.views import CollateralWeight, ShardParameters
 from qanat.errors import AuditFailed, ChainError
 from qanat.index.records import (
@@ -240,9 +242,7 @@ class World:
 
     def answer(self, operator: str, *, record: bool = True) -> dict[str, Any]:
         """Answer as an honest node does; return what was sent."""
-        draw = draw_of(self.population, self.evidence, self.sealed, operator)
-        absent = {item.object_id: item.non_signers for item in self.index.certificates()}
-        reads = follow(draw, EPOCH, lambda listed: absent[listed.object_id])
+        draw, reads = draw_of(self.population, self.evidence, self.sealed, operator), self.reads(operator)
         response = build_response(
             SHARD,
             EPOCH,
@@ -260,6 +260,12 @@ class World:
             self.add("answered", Answer(SHARD, EPOCH, operator, live, len(reads), 106, transaction, AUDITS))
             self.calls[transaction] = ("Audits", "respond", {"response": call})
         return call
+
+    def reads(self, operator: str) -> list[Read]:
+        """What an operator is asked for, by the index's events."""
+        draw = draw_of(self.population, self.evidence, self.sealed, operator)
+        absent = {item.object_id: item.absent_in(EPOCH) for item in self.index.certificates()}
+        return follow(draw, EPOCH, lambda listed: absent[listed.object_id])
 
     @property
     def sent(self) -> dict[str, Any]:
@@ -403,6 +409,18 @@ class TestChanges:
         call["objectIds"] = [OLD]
         assert world.certificate_findings() == ["the transaction's data is not what the event says"]
 
+    def test_answers_hold_where_some_of_those_left_out_adopted(self):
+        """Those that are drawn still show who is left out in their epoch, and nobody else."""
+        adoption = Adoption(FOURTH, 3, 4, 60, b"adopt")
+        world = World(absent=(2, 3))
+        del world.index.lists["answered"][:]
+        world.change("certified", adoptions=(adoption,))
+        world.calls[b"adopt"] = ("Objects", "adopt", {"signature": world.signature(signers=(3,))})
+        for operator in (FIRST, FOURTH):
+            world.answer(operator)
+        assert (2,) in {read.non_signers for read in world.reads(FOURTH)}
+        assert [world.answer_findings(number) for number in (0, 1)] == [[], []]
+
     def test_an_extended_object_lives_in_one_listing_in_each_epoch(self, world):
         """Into another bucket from epoch 4, then within it, then ended early."""
         moved, longer = Extension(ZERO, 14, 1, 4, (60, 0)), Extension(ZERO, 15, 1, 0, (61, 0))
@@ -416,6 +434,47 @@ class TestChanges:
                 if item.object_id == OLD and item.start < bucket.rows and epoch < item.end_epoch
             ]
             assert len(live) == (epoch < 13), epoch
+
+
+class TestLists:
+    """What a roster lists in an epoch is derived once for all its operators, and not kept for ever."""
+
+    def test_all_operators_of_a_roster_share_its_lists_of_an_epoch(self, world):
+        population = world.population
+        for epoch in (3, 4):
+            places = [population.snapshot(epoch, operator, AUDITS).places[0] for operator in (FIRST, SECOND, FOURTH)]
+            assert len({id(place.buckets) for place in places}) == 1
+            assert population.snapshot(epoch, THIRD, AUDITS).places[0].buckets is places[0].buckets
+
+    def test_what_is_kept_is_bounded(self, world, monkeypatch):
+        """However many epochs are audited: a list that went is derived again, and is the same."""
+        monkeypatch.setattr(population_module, "_MOST_LISTED", 7)
+        gc.collect()
+        before = sum(isinstance(item, ListedObject) for item in gc.get_objects())
+        population = world.population
+        held = [
+            [population.snapshot(epoch, operator, AUDITS).held for operator in (FIRST, FOURTH)]
+            for epoch in [*range(2, 14), *range(2, 14)]
+        ]
+        kept = sum(isinstance(item, ListedObject) for item in gc.get_objects()) - before
+        assert 0 < kept <= 7
+        assert held[:12] == held[12:]
+        assert held[1] != held[0]
+
+    def test_what_is_held_is_what_each_object_says(self, world):
+        """Against a sum over all rows, one by one."""
+        world.change("certified", adoptions=(Adoption(FOURTH, 3, 4, 60, b"adopt"),))
+        population = world.population
+        for epoch in range(1, 8):
+            for seat, (operator, tickets) in enumerate(zip((FIRST, SECOND, THIRD, FOURTH), TICKETS, strict=True)):
+                rows = 0
+                for item in population.objects:
+                    certificate = item.certificate
+                    if certificate.first_epoch <= epoch < certificate.end_epoch:
+                        each = item.opened.n // sum(TICKETS) * item.opened.matrices
+                        rows += tickets * each * (seat not in certificate.absent_in(epoch))
+                assert population.snapshot(epoch, operator, AUDITS).held == rows
+                assert population.earned(epoch, operator, AUDITS) == rows * 701
 
 
 class TestHonestWorld:

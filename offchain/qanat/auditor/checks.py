@@ -222,8 +222,8 @@ def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, ev
     if draw.snapshot.held == 0:
         yield "answered although it held nothing"
         return
-    absent = {item.opened.object_id: item.certificate.non_signers for item in population.objects}
-    reads = follow(draw, answer.epoch, lambda listed: absent[listed.object_id])
+    certified = population.by_id
+    reads = follow(draw, answer.epoch, lambda listed: certified[listed.object_id].certificate.absent_in(answer.epoch))
     live = [read for read in reads if read.void is None]
     if (len(live), len(reads)) != (answer.live, answer.read) or len(call["reads"]) != 2 * len(reads):
         yield f"shows {answer.live} live of {answer.read} positions; the draw has {len(live)} of {len(reads)}"

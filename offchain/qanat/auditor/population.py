@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from qanat.chain.draws import BUCKETS, Bucket, ListedObject, Place, Snapshot, non_signers_hash
@@ -15,6 +16,10 @@ __all__ = ["SEALER_BPS", "CertifiedObject", "Population"]
 
 #: What of an operator's pay is the sealer's: `Rewards.SEALER_BPS`, as a test compares.
 SEALER_BPS, _BPS = 50, 10_000
+
+#: Listed objects that are kept, of all rosters and epochs together: some hundred bytes each. An audit goes through the
+#: epochs in order, so what it has to keep is what the rosters list in the two or three epochs that overlap.
+_MOST_LISTED = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,29 @@ class CertifiedObject:
         return self.certificate.first_epoch <= epoch < self.certificate.end_epoch
 
 
+@dataclass
+class _Lists:
+    """What one roster lists in one epoch. All its seats share that; they differ in what they had not signed.
+
+    ``rows``, ``fee``: of each ticket, live and signed by everybody; ``unsigned``: the part of it that a seat is without.
+    """
+
+    buckets: tuple[Bucket, ...]
+    rows: int = 0
+    fee: int = 0
+    unsigned: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Objects, at least 1: a roster that lists nothing takes memory too."""
+        return 1 + sum(len(bucket.objects) for bucket in self.buckets)
+
+    def live(self, seat: int) -> tuple[int, int]:
+        """Rows per ticket that a seat signed and that are live, and their fee."""
+        rows, fee = self.unsigned.get(seat, (0, 0))
+        return self.rows - rows, self.fee - fee
+
+
 class Population:
     """All rosters and certified objects of one shard: from the index, and roster entries from the chain."""
 
@@ -41,7 +69,9 @@ class Population:
         self.views, self.index, self.shard = views, index, shard
         self.parameters: ShardParameters = views.shard_parameters(shard)
         self.first_block = views.first_block(shard)
-        self._snapshots: dict[tuple[int, str, str], Snapshot] = {}
+        #: by roster and epoch, those asked for last at the end
+        self._lists: OrderedDict[tuple[int, int], _Lists] = OrderedDict()
+        self._listed = 0
 
     @cached_property
     def rosters(self) -> dict[int, Roster]:
@@ -85,20 +115,6 @@ class Population:
         past = block + self.parameters.finality - self.first_block
         return max(1, -(-past // self.parameters.epoch_length))
 
-    def live_rows(self, roster: Roster, index: int, epoch: int) -> tuple[int, int]:
-        """Rows per ticket that an operator signed and that are live, and their fee, in an epoch."""
-        rows = fee = 0
-        for item in self.objects:
-            if (
-                item.opened.roster == roster.number
-                and item.is_live(epoch)
-                and index not in item.certificate.absent_in(epoch)
-            ):
-                count = item.rows_per_ticket(roster.tickets)
-                rows += count
-                fee += count * item.row_fee
-        return rows, fee
-
     def is_vacant(self, roster: Roster, operator: str, epoch: int) -> bool:
         """Whether the operator's place in the roster was vacant at B_e."""
         since, until = roster.head.snapshot_block, self.frozen_block(epoch)
@@ -111,16 +127,34 @@ class Population:
 
     def snapshot(self, epoch: int, operator: str, audits: str) -> Snapshot:
         """What an Audits can draw from an operator in an epoch: under the rosters that answer to it."""
-        key = (epoch, operator, audits)
-        if key not in self._snapshots:
-            self._snapshots[key] = self._derive(epoch, operator, audits)
-        return self._snapshots[key]
+        places = []
+        for number in sorted(self.rosters):
+            roster = self.rosters[number]
+            entry = roster.entry_of(operator)
+            if entry is None or roster.head.slasher != audits or roster.head.end_epoch <= epoch:
+                continue
+            if self.is_vacant(roster, operator, epoch):
+                continue
+            lists = self._lists_of(roster, epoch)
+            rows, _ = lists.live(entry.seat)
+            places.append(
+                Place(
+                    roster=number,
+                    roster_tickets=roster.tickets,
+                    index=entry.seat,
+                    first_ticket=entry.first_ticket,
+                    tickets=entry.tickets,
+                    held=entry.tickets * rows,
+                    buckets=lists.buckets,
+                )
+            )
+        return Snapshot(tuple(places))
 
     def earned(self, epoch: int, operator: str, audits: str) -> int:
         """The fee of all rows that an operator held in an epoch and proved to an Audits, payment token units."""
         total = 0
         for place in self.snapshot(epoch, operator, audits).places:
-            _, fee = self.live_rows(self.rosters[place.roster], place.index, epoch)
+            _, fee = self._lists_of(self.rosters[place.roster], epoch).live(place.index)
             total += place.tickets * fee
         return total
 
@@ -138,28 +172,39 @@ class Population:
                 found.update(dict.fromkeys(roster.operators))
         return list(found)
 
-    def _derive(self, epoch: int, operator: str, audits: str) -> Snapshot:
-        places = []
-        for number in sorted(self.rosters):
-            roster = self.rosters[number]
-            entry = roster.entry_of(operator)
-            if entry is None or roster.head.slasher != audits or roster.head.end_epoch <= epoch:
+    @cached_property
+    def _by_roster(self) -> dict[int, list[CertifiedObject]]:
+        found: dict[int, list[CertifiedObject]] = {}
+        for item in self.objects:
+            found.setdefault(item.opened.roster, []).append(item)
+        return found
+
+    def _lists_of(self, roster: Roster, epoch: int) -> _Lists:
+        key = (roster.number, epoch)
+        lists = self._lists.get(key)
+        if lists is not None:
+            self._lists.move_to_end(key)
+            return lists
+        lists = self._lists[key] = self._derive(roster, epoch)
+        self._listed += lists.size
+        while self._listed > _MOST_LISTED and len(self._lists) > 1:
+            _, oldest = self._lists.popitem(last=False)
+            self._listed -= oldest.size
+        return lists
+
+    def _derive(self, roster: Roster, epoch: int) -> _Lists:
+        lists = _Lists(self._buckets(roster, epoch))
+        for item in self._by_roster.get(roster.number, ()):
+            if not item.is_live(epoch):
                 continue
-            if self.is_vacant(roster, operator, epoch):
-                continue
-            rows, _ = self.live_rows(roster, entry.seat, epoch)
-            places.append(
-                Place(
-                    roster=number,
-                    roster_tickets=roster.tickets,
-                    index=entry.seat,
-                    first_ticket=entry.first_ticket,
-                    tickets=entry.tickets,
-                    held=entry.tickets * rows,
-                    buckets=self._buckets(roster, epoch),
-                )
-            )
-        return Snapshot(tuple(places))
+            rows = item.rows_per_ticket(roster.tickets)
+            fee = rows * item.row_fee
+            lists.rows += rows
+            lists.fee += fee
+            for seat in item.certificate.absent_in(epoch):
+                before = lists.unsigned.get(seat, (0, 0))
+                lists.unsigned[seat] = (before[0] + rows, before[1] + fee)
+        return lists
 
     def _listings(self, roster: Roster) -> list[tuple[CertifiedObject, int, int, int]]:
         """All that a roster ever listed, in order: object, first epoch, first epoch in which it is void there, its end.
@@ -167,9 +212,7 @@ class Population:
         The end is the one that it was listed with, which says in which bucket.
         """
         found = []
-        for item in self.objects:
-            if item.opened.roster != roster.number:
-                continue
+        for item in self._by_roster.get(roster.number, ()):
             certificate = item.certificate
             moves = [extension for extension in certificate.extensions if extension.listed_from]
             starts = [certificate.first_epoch, *(move.listed_from for move in moves)]

@@ -69,7 +69,7 @@ class Void(Enum):
     UNSIGNED = "unsigned"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedObject:
     """An object in a bucket, as it counts in one epoch; ``start … end - 1``: its positions in each ticket's part of it.
 
