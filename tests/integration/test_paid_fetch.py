@@ -13,13 +13,16 @@ from fastapi import Request, Response
 from qanat.chain.signer import KeySigner
 from qanat.client.purse import Purse, ReadBook
 from qanat.errors import NodeRefused, NotEnoughSlices, StoreError
-from qanat.node.paid import PaidReads
+from qanat.node.paid import PaidReads, Price
 from qanat.objects import ticket_of_row
 from tests.integration.served_nodes import DATA, ENCODED, OBJECT, PEOPLE, Network
 
 TOKEN = "0x" + "70" * 20
 #: Three units for a slice of 2 KiB.
 COST = 3
+UNITS_PER_MIB = 1_280
+#: What a node asks that asks ten times as much as the others: 30 units for a slice.
+DEAR = 10 * UNITS_PER_MIB
 ROW = ENCODED.manifest.shape.row_payload
 N = ENCODED.manifest.n
 SLICES = -(-len(DATA) // ROW)
@@ -29,7 +32,7 @@ SLICES = -(-len(DATA) // ROW)
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Nodes that give one slice for free, and for hours no other."""
     folder = tmp_path_factory.mktemp("selling")
-    made = Network(folder, read_bytes_per_second=1.0, paid_reads={"token": TOKEN, "unitsPerMiB": 1_280})
+    made = Network(folder, read_bytes_per_second=1.0, paid_reads={"token": TOKEN, "unitsPerMiB": UNITS_PER_MIB})
     made.fill()
     made.views.chain.answers["depositOf"] = (1_000, 0, 0)
     yield made
@@ -49,9 +52,10 @@ def purses(network: Network, tmp_path: Path) -> Iterator[Any]:
     """Make purses over one book."""
     opened: list[Purse] = []
 
-    def make(limit: int = 1_000) -> Purse:
+    def make(limit: int = 1_000, max_price: int | None = None) -> Purse:
         double: Any = network.views.chain
-        opened.append(Purse(double, network.signer, TOKEN, limit, ReadBook(tmp_path / "reads.sqlite")))
+        book = ReadBook(tmp_path / "reads.sqlite")
+        opened.append(Purse(double, network.signer, TOKEN, limit, book, max_price=max_price))
         return opened[-1]
 
     yield make
@@ -126,6 +130,80 @@ def test_the_limit_holds(network: Network, purses: Any, tmp_path: Path) -> None:
     assert purse.is_empty
 
 
+def reprice(monkeypatch: pytest.MonkeyPatch, network: Network, number: int, units: int) -> str:
+    """Let a node ask another price from now on; return its operator."""
+    paid: PaidReads | None = network.nodes[number].service.paid
+    assert paid is not None
+    monkeypatch.setattr(paid, "price", Price(paid.price.token, units))
+    return network.nodes[number].person.address
+
+
+def test_a_node_that_asks_far_more_than_the_others_is_not_paid(
+    network: Network, purses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the very rows that it holds: others stand in, and it is named with its price."""
+    dear = reprice(monkeypatch, network, holder(0), DEAR)
+    purse = purses()
+    network.fetch(tmp_path / "out", purse=purse)
+    with network.reader(purse=purse) as reader:
+        # each time a row that is that node's, more than it gives for free
+        for _ in range(3):
+            assert reader.read(0, 10) == DATA[:10]
+        (report,) = (found for found in reader.reports if found.operator == dear)
+    assert dear not in books(network)
+    check_bill(network, purse)
+    assert purse.cap == 2 * UNITS_PER_MIB
+    assert (purse.payees[dear].dear, purse.payees[dear].paid) == (DEAR, 0)
+    assert f"asks {DEAR} units a MiB" in report.last_error
+    assert report.to_json()["tooDear"]
+    assert not report.is_faultless
+    assert purse.paid > 0
+
+
+def test_two_nodes_of_six_move_the_cap_nowhere(
+    network: Network, purses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of the rows: all that attackers may hold. The four others have k rows, and are paid."""
+    greedy = {reprice(monkeypatch, network, holder(row), 1 << 80) for row in (0, 1)}
+    purse = purses()
+    network.fetch(tmp_path / "out", purse=purse)
+    check_bill(network, purse)
+    assert purse.cap == 2 * UNITS_PER_MIB
+    assert not greedy & books(network).keys()
+
+
+def test_a_node_that_asks_more_at_402_than_its_status_tells_gets_one_read_at_most(
+    network: Network, purses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its voucher at the price that it told is all that it gets; what it asks then is above the cap."""
+    liar = network.nodes[holder(0)]
+    assert liar.service.paid is not None
+    monkeypatch.setattr(liar.service.paid, "pay", refuses(0, 10 * COST))
+    purse = purses()
+    network.fetch(tmp_path / "out", purse=purse)
+    with network.reader(purse=purse) as reader:
+        assert reader.read(0, 10) == DATA[:10]
+    payee = purse.payees[liar.person.address]
+    assert payee.paid <= COST
+    assert payee.dear > 2 * UNITS_PER_MIB
+    honest = [other for other in purse.payees.values() if other is not payee]
+    assert all(other.paid == other.slices * COST and not other.dear for other in honest)
+
+
+def test_a_cap_of_the_readers_own_holds(network: Network, purses: Any, tmp_path: Path) -> None:
+    """Below what all ask nothing is signed, and it says what would help; at what they ask all is as without it."""
+    purse = purses(max_price=UNITS_PER_MIB - 1)
+    with pytest.raises(NotEnoughSlices, match="--max-price-per-mib"):
+        network.fetch(tmp_path / "out", purse=purse, seconds=4.0)
+    assert books(network) == {}
+    assert purse.paid == 0
+    assert {payee.dear for payee in purse.payees.values()} == {UNITS_PER_MIB}
+    again = purses(max_price=UNITS_PER_MIB)
+    network.fetch(tmp_path / "out", purse=again)
+    check_bill(network, again)
+    assert again.paid > 0
+
+
 def claims(more: int, real: Any) -> Any:
     def pay(header: str, size: int, reader: str) -> int:
         return int(real(header, size, reader)) + more
@@ -133,9 +211,9 @@ def claims(more: int, real: Any) -> Any:
     return pay
 
 
-def refuses(spent: int) -> Any:
+def refuses(spent: int, price: int = COST) -> Any:
     def pay(_header: str, _size: int, _reader: str) -> int:
-        raise NodeRefused("More!", status=402, token=TOKEN, price=COST, spent=spent)
+        raise NodeRefused("More!", status=402, token=TOKEN, price=price, spent=spent)
 
     return pay
 

@@ -107,6 +107,7 @@ def test_health_status_and_metrics(http: httpx.Client, node: FakeNode, views: Fa
     assert (status["objects"], status["signed"], status["slices"]) == (1, 1, len(own))
     assert status["bytes"] == len(own) * 2048
     assert status["block"] == 100
+    assert status["paidReads"] is None
     assert status["places"] == [{"roster": 1, "firstTicket": 0, "tickets": 1, "of": 3}]
     text = http.get("/metrics").text
     assert f"qanat_slices_received_total {len(own)}" in text

@@ -217,13 +217,14 @@ class TestNode:
         assert node.metrics.value("qanat_bytes_paid_total") == 3 * SLICE
 
     def test_a_reader_is_told_what_it_needs_to_pay(self, made: Any) -> None:
-        """What reads cost, before it attached anything; its own newest voucher, where it names too little; no more."""
+        """What reads cost, before it attached anything, and by the status; its own newest voucher, if it is low."""
         _, read = made(paid_reads=PRICE)
         while (answer := read()).status_code == 200:
             assert "Qanat-Spent" not in answer.headers
         told = answer.json()["data"]
         assert {name: told[name] for name in PRICE} == PRICE
         assert answer.headers["Retry-After"]
+        assert read(at="/status").json()["paidReads"] == PRICE
         assert "voucher" not in read(voucher(2)).json()["data"]
         read(voucher(4))
         assert read(voucher(2)).json()["data"]["voucher"] == voucher(4)

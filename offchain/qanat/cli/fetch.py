@@ -34,6 +34,7 @@ def fetch(
     force_release: bool,
     pay: str | None,
     token: str | None,
+    max_price_per_mib: str | None,
 ) -> Outcome:
     """Fetch an asset as its licensee, a file as its owner, or an object's stored bytes as anybody."""
     from qanat.cli.access import keep_answers
@@ -50,13 +51,15 @@ def fetch(
         raise FileUnreadable(f"{out} exists.", hint="Choose another name, or say --force.", path=str(out))
     ranges = ranges_of(asset, chain=session.chain) if asset is not None else ()
     if ranges:
-        return _records(session, asset or 0, ranges, license_id, key_holder, byte_range, out, pay, token)
+        return _records(
+            session, asset or 0, ranges, license_id, key_holder, byte_range, out, pay, token, max_price_per_mib
+        )
     chain, signer = session.chain, session.signer
     part = None if byte_range is None else _range(byte_range)
     if force_release:
         _confirm_force(session, asset)
     released: list[ReleasedKey] = []
-    with open_purse(session, pay, token) as purse, stages(session) as progress:
+    with open_purse(session, pay, token, max_price_per_mib) as purse, stages(session) as progress:
         if recovery is not None:
             done = fetch_recovered(
                 recovery,
@@ -121,6 +124,7 @@ def _records(
     out: Path,
     pay: str | None,
     token: str | None,
+    max_price_per_mib: str | None,
 ) -> Outcome:
     """Fetch an asset that is made of records: as lines of JSON, each record verified."""
     from qanat.cli.amounts import format_size, parse_address
@@ -139,7 +143,7 @@ def _records(
     if is_encrypted(ranges, chain=chain):
         holder = None if key_holder is None else parse_address(key_holder, "operator's address")
         data_key = open_asset(asset, number, chain=chain, signer=signer, key_holder=holder)
-    with open_purse(session, pay, token) as purse, stages(session) as progress:
+    with open_purse(session, pay, token, max_price_per_mib) as purse, stages(session) as progress:
         done = fetch_records(
             ranges,
             chain=chain,
@@ -196,6 +200,8 @@ def _trouble(report: SourceReport) -> str:
     found = ["sent false slices"] if report.liar else []
     if report.overcharged:
         found.append("counted more as paid for than it served")
+    if report.too_dear:
+        found.append("asked too much")
     return ", ".join([*found, *(f"{what} {times}x" for what, times in counts.items() if times)])
 
 

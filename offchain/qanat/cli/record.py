@@ -30,6 +30,7 @@ def record(
     out: Path | None,
     pay: str | None,
     token: str | None,
+    max_price_per_mib: str | None,
 ) -> Outcome:
     """Read or prove a record of a certified bundle, or check a proof, against the object's root on chain."""
     from qanat.chain.views import ObjectStatus
@@ -46,7 +47,7 @@ def record(
         raise BadParameters(f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.")
     if proof is None and (position is None) == (sender is None or nonce is None):
         raise BadParameters("Give --position, or --sender and --nonce.")
-    with open_purse(session, pay, token) as purse:
+    with open_purse(session, pay, token, max_price_per_mib) as purse:
         if proof is None and bundle is None and out is None:
             return _read(session, found, sender, nonce, position, purse)
         if proof is not None:

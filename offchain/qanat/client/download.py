@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from qanat.client.nodes import NodeClient, connections
-from qanat.client.purse import Purse, price_in
-from qanat.errors import BadParameters, MalformedHex, NodeRefused, NodeUnreachable, NotEnoughSlices
+from qanat.client.purse import Purse, price_in, price_told
+from qanat.errors import BadParameters, MalformedHex, NodeError, NodeRefused, NodeUnreachable, NotEnoughSlices
 from qanat.node.paid import Price
 from qanat.node.requests import TextSigner
 from qanat.objects import Manifest, rebuild_slices, verify_slices, wrong_slices
@@ -39,6 +40,8 @@ _LONGEST_WISH = 5.0
 #: How long an answer may take before another row is asked beside it: so many times what its node took before.
 _PATIENCE_TIMES = 4
 _LEAST_PATIENCE = 1.0
+#: How long nodes have to say what reads cost, before the first one is paid for.
+_PRICE_SECONDS = 3.0
 
 
 class Exhausted(NotEnoughSlices, BadParameters):
@@ -68,13 +71,15 @@ class SourceReport:
     price: Price | None = None
     #: counted more as paid for than it served
     overcharged: bool = False
+    #: why it is not paid: it asks more than the purse pays for a MiB
+    too_dear: str = ""
     last_error: str = ""
 
     @property
     def is_faultless(self) -> bool:
         """Whether it did all that was asked of it, in time."""
         fell_short = self.unreachable or self.refused or self.withheld or self.overtaken
-        return not (fell_short or self.liar or self.overcharged)
+        return not (fell_short or self.liar or self.overcharged or self.too_dear)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -90,6 +95,7 @@ class SourceReport:
             "liar": self.liar,
             "price": None if self.price is None else self.price.to_json(),
             "overcharged": self.overcharged,
+            "tooDear": bool(self.too_dear),
             "lastError": self.last_error,
         }
 
@@ -107,6 +113,8 @@ class _Source:
     till: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: whether it asks for what the purse may give
     sells: bool = False
+    #: what it asks in the purse's token, not judged yet, and when it would give more for free
+    offer: tuple[Price, float | None] | None = None
     #: when the answers that are awaited were asked for
     waiting: list[float] = field(default_factory=list)
 
@@ -176,6 +184,8 @@ class Downloader:
         self._slice_seconds = slice_seconds
         self._on_slices = on_slices
         self._purse = purse
+        #: asks all nodes what reads cost, once it matters
+        self._survey: asyncio.Task[None] | None = None
         #: paid reads on their way
         self._buying: set[asyncio.Task[bytes | None]] = set()
         self._slice_bytes = 32 * manifest.width
@@ -431,7 +441,7 @@ class Downloader:
         if not source.sells:
             async with source.gate:
                 data = await self._ask(source, index)
-            if data is not None or not source.sells:
+            if data is not None or not await self._is_bought_from(source):
                 return data
         await source.till.acquire()
         # who is no longer waited for is paid all the same: to the end, so that it is known what was served
@@ -466,13 +476,13 @@ class Downloader:
         except (NodeRefused, MalformedHex) as error:
             price = price_in(error) if isinstance(error, NodeRefused) else None
             report.price = price or report.price
-            if is_free and self._purse is not None and self._purse.takes(price):
-                source.sells = True
+            if is_free and price is not None and self._purse is not None and self._purse.takes(price):
+                source.offer = price, error.data.get("retry_after")
                 return None
             withheld = error.data.get("status") == 429
             report.withheld += withheld
             report.refused += not withheld
-            report.last_error = error.message
+            report.last_error = (withheld and report.too_dear) or error.message
             source.failed(time.monotonic(), error.data.get("retry_after") if withheld else None)
             return None
         finally:
@@ -480,6 +490,50 @@ class Downloader:
         if data is not None:
             source.worked(time.monotonic() - started)
         return data
+
+    async def _is_bought_from(self, source: _Source) -> bool:
+        """Whether a node's rows are paid for: judge what it asks, if that is new, beside what the others do."""
+        (offer, source.offer), purse = (source.offer, None), self._purse
+        if offer is None or purse is None:
+            return source.sells
+        if purse.max_price is None:
+            if self._survey is None:
+                self._survey = asyncio.ensure_future(self._ask_prices(purse))
+            # whoever waits for a row may be cancelled; the others still want to know
+            await asyncio.shield(self._survey)
+        price, retry_after = offer
+        # for a whole MiB, so that what it asks is named as it said it
+        source.sells = purse.affords(source.report.operator, price.units_per_mib, 1 << 20)
+        if not source.sells:
+            self._note_dear(purse, source)
+            source.report.withheld += 1
+            source.report.last_error = source.report.too_dear
+            source.failed(time.monotonic(), retry_after)
+        return source.sells
+
+    async def _ask_prices(self, purse: Purse) -> None:
+        """Let the purse know what the object's nodes ask: as their status tells, else as they told when asked."""
+
+        async def ask(source: _Source) -> Price | None:
+            try:
+                return price_told((await source.client.status(seconds=_PRICE_SECONDS)).get("paidReads"))
+            except NodeError:
+                return None
+
+        sources = list(self._sources.values())
+        told = await asyncio.gather(*(ask(source) for source in sources))
+        rows, prices = Counter(self.holders), list[tuple[Price, int]]()
+        for source, price in zip(sources, told, strict=True):
+            known = price or source.report.price
+            if known is not None and rows[source.report.operator]:
+                prices.append((known, rows[source.report.operator]))
+        purse.learn(prices)
+
+    def _note_dear(self, purse: Purse, source: _Source) -> None:
+        """Note why a node that asks too much is not paid."""
+        asked = purse.payees[source.report.operator].dear
+        source.sells = False
+        source.report.too_dear = f"asks {asked} units a MiB, more than the {purse.cap} that are paid"
 
     async def _get(self, source: _Source, index: int) -> bytes:
         return await source.client.get_slice(self.object_id, index, self._slice_bytes, seconds=self._slice_seconds)
@@ -494,9 +548,13 @@ class Downloader:
             return await self._get(source, index)
         price = report.price.of(self._slice_bytes)
         for _ in range(2):
-            voucher = await asyncio.to_thread(purse.voucher, report.operator, price)
+            if not purse.affords(report.operator, price, self._slice_bytes):
+                # it names that price only now: from here on as any node that asks too much
+                self._note_dear(purse, source)
+                break
+            voucher = await asyncio.to_thread(purse.voucher, report.operator, price, self._slice_bytes)
             if voucher is None:
-                return await self._get(source, index)
+                break
             try:
                 data, spent = await source.client.buy_slice(
                     self.object_id, index, self._slice_bytes, voucher, seconds=self._slice_seconds
@@ -550,6 +608,8 @@ class Downloader:
         reports, purse = self.reports.values(), self._purse
         if purse is None and any(report.price for report in reports):
             return "Nodes sell more than their free share: allow it with --pay and --token, from a deposit for reads."
+        if any(report.too_dear for report in reports):
+            return "Nodes ask more than is paid: allow it with --max-price-per-mib, or take more time."
         if purse is not None and purse.is_empty:
             return "What --pay allows is used up: allow more, or take more time."
         if purse is not None and any(payee.short for payee in purse.payees.values()):

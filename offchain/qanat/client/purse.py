@@ -3,7 +3,8 @@
 A reader allows a sum in one token (:class:`Purse`). Of each operator its newest voucher names what its verified reads
 have cost, as it counts itself, and at most one read more, which is on its way; all that is signed in a purse's time
 stays within the sum. What a voucher is to name is on disk before it is signed (:class:`ReadBook`), so no crash lets the
-same money be counted as unspent. A node that says that reads cost more than this reader got is paid no more.
+same money be counted as unspent. A node that says that reads cost more than this reader got is paid no more; one that
+asks more for each MiB than the reader allows, or else than twice what the object's nodes usually do, is paid nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,11 @@ from qanat.node.paid import Price
 from qanat.node.permits import TypedSigner
 from qanat.payments.vouchers import AMOUNT_LIMIT, make_voucher, read_voucher, signed_by
 
-__all__ = ["Payee", "Purse", "ReadBook", "price_in"]
+__all__ = ["TIMES_MEDIAN", "Payee", "Purse", "ReadBook", "lower_median", "price_in", "price_told"]
+
+#: Where the reader names no highest price, it is so many times the lower median of what an object's nodes ask.
+TIMES_MEDIAN = 2
+_MIB = 1 << 20
 
 #: How long a deposit is believed to be as the chain said, and one that doesn't suffice.
 _DEPOSIT_SECONDS = 30.0
@@ -35,13 +40,32 @@ _AGAIN_SECONDS = 2.0
 
 def price_in(error: NodeRefused) -> Price | None:
     """Return what a node that had given its free share asks for more, None where it asks for nothing."""
-    said = error.data.get("answer") or {}
-    token, units = said.get("token"), said.get("unitsPerMiB")
-    if error.data.get("status") != 429 or not isinstance(token, str) or len(token) != 42:
+    return price_told(error.data.get("answer")) if error.data.get("status") == 429 else None
+
+
+def price_told(said: Any) -> Price | None:
+    """Return the price that a node tells, in a refusal or in ``paidReads`` of its status; None where that is none."""
+    token, units = (said.get("token"), said.get("unitsPerMiB")) if isinstance(said, dict) else (None, None)
+    if not isinstance(token, str) or len(token) != 42:
         return None
     if not isinstance(units, int) or isinstance(units, bool) or not 0 < units < AMOUNT_LIMIT:
         return None
     return Price(token, units)
+
+
+def lower_median(weighted: Iterable[tuple[int, int]]) -> int | None:
+    """Return the least value that at least half of the weight doesn't exceed; None of nothing.
+
+    ``weighted``: (value, weight), weights above 0. Less than half of the weight moves it to no value above, and to
+    none below, all that the others name.
+    """
+    ordered = sorted(weighted)
+    total, passed = sum(weight for _, weight in ordered), 0
+    for value, weight in ordered:
+        passed += weight
+        if 2 * passed >= total:
+            return value
+    return None
 
 
 @dataclass(frozen=True)
@@ -128,7 +152,8 @@ class Payee:
     """What one purse did with one operator. ``paid``: units signed beyond what earlier vouchers named.
 
     ``slices``: bought and verified. ``short``: what its deposit would have to be in all for the next read, 0 where it
-    suffices. ``left``: why it is paid no more.
+    suffices. ``left``: why it is paid no more. ``dear``: units for each MiB that it asked last, where that was above
+    the cap; 0 where it never was.
     """
 
     operator: str
@@ -136,6 +161,7 @@ class Payee:
     slices: int = 0
     short: int = 0
     left: str = ""
+    dear: int = 0
     #: a voucher was sent for a read, and nothing right came
     in_doubt: bool = False
     #: what earlier vouchers named when this purse first signed, -1 before that; and the reads' cost as it knew it last
@@ -152,14 +178,17 @@ class Payee:
             "slices": self.slices,
             "depositNeeded": self.short,
             "left": self.left,
+            "tooDearPerMiB": self.dear,
         }
 
 
 class Purse:
     """What a reader lets reads cost in one token, of all operators together, at most ``limit`` units.
 
-    ``signer`` signs requests and vouchers. ``tell``: told once of each operator that a deposit is missing for. Safe to
-    use from several threads, and for several objects one after the other.
+    ``signer`` signs requests and vouchers. ``max_price``: units that a MiB may cost; by default ``TIMES_MEDIAN`` times
+    the median of what an object's nodes ask (:meth:`learn`), and nothing is signed before that is known. ``tell``: told
+    once of each operator that a deposit is missing for. Safe to use from several threads, and for several objects one
+    after the other.
     """
 
     def __init__(
@@ -170,10 +199,14 @@ class Purse:
         limit: int,
         book: ReadBook,
         *,
+        max_price: int | None = None,
         tell: Callable[[Payee], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.token, self.limit = to_checksum_address(token), limit
+        self.max_price = max_price
+        #: most units that a MiB may cost now, None as long as that isn't known
+        self.cap = max_price
         self.payees: dict[str, Payee] = {}
         #: whether a read was not paid for since the sum would have been passed
         self.is_empty = False
@@ -200,6 +233,7 @@ class Purse:
             "limit": self.limit,
             "paid": self.paid,
             "limitReached": self.is_empty,
+            "maxPricePerMiB": self.cap,
             "operators": [payee.to_json() for payee in self.payees.values()],
         }
 
@@ -207,16 +241,36 @@ class Purse:
         """Whether it is in what a node asks for."""
         return price is not None and price.token.lower() == self.token.lower()
 
-    def voucher(self, operator: str, price: int) -> str | None:
+    def learn(self, prices: Iterable[tuple[Price, int]]) -> None:
+        """Take note of what the nodes of the object that is read now ask; without ``max_price`` the cap follows.
+
+        ``prices``: each node's with the rows that it holds of a matrix. They count by rows and not by heads, which
+        cost nothing: who holds less than half of what is sold can't move the median past what the others ask.
+        """
+        if self.max_price is None:
+            median = lower_median((price.units_per_mib, rows) for price, rows in prices if self.takes(price))
+            self.cap = None if median is None else TIMES_MEDIAN * median
+
+    def affords(self, operator: str, price: int, size: int) -> bool:
+        """Whether so many bytes may cost so much; where not, what the operator asks is noted (``dear``)."""
+        if self.cap is None:
+            return False
+        if price <= Price(self.token, self.cap).of(size):
+            return True
+        # the least price for each MiB that comes to this; without the lock: the event loop doesn't wait for a chain
+        self._payee(operator).dear = (price - 1) * _MIB // size + 1
+        return False
+
+    def voucher(self, operator: str, price: int, size: int) -> str | None:
         """Return a voucher for one more read, noted before it was signed; None where it may not be paid for.
 
-        ``price``: units. The last voucher serves again where a read that it was for was refused. One read of an
-        operator at a time: the next after :meth:`served`, :meth:`refused` or :meth:`unserved`. Raises
-        :class:`StoreError`.
+        ``price``: units for ``size`` bytes, at most what the cap comes to. The last voucher serves again where a read
+        that it was for was refused. One read of an operator at a time: the next after :meth:`served`, :meth:`refused`
+        or :meth:`unserved`. Raises :class:`StoreError`.
         """
         with self._lock:
             payee = self._payee(operator)
-            if payee.left:
+            if payee.left or not self.affords(operator, price, size):
                 return None
             with self._account(operator) as account:
                 needed = account.sums.spent + price

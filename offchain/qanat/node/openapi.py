@@ -112,6 +112,13 @@ class DutyBody(BaseModel):
     note: str
 
 
+class PaidReadsBody(BaseModel):
+    """What reads beyond an asker's free share cost."""
+
+    token: str = Field(pattern=_ADDRESS)
+    unitsPerMiB: int = Field(gt=0)  # noqa: N815
+
+
 class Status(BaseModel):
     """What the node says of itself."""
 
@@ -126,6 +133,7 @@ class Status(BaseModel):
     block: int
     safeBlock: int  # noqa: N815
     openEpochs: list[int]  # noqa: N815
+    paidReads: PaidReadsBody | None = Field(description="None: nothing is sold.")  # noqa: N815
     duties: list[DutyBody]
 
 

@@ -240,6 +240,7 @@ class Service:
             "block": heads.latest,
             "safeBlock": heads.safe,
             "openEpochs": self.follower.open_epochs(),
+            "paidReads": None if self.paid is None else self.paid.price.to_json(),
             "duties": [
                 {
                     "epoch": duty.epoch,
