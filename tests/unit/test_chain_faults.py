@@ -144,6 +144,15 @@ class TestEndpoints:
             proxy.fault = lambda _method, _count: ""
             assert chain.latest() == local.connect().latest()
 
+    def test_the_chain_s_id_is_asked_once(self, local, counter, proxy):
+        """web3 wants it before every call; it is what the connection was checked with."""
+        chain = Chain.connect(proxy.url, chain_id=31337)
+        contract = chain.web3.eth.contract(address=counter.address, abi=counter.abi)
+        for _ in range(3):
+            chain.call(contract.functions.sum())
+        asked = [method for method, _ in proxy.seen]
+        assert asked == ["eth_chainId", "eth_call", "eth_call", "eth_call"]
+
     def test_all_gone_is_said_once_without_secrets(self):
         urls = ",".join(f"http://127.0.0.1:{free_port()}/v3/secret" for _ in range(2))
         with pytest.raises(ChainUnreachable, match="nor 1 more") as caught:

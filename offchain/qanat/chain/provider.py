@@ -90,7 +90,12 @@ class Provider(HTTPProvider):
         self._local = threading.local()
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """Ask until there is an answer. Raises :class:`ChainUnreachable`."""
+        """Ask until there is an answer. Raises :class:`ChainUnreachable`.
+
+        A chain's id is asked once, when it is connected to: web3 wants it again before every call that it makes.
+        """
+        if method == "eth_chainId" and self._chain_id is not None:
+            return cast("RPCResponse", {"jsonrpc": "2.0", "id": next(self._ids), "result": self._chain_id})
         repeatable = method.startswith(_REPEATABLE) and method not in _SENDS
         tries = ROUNDS * len(self.urls) if repeatable else 1
         failure = _NoAnswer("no endpoint of this chain")

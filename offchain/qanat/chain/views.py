@@ -725,6 +725,12 @@ class Views:
             int(next_block),
         )
 
+    def endpoints_of(self, operator: str, block: BlockIdentifier = "latest") -> tuple[str, ...]:
+        """Where an operator's node may be (:attr:`OperatorRecord.endpoints`), without asking for the rest of it."""
+        announced, since = self._ask("Operators", "nextEndpointOf", operator, block=block)
+        in_force = str(self._ask("Operators", "endpointOf", operator, block=block))
+        return (str(announced), in_force) if since else (in_force,)
+
     def key_of(self, operator: str, block: BlockIdentifier = "latest") -> bytes:
         """An operator's current BLS key, 256 bytes; empty as long as none was published."""
         try:

@@ -28,7 +28,7 @@ from qanat.chain.connection import Chain
 from qanat.chain.logs import logs_between
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
-from qanat.chain.views import KeyRecord, Roster, Views
+from qanat.chain.views import KeyRecord, Views
 from qanat.client.dealing import key_context_of
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import (
@@ -173,7 +173,6 @@ class _Release:
         self.recipient = request_hash(context.identity, self.key.point)
         self.blinded = blinded_base(context, self.key.point)
         self.deadline = max(int(time.time()), chain.timestamp()) + _REQUEST_SECONDS
-        self.roster: Roster = self.views.roster(held.record.shard, held.record.roster)
         self.answers: dict[int, Answer] = {}
         self.right: dict[int, bytes] = {}
         self.refusals: list[NodeRefused] = []
@@ -225,7 +224,7 @@ class _Release:
         found = {}
         for place, holder in enumerate(self.held.holders):
             try:
-                endpoints = self.views.operator(holder).endpoints
+                endpoints = self.views.endpoints_of(holder)
             except ChainError as error:
                 self._note(place, "unreachable", error.message)
                 continue
@@ -345,11 +344,13 @@ class _Release:
 
     def _has_signed(self, place: int, receipt: Receipt, signature: bytes) -> bool:
         context = self.held.context
-        seat = self.roster.index_of(self.held.holders[place])
+        record = self.held.record
+        roster = self.views.roster(record.shard, record.roster)  # asked for only where somebody lied
+        seat = roster.index_of(self.held.holders[place])
         if seat is None:
             return False
         try:
-            key = self.views.roster_keys(self.roster, [seat])
+            key = self.views.roster_keys(roster, [seat])
             return bls.verify(key, receipt.digest(context.chain_id, context.contract), signature)
         except FormatError:
             return False

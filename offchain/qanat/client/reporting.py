@@ -62,7 +62,7 @@ def fetch_dealing(views: Views, held: HeldKey) -> Commitments | None:
 async def _fetch_dealing(views: Views, held: HeldKey) -> Commitments | None:
     async with connections(len(held.holders)) as http:
         for holder in held.holders:
-            node = NodeClient(http, holder, views.operator(holder).endpoints, views.chain.chain_id)
+            node = NodeClient(http, holder, views.endpoints_of(holder), views.chain.chain_id)
             try:
                 raw = await node.get_dealing(held.context.asset_id, held.context.key_epoch)
                 found = Commitments.from_bytes(raw)
