@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["FAULTS", "FaultProxy"]
+__all__ = ["FAULTS", "TOGETHER", "FaultProxy"]
 
 #: Fault → whether the chain sees the request.
 FAULTS = {
@@ -29,6 +29,8 @@ FAULTS = {
     "hang": True,  # passed on; nothing comes until the proxy ends
     "swallow": False,  # not passed on; nothing comes until the proxy ends
 }
+#: What several questions in one request are named as.
+TOGETHER = "together"
 
 
 class FaultProxy:
@@ -75,7 +77,7 @@ class FaultProxy:
 
     def _serve(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         request = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
-        method = request["method"]
+        method = request["method"] if isinstance(request, dict) else TOGETHER
         with self._lock:
             count = self._counts.get(method, 0)
             self._counts[method] = count + 1
@@ -98,7 +100,8 @@ class FaultProxy:
             self._answer(handler, 503, b"")
         elif fault in ("empty", "other"):
             answer = json.loads(body)
-            answer |= {"result": None} if fault == "empty" else {"id": 0}
+            for item in answer if isinstance(answer, list) else [answer]:
+                item.update({"result": None} if fault == "empty" else {"id": 0})
             self._answer(handler, 200, json.dumps(answer).encode())
         else:
             self._answer(handler, 200, body, cut=fault == "half")
@@ -111,7 +114,11 @@ class FaultProxy:
             handler.close_connection = True
         elif fault == "limited":
             error = {"code": -32005, "message": "Too Many Requests: rate limit exceeded"}
-            self._answer(handler, 200, json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode())
+            answers = [
+                {"jsonrpc": "2.0", "id": item["id"], "error": error}
+                for item in (request if isinstance(request, list) else [request])
+            ]
+            self._answer(handler, 200, json.dumps(answers if isinstance(request, list) else answers[0]).encode())
         else:
             self._answer(handler, 429 if fault == "busy" else 503, b"")
 

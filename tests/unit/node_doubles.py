@@ -156,6 +156,9 @@ class FakeChain:
         shown = f"{self.head} {self.looks if self.restless else 0}"
         return {"number": hex(self.head), "hash": shown, "timestamp": hex(self.now)}
 
+    def heads(self) -> tuple[dict[str, Any], int]:
+        return self.block("latest"), self.finalized_block()
+
     def safe_block(self) -> int:
         return self.safe
 
@@ -338,6 +341,15 @@ class FakeViews:
         if license_id not in self.licenses:
             raise TransactionReverted("license() failed.", error_name="LicenseUnknown", arguments={})
         return self.licenses[license_id]
+
+    def license_twice(self, license_id: int, finalized: int) -> tuple[Any, Any]:
+        def look(block: Any) -> Any:
+            try:
+                return self.license(license_id, block)
+            except TransactionReverted as error:
+                return error
+
+        return look("latest"), look(finalized)
 
     # -- keys
 

@@ -19,8 +19,8 @@ from qanat.chain.connection import Chain
 from qanat.chain.journal import Journal
 from qanat.chain.sender import Sender, TransactionLost
 from qanat.chain.signer import KeySigner
-from qanat.errors import ChainError, ChainUnreachable, FileUnreadable, TransactionReverted
-from tests.unit.fault_proxy import FAULTS, FaultProxy
+from qanat.errors import ChainError, ChainUnreachable, FileUnreadable, NotDeployed, TransactionReverted
+from tests.unit.fault_proxy import FAULTS, TOGETHER, FaultProxy
 from tests.unit.local_chain import KEYS, anvil, compiled, deploy, free_port, key_signer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +170,75 @@ class TestEndpoints:
         chain = Chain.connect(proxy.url, timeout=1.2)
         proxy.once("eth_blockNumber", fault, times=2)
         assert chain.latest() == local.connect().latest()
+
+
+class TestTogether:
+    """Independent questions in one request."""
+
+    @pytest.fixture
+    def chain(self, proxy):
+        return Chain.connect(proxy.url, timeout=1.2)
+
+    def ask(self, chain, counter):
+        """Sum, one that reverts, the same sum at block 0 (before the contract), the last block; and the heads."""
+        functions = chain.web3.eth.contract(address=counter.address, abi=counter.abi).functions
+        calls = [(functions.sum(), "latest"), (functions.overflow(), "latest"), (functions.sum(), 0)]
+        return chain.call_together([*calls, (functions.lastBlock(), "latest")]), chain.heads()
+
+    def check(self, local, counter, said):
+        (total, reverted, early, last), (head, finalized) = said
+        assert (total, last) == (sum_of(counter), 0)
+        assert isinstance(reverted, TransactionReverted)
+        assert isinstance(early, NotDeployed)
+        assert (int(head["number"], 16), finalized) == (local.connect().latest(), local.connect().finalized_block())
+
+    def test_each_is_answered_in_one_request_or_asked_again(self, local, counter, proxy, chain):
+        Sender(local.connect(), key_signer()).send(counter.functions.add(3))
+        self.check(local, counter, self.ask(chain, counter))
+        asked = [method for method, _ in proxy.seen]
+        # what failed is asked again on its own: the second time says why
+        assert asked == ["eth_chainId", TOGETHER, "eth_call", "eth_call", "eth_getCode", TOGETHER]
+
+    @pytest.mark.parametrize("fault", PASSING)
+    def test_whatever_goes_wrong_each_is_answered(self, local, counter, proxy, chain, fault):
+        proxy.once(TOGETHER, fault, times=2)
+        self.check(local, counter, self.ask(chain, counter))
+
+    def test_an_endpoint_that_takes_one_at_a_time_is_asked_so(self, local, counter, proxy, chain, monkeypatch):
+        refused = json.dumps(
+            {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+        ).encode()
+        passed_on = proxy._pass_on
+        monkeypatch.setattr(proxy, "_pass_on", lambda asked: refused if isinstance(asked, list) else passed_on(asked))
+        for _ in range(2):
+            self.check(local, counter, self.ask(chain, counter))
+        assert [method for method, _ in proxy.seen].count(TOGETHER) == 1
+
+    def test_answers_may_come_in_any_order(self, local, counter, proxy, chain, monkeypatch):
+        """The order of the questions says nothing (JSON-RPC 2.0, section 6)."""
+        passed_on = proxy._pass_on
+
+        def reversed_answers(asked):
+            answers = json.loads(passed_on(asked))
+            return json.dumps(answers[::-1] if isinstance(answers, list) else answers).encode()
+
+        monkeypatch.setattr(proxy, "_pass_on", reversed_answers)
+        Sender(local.connect(), key_signer()).send(counter.functions.add(4))
+        self.check(local, counter, self.ask(chain, counter))
+
+    def test_many_are_asked_in_parts(self, counter, proxy, chain, monkeypatch):
+        monkeypatch.setattr(chain_provider, "MOST_TOGETHER", 4)
+        functions = chain.web3.eth.contract(address=counter.address, abi=counter.abi).functions
+        assert chain.call_together([(functions.sum(), "latest")] * 10) == [sum_of(counter)] * 10
+        assert [len(request) for method, request in proxy.seen if method == TOGETHER] == [4, 4, 2]
+
+    def test_another_chain_s_endpoint_is_not_asked(self, counter, proxy):
+        with anvil("--chain-id", "77") as other:
+            chain = Chain.connect(f"{proxy.url},{other.url}", timeout=0.5)
+            proxy.fault = lambda _method, _count: "broken"
+            functions = chain.web3.eth.contract(address=counter.address, abi=counter.abi).functions
+            with pytest.raises(ChainUnreachable):
+                chain.call_together([(functions.sum(), "latest")] * 2)
 
 
 class TestFees:

@@ -10,12 +10,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from eth_abi.exceptions import DecodingError
 from eth_typing import ChecksumAddress
+from eth_utils.abi import get_abi_output_types
 from eth_utils.address import to_checksum_address
 from web3 import Web3
+from web3._utils.abi import map_abi_data
+from web3._utils.normalizers import BASE_RETURN_NORMALIZERS
 from web3.contract import Contract
 from web3.exceptions import BadFunctionCallOutput, ContractLogicError, Web3Exception, Web3RPCError
 from web3.logs import DISCARD
@@ -284,6 +290,34 @@ class Chain:
         except Web3RPCError as error:
             raise ChainError(f"{call_name(function)} failed: {_rpc_message(error)}.") from error
 
+    def call_together(self, calls: Sequence[tuple[Any, BlockIdentifier]]) -> list[Any]:
+        """Call views that don't depend on each other, each at its block, in one request where the endpoint takes it.
+
+        They may be answered in any order, and those at ``latest`` at different blocks. Returns results in order; of one
+        that fails, what :meth:`call` raises for it, as a value: whoever asked decides what one is worth without it.
+
+        Raises:
+            ChainUnreachable: no answer.
+        """
+        found = self._ask_together([("eth_call", [_call_of(item), _block_of(block)]) for item, block in calls])
+        results: list[Any] = []
+        for (function, block), raw in zip(calls, found, strict=True):
+            try:
+                if isinstance(raw, str) and len(raw) > 2:
+                    with suppress(DecodingError, ValueError):
+                        results.append(_decoded(function, bytes.fromhex(raw[2:])))
+                        continue
+                results.append(self.call(function, block=block))
+            except ChainUnreachable:
+                raise
+            except ChainError as error:
+                results.append(error)
+        return results
+
+    def _ask_together(self, questions: Sequence[tuple[str, Any]]) -> list[Any]:
+        provider = self.web3.provider
+        return provider.ask_together(questions) if isinstance(provider, Provider) else [None] * len(questions)
+
     def rpc(self, method: str, *parameters: Any) -> Any:
         """Call a JSON-RPC method and return its result as it came, hexadecimal texts included.
 
@@ -329,6 +363,15 @@ class Chain:
         number = self._tagged("finalized")
         return number if number is not None else max(0, self.safe_block() - 1)
 
+    def heads(self) -> tuple[dict[str, Any], int]:
+        """Return the newest block's header fields, as :meth:`block`, and the number of :meth:`finalized_block`."""
+        asked = [("eth_getBlockByNumber", [tag, False]) for tag in ("latest", "finalized")]
+        latest, finalized = self._ask_together(asked)
+        return (
+            cast("dict[str, Any]", latest) if latest else self.block("latest"),
+            int(finalized["number"], 16) if finalized else self.finalized_block(),
+        )
+
     def _tagged(self, tag: str) -> int | None:
         try:
             block = self.rpc("eth_getBlockByNumber", tag, False)
@@ -361,6 +404,21 @@ class Chain:
     def timestamp(self, identifier: int | str = "latest") -> int:
         """Return a block's time, in seconds since 1970."""
         return int(self.block(identifier)["timestamp"], 16)
+
+
+def _call_of(function: Any) -> dict[str, Any]:
+    return {"to": function.address, "data": function._encode_transaction_data()}  # noqa: SLF001  (web3 has no other name)
+
+
+def _block_of(block: BlockIdentifier) -> Any:
+    return hex(block) if isinstance(block, int) else block
+
+
+def _decoded(function: Any, raw: bytes) -> Any:
+    """Return what web3 makes of a call's answer: addresses checksummed, one value as itself, several as a list."""
+    kinds = get_abi_output_types(function.abi)
+    values = map_abi_data(BASE_RETURN_NORMALIZERS, kinds, CODEC.decode(kinds, raw))
+    return values[0] if len(values) == 1 else values
 
 
 def events_in(receipt: TxReceipt, contract: Contract, name: str) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ ROUNDS = 3
 PAUSE = 0.2
 #: Longest wait that an endpoint's ``Retry-After`` is granted, in seconds.
 LONGEST_WAIT = 10.0
+#: Questions that go into one request: providers that sell access refuse more.
+MOST_TOGETHER = 50
 #: Most bytes of an answer: more than a block or a refused range of logs ever has, less than memory.
 MOST_BYTES = 64 * 2**20
 
@@ -86,6 +88,8 @@ class Provider(HTTPProvider):
         #: endpoint → whether it serves the chain that the first one served
         self._right: dict[str, bool] = {}
         self._chain_id: Any = None
+        #: endpoints that take one question at a time
+        self._one_by_one: set[str] = set()
         self._ids = itertools.count(1)
         self._local = threading.local()
 
@@ -122,6 +126,49 @@ class Provider(HTTPProvider):
             method=method,
             timeout=failure.timeout,
         )
+
+    def ask_together(self, questions: Sequence[tuple[str, Any]]) -> list[Any]:
+        """Ask independent questions, as (method, parameters), in as few requests as the endpoint takes.
+
+        Returns each one's result; None for every one that has none here, be it an error, or that nothing answered:
+        :meth:`make_request` asks it again, on its own, and says what is wrong. Nothing that is sent may be among them.
+        """
+        found: list[Any] = []
+        for start in range(0, len(questions), MOST_TOGETHER):
+            part = questions[start : start + MOST_TOGETHER]
+            url = self.urls[self._current]
+            found += [None] * len(part)
+            # the id is known once the chain was connected to
+            if len(part) < 2 or url in self._one_by_one or self._chain_id is None:
+                continue
+            try:
+                if self._is_of_this_chain(url):
+                    found[start:] = self._ask_together(url, part)
+            except _NoAnswer:
+                continue
+        return found
+
+    def _ask_together(self, url: str, questions: Sequence[tuple[str, Any]]) -> list[Any]:
+        """Return results by question. Source: JSON-RPC 2.0, section 6: answers come in any order, by their ids."""
+        asked = [(next(self._ids), method, params) for method, params in questions]
+        body = [
+            {"jsonrpc": "2.0", "id": number, "method": method, "params": params} for number, method, params in asked
+        ]
+        status, _, raw = self._post(url, json.dumps(body, default=_plain).encode())
+        try:
+            answers = json.loads(raw)
+        except ValueError:
+            answers = None
+        if status == 429 or status >= 500:
+            raise _NoAnswer(f"HTTP status {status}")
+        if not isinstance(answers, list):
+            self._one_by_one.add(url)
+            raise _NoAnswer("it takes one question at a time")
+        results: dict[Any, Any] = {}
+        for answer in answers:
+            if isinstance(answer, dict) and answer.get("error") is None and isinstance(answer.get("id"), (int, str)):
+                results[str(answer["id"])] = answer.get("result")
+        return [results.get(str(number)) for number, _, _ in asked]
 
     def _is_of_this_chain(self, url: str) -> bool:
         """Whether another endpoint than the first serves the same chain: asked once."""

@@ -23,7 +23,7 @@ from web3.contract import Contract
 from web3.types import BlockIdentifier
 
 from qanat.chain.connection import Chain
-from qanat.errors import BadParameters, NotDeployed, TransactionReverted
+from qanat.errors import BadParameters, ChainError, NotDeployed, TransactionReverted
 
 __all__ = [
     "PURPOSES",
@@ -725,11 +725,32 @@ class Views:
             int(next_block),
         )
 
+    def endpoints(
+        self, operators: Sequence[str], block: BlockIdentifier = "latest"
+    ) -> dict[str, tuple[str, ...] | ChainError]:
+        """Where operators' nodes may be (:attr:`OperatorRecord.endpoints`), without asking for the rest of them.
+
+        Of one that the chain does not tell, for example since it is not registered, the error stands in its place.
+        """
+        names = ("nextEndpointOf", "endpointOf")
+        asked = [(self._bound("Operators", name, operator), block) for operator in operators for name in names]
+        answers = iter(self.chain.call_together(asked))
+        found: dict[str, tuple[str, ...] | ChainError] = {}
+        for operator, (announced, in_force) in zip(operators, zip(answers, answers, strict=True), strict=True):
+            failed = next((item for item in (announced, in_force) if isinstance(item, ChainError)), None)
+            if failed is None:
+                where, since = announced
+                found[operator] = (str(where), str(in_force)) if since else (str(in_force),)
+            else:
+                found[operator] = failed
+        return found
+
     def endpoints_of(self, operator: str, block: BlockIdentifier = "latest") -> tuple[str, ...]:
-        """Where an operator's node may be (:attr:`OperatorRecord.endpoints`), without asking for the rest of it."""
-        announced, since = self._ask("Operators", "nextEndpointOf", operator, block=block)
-        in_force = str(self._ask("Operators", "endpointOf", operator, block=block))
-        return (str(announced), in_force) if since else (in_force,)
+        """Where one operator's node may be. Raises :class:`TransactionReverted` where nobody is registered."""
+        found = self.endpoints([operator], block)[operator]
+        if isinstance(found, ChainError):
+            raise found
+        return found
 
     def key_of(self, operator: str, block: BlockIdentifier = "latest") -> bytes:
         """An operator's current BLS key, 256 bytes; empty as long as none was published."""
@@ -938,6 +959,20 @@ class Views:
     def license(self, license_id: int, block: BlockIdentifier = "latest") -> LicenseRecord:
         """A license's record."""
         return self._struct(LicenseRecord, "Licenses", "license", license_id, block=block)
+
+    def license_twice(
+        self, license_id: int, finalized: int
+    ) -> tuple[LicenseRecord | ChainError, LicenseRecord | ChainError]:
+        """A license's record at the newest block and at a final one, or why there is none."""
+        bound = self._bound("Licenses", "license", license_id)
+        now, final = self.chain.call_together([(bound, "latest"), (bound, finalized)])
+
+        def built(values: Any) -> LicenseRecord | ChainError:
+            if isinstance(values, ChainError):
+                return values
+            return _build(LicenseRecord, *_fields_of(bound.abi["outputs"], values))
+
+        return built(now), built(final)
 
     def license_book(self, asset_id: int, token: str, block: BlockIdentifier = "latest") -> tuple[int, int]:
         """All that lies in Payments for an asset's licenses in a token, and what of it is earned and not settled."""

@@ -222,11 +222,11 @@ class _Release:
 
     def _nodes(self, http: httpx.AsyncClient) -> dict[int, NodeClient]:
         found = {}
+        known = self.views.endpoints(self.held.holders)
         for place, holder in enumerate(self.held.holders):
-            try:
-                endpoints = self.views.endpoints_of(holder)
-            except ChainError as error:
-                self._note(place, "unreachable", error.message)
+            endpoints = known[holder]
+            if isinstance(endpoints, ChainError):
+                self._note(place, "unreachable", endpoints.message)
                 continue
             found[place] = NodeClient(http, holder, endpoints, self.chain.chain_id)
         return found

@@ -165,22 +165,20 @@ class KeyHolder:
 
         Raises :class:`NotLicensed`; :class:`KeyUnavailable` when it is not final yet.
         """
-        chain = self.views.chain
-        head = chain.block("latest")  # before the license is looked at: what is said of this block was seen by then
-        try:
-            record = self.views.license(license_id)
-        except TransactionReverted as error:
-            raise NotLicensed(f"There is no license {license_id}.", license_id=license_id) from error
+        # before the license is looked at: what is said of this block was seen by then
+        head, finalized = self.views.chain.heads()
+        record, final = self.views.license_twice(license_id, finalized)
+        if isinstance(record, TransactionReverted):
+            raise NotLicensed(f"There is no license {license_id}.", license_id=license_id) from record
+        if isinstance(record, ChainError):
+            raise record
         if record.asset_id != asset_id:
             raise NotLicensed(f"License {license_id} is for asset {record.asset_id}, not {asset_id}.")
         self._check_active(license_id, record, int(head["timestamp"], 16), "now")
-        finalized = chain.finalized_block()
-        try:
-            final = self.views.license(license_id, finalized)
-        except ChainError as error:  # sold after that block, or the contract is younger
+        if isinstance(final, ChainError):  # sold after that block, or the contract is younger
             raise KeyUnavailable(
                 f"License {license_id} is not final yet.", hint="Try again in a few blocks.", retry_after=2
-            ) from error
+            ) from final
         if (final.asset_id, final.licensee) != (record.asset_id, record.licensee):
             raise KeyUnavailable(f"License {license_id} is not final yet.", hint="Try again.", retry_after=2)
         self._check_active(license_id, final, self._time_of(finalized), f"at final block {finalized}")
