@@ -59,7 +59,7 @@ def cpu_share(epochs: int) -> list[Row]:
         path = folder / "file"
         path.write_bytes(os.urandom(megabytes * 10**6))
         # polls as a node's default does, not as those of tests
-        settings = {"pollSeconds": 2.0, "maxDelaySeconds": 10.0}
+        settings = {"pollSeconds": 2.0, "turnSeconds": 0.0}
         with running_network(folder, nodes, plan_changes={"samples": SAMPLES}, **settings) as (network, clock):
             views, shard = network.views, network.shard
             before = {host.address: spent(host) for host in network.hosts}

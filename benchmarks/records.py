@@ -253,7 +253,7 @@ def run(options: argparse.Namespace, cores: int, items: int) -> float:
     count = options.records // unit * unit
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as name:
         folder = Path(name)
-        with running_network(folder, options.nodes, pollSeconds=1.0, maxDelaySeconds=2.0) as (network, clock):
+        with running_network(folder, options.nodes, pollSeconds=1.0, turnSeconds=0.5) as (network, clock):
             clock.stop()
             make_blocks(network.url, 1)
             found = asyncio.run(measure(network, folder, count, options.bundle_bytes, items))

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TICKETS_EACH = 1
 TERM_EPOCHS = 90
 #: What makes nodes look at the chain often: blocks pass fast in tests.
-FAST = {"pollSeconds": 0.25, "maxDelaySeconds": 0.5}
+FAST = {"pollSeconds": 0.25, "turnSeconds": 0.1}
 
 
 @contextmanager

@@ -92,9 +92,8 @@ class Sends:
         return self.receipt
 
 
-@pytest.fixture
-def views() -> FakeViews:
-    found = FakeViews(PEOPLE)
+def quiet(found: FakeViews, people: Any) -> FakeViews:
+    """A chain at the seed block of an epoch, all earlier ones answered; a test sets what is owed and answered."""
     found.open_object(OBJECT, ENCODED)
     found.chain.head = 100
     found.statuses = {}
@@ -106,22 +105,26 @@ def views() -> FakeViews:
     found.chain.answers.update(slashId=b"\x01" * 32, intakePerTicket=(0, 0))
     found.seeds.update({epoch: Seed(bytes(32), 20 * epoch + 1, 20 * epoch + 9) for epoch in range(1, EPOCH)})
     found.statuses.update(
-        {(epoch, person.address): DutyStatus.ANSWERED for epoch in range(1, EPOCH) for person in PEOPLE}
+        {(epoch, person.address): DutyStatus.ANSWERED for epoch in range(1, EPOCH) for person in people}
     )
     return found
 
 
 @pytest.fixture
+def views() -> FakeViews:
+    return quiet(FakeViews(PEOPLE), PEOPLE)
+
+
+@pytest.fixture
 def node(views: FakeViews, tmp_path: Path) -> Iterator[FakeNode]:
-    made = FakeNode(views, PEOPLE[0], tmp_path / "n", max_delay_seconds=0.0, poll_seconds=0.001)
+    made = FakeNode(views, PEOPLE[0], tmp_path / "n", turn_blocks=0, poll_seconds=0.001)
     yield made
     made.stop()
 
 
-@pytest.fixture
-def loop(node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch) -> DutyLoop:
-    any_views: Any = views
-    made = DutyLoop(node.config, any_views, node.state, node.follower, node.intake, PEOPLE[0].signer, node.metrics)
+def loop_of(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> DutyLoop:
+    any_views: Any = node.views
+    made = DutyLoop(node.config, any_views, node.state, node.follower, node.intake, node.person.signer, node.metrics)
     sends = Sends(made)
     made._sender = made._answers = sends  # type: ignore[assignment]
     made.sends = sends  # type: ignore[attr-defined]
@@ -129,6 +132,11 @@ def loop(node: FakeNode, views: FakeViews, monkeypatch: pytest.MonkeyPatch) -> D
     monkeypatch.setattr(duty_module, "randomness_proof", lambda *_: b"header")
     monkeypatch.setattr(duty_module, "relays_of", lambda _chain: ())
     return made
+
+
+@pytest.fixture
+def loop(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> DutyLoop:
+    return loop_of(node, monkeypatch)
 
 
 def turn(loop: DutyLoop, views: FakeViews, head: int, *, final: int | None = None) -> list[str]:
@@ -814,9 +822,8 @@ def test_overlapping_windows_are_all_seen(node: FakeNode, views: FakeViews) -> N
 # ---- settling
 
 
-@pytest.fixture
-def keeper(node: FakeNode, views: FakeViews) -> Keeper:
-    any_views: Any = views
+def keeper_of(node: FakeNode) -> Keeper:
+    any_views: Any = node.views
     made = Keeper(
         replace(node.config, report=True),
         any_views,
@@ -824,11 +831,16 @@ def keeper(node: FakeNode, views: FakeViews) -> Keeper:
         node.follower,
         node.intake,
         node.keys,
-        PEOPLE[0].signer,
+        node.person.signer,
         node.metrics,
     )
     made._sender = Sends(made)  # type: ignore[assignment]
     return made
+
+
+@pytest.fixture
+def keeper(node: FakeNode) -> Keeper:
+    return keeper_of(node)
 
 
 def keep(keeper: Keeper, views: FakeViews, head: int, *, final: int | None = None) -> list[str]:
@@ -1056,6 +1068,102 @@ def test_an_answer_that_a_reorganisation_dropped_is_a_miss(keeper: Keeper, views
     assert keep(keeper, views, 117, final=112) == []
     del views.statuses[EPOCH, OTHER]  # deeper than what is final: not followed
     assert keep(keeper, views, 118, final=112) == []
+
+
+# ---- many nodes, one block
+
+
+class Crowd:
+    """Nodes of one chain whose blocks come every twelve seconds; they look at it every two, none at the same time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = 7) -> None:
+        self.people = make_people(count)
+        self.views = quiet(FakeViews(self.people), self.people)
+        self.views.chain.restless = False
+        self.views.shard_parameters = lambda _: replace(PARAMETERS, reporting=200)  # type: ignore[method-assign]
+        self.nodes = [FakeNode(self.views, person, folder / person.address) for person in self.people]
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        #: what was sent in each block, by the node's number
+        self.sent: dict[int, list[tuple[int, str]]] = {}
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def block(self, head: int, parts: list[Any]) -> list[str]:
+        """Let nodes look while a block is the newest, before anything that they send is in one."""
+        chain = self.views.chain
+        chain.head, chain.safe, chain.final = head, head - 1, head - 2
+        sent: list[str] = []
+        for _ in range(6):
+            for part in parts:
+                self.now += 2 / len(parts)
+                part.follower.refresh()
+                before = len(part._sender.names)
+                part.round()
+                sent += part._sender.names[before:]
+        return sent
+
+    def keepers(self) -> list[Any]:
+        return [keeper_of(node) for node in self.nodes]
+
+    def loops(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        return [loop_of(node, monkeypatch) for node in self.nodes]
+
+
+@pytest.fixture
+def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
+    made = Crowd(tmp_path, monkeypatch)
+    yield made
+    made.stop()
+
+
+def test_one_node_reports_a_miss_and_one_carries_its_slash_out(crowd: Crowd) -> None:
+    """The others see it in the next block, and send nothing: a second report would revert, and be paid for."""
+    views, lost, executed_in = crowd.views, crowd.people[-1].address, list[int]()
+    seal(views)
+    views.statuses.update({(EPOCH, person.address): DutyStatus.ANSWERED for person in crowd.people[:-1]})
+
+    def slash(_id: bytes, _block: int | str = "latest") -> Slash:
+        return Slash(lost, SHARD, ROSTER, EPOCH, lost, 118, False, bool(executed_in))
+
+    views.slash = slash
+    keepers, sent = crowd.keepers()[:-1], []
+    for head in range(111, 140):
+        new = crowd.block(head, keepers)
+        sent += new
+        if "reportMiss" in new:
+            views.statuses[EPOCH, lost] = DutyStatus.MISSED
+        if "executeSlash" in new:
+            executed_in.append(head)
+    assert sent == ["reportMiss", "executeSlash"]
+    assert executed_in == [118]
+
+
+def test_who_is_silent_is_followed_by_the_next(crowd: Crowd) -> None:
+    """Two blocks later, and again nobody else's gas is burnt."""
+    seal(crowd.views)
+    crowd.views.statuses.update({(EPOCH, person.address): DutyStatus.ANSWERED for person in crowd.people[:-1]})
+    keepers, begun = crowd.keepers()[:-1], dict[int, int]()
+    for head in range(112, 112 + 2 * len(keepers)):
+        for number, keeper in enumerate(keepers):
+            # nobody's report gets into a block
+            if crowd.block(head, [keeper]) and number not in begun:
+                begun[number] = head
+    assert sorted(begun.values()) == list(range(112, 112 + 2 * len(keepers), 2))
+
+
+def test_one_node_seals_an_epoch(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with reports."""
+    loops, sent = crowd.loops(monkeypatch), []
+    for head in range(100, 119):
+        new = crowd.block(head, loops)
+        sent += [(head, name) for name in new if name == "seal"]
+        if "seal" in new:
+            seal(crowd.views, head + 1)
+            crowd.views.statuses.update({(EPOCH, person.address): DutyStatus.ANSWERED for person in crowd.people})
+    assert sent == [(101, "seal")]
 
 
 # ---- deleting

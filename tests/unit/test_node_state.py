@@ -227,6 +227,9 @@ def test_settings_are_read_with_paths_relative_to_the_file(tmp_path: Path) -> No
     assert config.operator == OPERATOR
     assert (config.poll_seconds, config.seal, config.settle, config.report) == (2.0, True, True, False)
     assert load_config(write(tmp_path, report=True, pollSeconds=0.5)).poll_seconds == 0.5
+    assert (config.turn_blocks, config.turn_seconds) == (2, 0.0)
+    turns = load_config(write(tmp_path, turnBlocks=0, turnSeconds=1))
+    assert (turns.turn_blocks, turns.turn_seconds) == (0, 1.0)
     rotated = load_config(write(tmp_path, keys={**GOOD["keys"], "bls": ["keys/bls.json", "/abs/new.json"]}))
     assert rotated.bls_keys == (tmp_path / "keys/bls.json", Path("/abs/new.json"))
 
@@ -250,6 +253,9 @@ def test_settings_are_read_with_paths_relative_to_the_file(tmp_path: Path) -> No
         {"logLevel": "loud"},
         {"pollSecond": 3},
         {"capacityBytes": -5},
+        {"turnBlocks": -1},
+        {"turnBlocks": 1.5},
+        {"turnSeconds": -0.1},
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict) -> None:

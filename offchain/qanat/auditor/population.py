@@ -43,7 +43,7 @@ class CertifiedObject:
 class _Lists:
     """What one roster lists in one epoch. All its seats share that; they differ in what they had not signed.
 
-    ``rows``, ``fee``: of each ticket, live and signed by everybody; ``unsigned``: the part of it that a seat is without.
+    ``rows``, ``fee``: of each ticket, live and signed by everybody; ``unsigned``: what of it a seat is without.
     """
 
     buckets: tuple[Bucket, ...]

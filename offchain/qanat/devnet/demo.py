@@ -146,7 +146,7 @@ class Demo:
     def _configure(self, host: OperatorHost) -> None:
         """Let the node look at the chain often: its blocks pass faster here than anywhere."""
         settings = json.loads(host.config.read_text())
-        settings.update(pollSeconds=0.4, maxDelaySeconds=1.0)
+        settings.update(pollSeconds=0.4, turnSeconds=0.2)
         host.config.write_text(json.dumps(settings, indent=2))
 
     # ---- (c) store

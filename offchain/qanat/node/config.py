@@ -7,7 +7,7 @@
 
 Paths are relative to the file. After a rotation ``keys.bls`` is a list: older keys, then the current one. Optional,
 with their defaults: ``pollSeconds`` 2, ``seal`` true, ``settle`` true, ``report`` false, ``capacityBytes`` 0 (no
-limit), ``requestSeconds`` 60, ``maxDelaySeconds`` 4, ``logLevel`` "info", ``store`` {"kind": "lmdb"}
+limit), ``requestSeconds`` 60, ``turnBlocks`` 2, ``turnSeconds`` 0, ``logLevel`` "info", ``store`` {"kind": "lmdb"}
 (:mod:`qanat.store.settings`), ``scrubBytesPerSecond`` 4194304 (0: nothing is reread), ``tls`` none, ``proxies`` none,
 ``requestsPerSecond`` 1000 and ``readBytesPerSecond`` 67108864 for each asker (0: no limit), ``bodyBytes`` 134217728,
 ``policy`` none, ``paidReads`` none. What they mean: docs/node.md.
@@ -47,7 +47,8 @@ _OPTIONAL: dict[str, tuple[type | tuple[type, ...], Any]] = {
     "report": (bool, False),
     "capacityBytes": (int, 0),
     "requestSeconds": ((int, float), 60.0),
-    "maxDelaySeconds": ((int, float), 4.0),
+    "turnBlocks": (int, 2),
+    "turnSeconds": ((int, float), 0.0),
     "drandRelays": (list, []),
     "maxFeeGwei": ((int, float), 0),
     "alarmUrl": (str, ""),
@@ -93,7 +94,9 @@ class NodeConfig:
     report: bool = False
     capacity_bytes: int = 0
     request_seconds: float = 60.0
-    max_delay_seconds: float = 4.0
+    #: from one node's turn to seal, report or carry out to the next one's (:mod:`qanat.node.turns`)
+    turn_blocks: int = 2
+    turn_seconds: float = 0.0
     log_level: str = "info"
     #: where rounds of drand are asked for; empty: the deployment's relays
     drand_relays: tuple[str, ...] = ()
@@ -143,8 +146,8 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
     for name in ("pollSeconds", "requestSeconds"):
         if values[name] <= 0:
             raise BadParameters(f"{path}: {name} must be above zero.", field=name)
-    numbers = {name: values[name] for name in ("capacityBytes", "maxDelaySeconds", "maxFeeGwei", "scrubBytesPerSecond")}
-    for name, number in {"shard": raw["shard"], **numbers}.items():
+    limits = ("capacityBytes", "turnBlocks", "turnSeconds", "maxFeeGwei", "scrubBytesPerSecond")
+    for name, number in {"shard": raw["shard"], **{name: values[name] for name in limits}}.items():
         if number < 0:
             raise BadParameters(f"{path}: {name} can't be negative.", field=name)
     check_settings(values["store"])
@@ -171,7 +174,8 @@ def load_config(path: Path | str) -> NodeConfig:  # noqa: C901  (one check per f
         report=values["report"],
         capacity_bytes=values["capacityBytes"],
         request_seconds=float(values["requestSeconds"]),
-        max_delay_seconds=float(values["maxDelaySeconds"]),
+        turn_blocks=values["turnBlocks"],
+        turn_seconds=float(values["turnSeconds"]),
         log_level=values["logLevel"],
         drand_relays=tuple(values["drandRelays"]),
         max_fee=int(max(0, values["maxFeeGwei"]) * 10**9) or None,

@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 
 import structlog
-from eth_utils.crypto import keccak
 from web3.exceptions import TransactionNotFound, Web3Exception
 
 from qanat.chain.draws import follow, non_signers_hash
@@ -40,6 +39,7 @@ from qanat.node.follower import EpochView, Follower
 from qanat.node.intake import Intake
 from qanat.node.metrics import Metrics
 from qanat.node.state import Duty, DutyState, NodeState, moved
+from qanat.node.turns import Turns
 
 __all__ = ["DutyLoop", "non_signers_of"]
 
@@ -128,6 +128,7 @@ class DutyLoop(threading.Thread):
         self._held: dict[_Which, int] = {}
         self._wait_until: dict[_Which, tuple[float, int]] = {}
         self._seal_at: dict[_Which, float] = {}
+        self._turns = Turns(config.operator, blocks=config.turn_blocks, seconds=config.turn_seconds)
         #: whose answer no reorganisation can drop any more
         self._confirmed: set[_Which] = set()
         self._ended = threading.Event()
@@ -222,15 +223,17 @@ class DutyLoop(threading.Thread):
         if duty.state is not DutyState.WAITING or self._known(view) is None:
             duty = self._move(duty, DutyState.WAITING, deadline=0)
         if self.config.seal and latest < view.sealing_end:
-            self._seal(view)
+            self._seal(view, latest)
 
-    def _seal(self, view: EpochView) -> None:
-        """Seal an epoch that nobody sealed, each operator after a delay of its own so that not all send at once."""
+    def _seal(self, view: EpochView, latest: int) -> None:
+        """Seal an epoch that nobody sealed, when it is this node's turn."""
         now, which = time.monotonic(), _which(view)
-        if which not in self._seal_at:
-            share = int.from_bytes(keccak(text=f"{self.config.operator} {view.epoch}")[:4], "big") / 2**32
-            self._seal_at[which] = now + share * self.config.max_delay_seconds
-        if now < self._seal_at[which] or self._is_waiting(which):
+        everybody, first = self.follower.population(view.epoch), view.seed_block + 2
+        what = f"seal {view.epoch} {view.audits}"
+        if not self._turns.has_come(what, everybody, latest=latest, first=first, last=view.sealing_end):
+            self._timed = self._timed or self._turns.seconds > 0
+            return
+        if now < self._seal_at.get(which, 0.0) or self._is_waiting(which):
             self._timed = True
             return
         chain = self.views.chain

@@ -70,8 +70,9 @@ class Follower:
         self.first_block = views.first_block(shard)
         self._heads = Heads()
         self._epochs: list[EpochView] = []
-        #: Audits of the rosters live in an epoch, once no reorganisation can change them
+        #: Audits and operators of the rosters live in an epoch, once no reorganisation can change them
         self._audits: dict[int, tuple[str, ...]] = {}
+        self._populations: dict[int, tuple[str, ...]] = {}
         self._records: dict[bytes, tuple[float, ObjectRecord]] = {}
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -124,6 +125,21 @@ class Follower:
     def frozen_block(self, view: EpochView) -> int:
         """The epoch's B_e. Until it is final a reorganisation may still change who owes an answer in the epoch."""
         return view.seed_block - self.parameters.finality
+
+    def population(self, epoch: int) -> tuple[str, ...]:
+        """Everyone with a place in a roster that may have live objects in the epoch. Raises :class:`ChainError`."""
+        known = self._populations.get(epoch)
+        if known is None:
+            final = self._heads.finalized
+            rosters = self.views.rosters_live_in(self.shard, epoch)
+            names = [name for number in rosters for name in self.views.roster(self.shard, number).operators]
+            known = tuple(dict.fromkeys(names))
+            if final > self.first_block + epoch * self.parameters.epoch_length:
+                with self._lock:
+                    self._populations[epoch] = known
+                    if len(self._populations) > _EPOCHS_KNOWN:
+                        del self._populations[min(self._populations)]
+        return known
 
     def epochs(self) -> list[EpochView]:
         """The epochs that the last round looked at, ascending, each at all Audits that its live rosters answer to."""

@@ -11,7 +11,6 @@ import time
 from typing import Any
 
 import structlog
-from eth_utils.crypto import keccak
 
 from qanat.chain.misses import reports
 from qanat.chain.sender import Sender
@@ -24,11 +23,13 @@ from qanat.node.intake import Intake
 from qanat.node.keyholder import KeyHolder
 from qanat.node.metrics import Metrics
 from qanat.node.state import DutyState, HeldObject, NodeState, moved
+from qanat.node.turns import Turns
 
 __all__ = ["Keeper"]
 
 log = structlog.get_logger("qanat.node.keeper")
 _LONGEST_PAUSE = 60.0
+_MOST_KNOWN = 1024
 
 
 class Keeper(threading.Thread):
@@ -56,8 +57,12 @@ class Keeper(threading.Thread):
         self._sender = Sender(views.chain, signer, timeout=90.0, fee_ceiling=config.max_fee)
         self._ended = threading.Event()
         # of (epoch, Audits, operator) each; in `_closed` is of what nothing more can come, whatever is reorganised
-        self._report_at: dict[tuple[int, str, str], float] = {}
         self._closed: set[tuple[int, str, str]] = set()
+        #: whose slash may be to be carried out
+        self._missed: set[tuple[int, str, str]] = set()
+        self._turns = Turns(config.operator, blocks=config.turn_blocks, seconds=config.turn_seconds)
+        #: of (epoch, Audits): when a report that was refused is tried again
+        self._report_at: dict[tuple[int, str], float] = {}
         #: end epoch of objects that the final block shows as certified, as it stood in block `_heard`
         self._ends: dict[bytes, int] = {}
         self._heard = 0
@@ -91,6 +96,7 @@ class Keeper(threading.Thread):
         heads = self.follower.heads
         now = time.monotonic()
         is_due = any(self._looked < at <= now for at in self._report_at.values())
+        is_due = is_due or self._turns.is_due(self._looked, now)
         if heads.latest == 0 or (heads.hash == self._seen and not is_due):
             return
         self._seen, self._looked = "", now
@@ -165,16 +171,18 @@ class Keeper(threading.Thread):
         for view in self.follower.epochs():
             if view.deadline == 0 or latest <= view.deadline:
                 continue
-            everybody = self._population(view.epoch)
+            everybody = self.follower.population(view.epoch)
             missed = [name for name in everybody if self._looks_missed(view, name, latest, finalized)]
             if self._ended.is_set():
                 return
+            if not missed or not self._is_to_report(view, set(everybody) - set(missed), latest):
+                continue
             for call, operators in reports(self.views, self.config.shard, view.epoch, missed, audits=view.audits):
                 self._report_some(view, call, operators)
         self._execute_known(latest, finalized)
 
     def _looks_missed(self, view: EpochView, operator: str, latest: int, finalized: int) -> bool:
-        """Whether an operator's miss is to be reported now; where it was, its slash is carried out."""
+        """Whether an operator's miss is to be reported; where it was, its slash is carried out."""
         which = (view.epoch, view.audits, operator)
         if operator == self.config.operator or which in self._closed or self._ended.is_set():
             return False
@@ -182,19 +190,21 @@ class Keeper(threading.Thread):
         if status is DutyStatus.ANSWERED and finalized > view.deadline:
             self._closed.add(which)
         if status is DutyStatus.NONE and latest < view.deadline + self.follower.parameters.reporting:
-            return self._is_to_be_reported(view, operator, finalized)
+            return self._owed(view, operator, finalized)
         if status is DutyStatus.MISSED:
             self._execute(*which, latest, finalized)
         return False
 
-    def _population(self, epoch: int) -> list[str]:
-        operators: dict[str, None] = {}
-        for roster in self.views.rosters_live_in(self.config.shard, epoch):
-            operators.update(dict.fromkeys(self.views.roster(self.config.shard, roster).operators))
-        return list(operators)
+    def _is_to_report(self, view: EpochView, others: set[str], latest: int) -> bool:
+        """Whether it is this node's turn: one for all misses of an epoch. Those that missed are no ones to wait for."""
+        if time.monotonic() < self._report_at.get((view.epoch, view.audits), 0.0):
+            return False
+        last = view.deadline + self.follower.parameters.reporting
+        what = f"report {view.epoch} {view.audits}"
+        return self._turns.has_come(what, others, latest=latest, first=view.deadline + 2, last=last)
 
-    def _is_to_be_reported(self, view: EpochView, operator: str, finalized: int) -> bool:
-        """Whether it owed an answer, and this node's delay is over: each has its own, the same for a whole epoch."""
+    def _owed(self, view: EpochView, operator: str, finalized: int) -> bool:
+        """Whether it owed an answer that no slash is queued for."""
         epoch, audits = view.epoch, view.audits
         which = (epoch, audits, operator)
         if self.views.held_rows(self.config.shard, epoch, operator, audits=audits) == 0:
@@ -204,9 +214,8 @@ class Keeper(threading.Thread):
             return False
         if len(self.views.audits_in(self.config.shard, epoch)) > 1 and self._is_slashed(epoch, operator):
             return False  # missed at another Audits too: an epoch is slashed once
-        now = time.monotonic()
-        share = int.from_bytes(keccak(text=f"{self.config.operator} {epoch}")[:4], "big") / 2**32
-        return now >= self._report_at.setdefault(which, now + share * self.config.max_delay_seconds)
+        self._missed.add(which)
+        return True
 
     def _is_slashed(self, epoch: int, operator: str) -> bool:
         try:
@@ -227,8 +236,9 @@ class Keeper(threading.Thread):
             self._sender.send(call)
         except TransactionReverted as error:
             log.info("miss not reported", epoch=epoch, operators=operators, error=error.message)
-            for operator in operators:
-                self._report_at[epoch, view.audits, operator] = time.monotonic() + 30
+            self._report_at[epoch, view.audits] = time.monotonic() + 30
+            while len(self._report_at) > _MOST_KNOWN:
+                del self._report_at[min(self._report_at)]
             return
         for operator in operators:
             self.metrics.count("qanat_misses_reported_total")
@@ -236,7 +246,7 @@ class Keeper(threading.Thread):
 
     def _execute_known(self, latest: int, finalized: int) -> None:
         """Slashes become due after their epoch has left the follower's range."""
-        for epoch, audits, operator in list(self._report_at):
+        for epoch, audits, operator in list(self._missed):
             if latest > self.follower.first_block + (epoch + 1) * self.follower.parameters.epoch_length and (
                 self.views.duty(self.config.shard, epoch, operator, audits=audits) is DutyStatus.MISSED
             ):
@@ -247,12 +257,16 @@ class Keeper(threading.Thread):
         slash_id = self._slash_id(epoch, operator)
         slash = self.views.slash(slash_id)
         if slash.executed and self.views.slash(slash_id, finalized).executed:
-            self._report_at.pop((epoch, audits, operator), None)
+            self._missed.discard((epoch, audits, operator))
             self._closed.add((epoch, audits, operator))
             return
         # until that is final a reorganisation may drop it, whoever sent it
-        self._report_at.setdefault((epoch, audits, operator), 0.0)
+        self._missed.add((epoch, audits, operator))
         if slash.executed or latest < slash.ready_block:
+            return
+        others = set(self.follower.population(epoch)) - {operator}
+        what = f"slash {epoch} {operator}"
+        if not self._turns.has_come(what, others, latest=latest, first=slash.ready_block + 1):
             return
         try:
             self._sender.send(restaking.functions.executeSlash(slash_id))
