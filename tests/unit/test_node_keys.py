@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_utils import keccak
@@ -24,10 +29,20 @@ from qanat.errors import (
     WrongKeyFile,
 )
 from qanat.keys.seal import SealingKey, seal
-from qanat.node.keyholder import key_request
+from qanat.node.keyholder import MOST_RECORDINGS, key_request
 from qanat.node.requests import Asker
 from qanat.node.sealing import key_context, load_sealing_key, save_sealing_key
-from tests.unit.node_doubles import CHAIN_ID, CONTRACTS, ZERO, FakeNode, FakeViews, make_people
+from qanat.node.state import PendingRelease
+from tests.unit.node_doubles import (
+    CHAIN_ID,
+    CONTRACTS,
+    ZERO,
+    FakeFunction,
+    FakeNode,
+    FakeSender,
+    FakeViews,
+    make_people,
+)
 
 HOLDER, *_ = PEOPLE = make_people(2)
 OWNER = KeySigner.from_key(keccak(text="owner"))
@@ -119,6 +134,73 @@ def test_a_release_that_a_reorganisation_dropped_is_recorded_again(node: FakeNod
     node.keys.settle_releases(views.chain.final)
     node.keys.settle_releases(views.chain.final)
     assert len(node.sender.sent) == 2
+    assert node.state.releases() == []
+
+
+class SlowSender(FakeSender):
+    """Sends that a test lets end, by license."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: dict[int, threading.Event] = defaultdict(threading.Event)
+        self.end = threading.Event()
+
+    def send(self, function: FakeFunction, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
+        self.begun[function.arguments[0]].set()
+        assert self.end.wait(20)
+        return super().send(function, value, steps=steps)
+
+
+def pending(license_id: int) -> PendingRelease:
+    return PendingRelease(license_id, "11" * 32, 2_000_000_000_000, "22" * 65)
+
+
+@pytest.fixture
+def slow(node: FakeNode, views: FakeViews) -> Iterator[SlowSender]:
+    """As many recordings under way as may be; they end with the test at the latest."""
+    sender = SlowSender()
+    node.keys._sender = sender
+    for number in range(100, 101 + MOST_RECORDINGS):
+        views.licenses[number] = views.licenses[LICENSE]
+    with ThreadPoolExecutor(MOST_RECORDINGS) as pool:
+        going = [
+            pool.submit(node.keys.record, views.licenses[number], pending(number))
+            for number in range(100, 100 + MOST_RECORDINGS)
+        ]
+        assert all(sender.begun[number].wait(20) for number in range(100, 100 + MOST_RECORDINGS))
+        yield sender
+        sender.end.set()
+        for one in going:
+            one.result(20)
+
+
+def test_licenses_are_recorded_beside_each_other_and_nobody_queues(
+    node: FakeNode, views: FakeViews, slow: SlowSender
+) -> None:
+    """Beyond as many as may be, and for one that is under way, the answer is 503 with the time to come back."""
+    for number in (100, 100 + MOST_RECORDINGS):
+        with pytest.raises(KeyUnavailable) as found:
+            node.keys.record(views.licenses[number], pending(number))
+        assert found.value.data["status"] == 503
+        assert found.value.data["retry_after"] > 0
+    assert [item.license_id for item in node.state.releases()] == list(range(100, 100 + MOST_RECORDINGS))
+    node.keys.settle_releases(views.chain.final)  # what is on its way is not sent twice
+    slow.end.set()
+    wait_until_sent = time.monotonic() + 20
+    while len(slow.sent) < MOST_RECORDINGS and time.monotonic() < wait_until_sent:
+        time.sleep(0.01)
+    assert sorted(sent.arguments[0] for sent in slow.sent) == list(range(100, 100 + MOST_RECORDINGS))
+    while node.keys._recording:
+        time.sleep(0.01)
+    node.keys.record(views.licenses[103], pending(103))  # there is room again
+
+
+def test_who_was_recorded_meanwhile_is_not_recorded_again(node: FakeNode, views: FakeViews) -> None:
+    """The request was looked at before; the license is looked at again when its turn comes."""
+    before = views.licenses[LICENSE]
+    views.licenses[LICENSE] = replace(before, released_at=5)
+    node.keys.record(before, pending(LICENSE))
+    assert node.sender.sent == []
     assert node.state.releases() == []
 
 

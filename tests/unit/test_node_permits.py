@@ -11,14 +11,18 @@ from typing import Any
 
 import httpx
 import pytest
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak, to_checksum_address
 
-from qanat.errors import BadParameters, InvalidSignature, NodeRefused, TransactionReverted
+from qanat.chain.sender import Sender
+from qanat.errors import BadParameters, InvalidSignature, NodeRefused
 from qanat.node.api import byte_range
 from qanat.node.budget import Meter, asker_of
-from qanat.node.permits import Permits
+from qanat.node.permits import SIGNATURE_GAS, Permits, contract_accepts, digest_of, put_request
 from qanat.node.policy import load_policy, shown
 from qanat.node.requests import authorization
 from qanat.objects import encode
+from tests.unit.local_chain import LocalChain, anvil, deploy, key_signer
 from tests.unit.node_doubles import (
     CHAIN_ID,
     CONTRACTS,
@@ -157,65 +161,101 @@ def test_a_permit_costs_chain_and_curve_once(nodes: Any, views: FakeViews, monke
     assert put(http, short).status_code == 401
 
 
-class Wallet:
-    """A contract as an account: takes signatures that it was told of."""
+CAP = SIGNATURE_GAS
+ACCOUNTS = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
 
-    def __init__(self, answer: bytes | Exception) -> None:
-        self.answer = answer
-        self.asked: list[tuple[bytes, bytes]] = []
+/// Takes what it was told of, in a way that its number says.
+contract Account {
+    uint256 immutable how;
+    bytes32 immutable digest;
+    bytes32 immutable signatureHash;
 
-    @property
-    def functions(self) -> Wallet:
-        return self
+    constructor(uint256 how_, bytes32 digest_, bytes32 signatureHash_) {
+        (how, digest, signatureHash) = (how_, digest_, signatureHash_);
+    }
 
-    def isValidSignature(self, digest: bytes, signature: bytes) -> Wallet:  # noqa: N802
-        self.asked.append((digest, signature))
-        return self
+    function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {
+        bool good = hash == digest && keccak256(signature) == signatureHash;
+        if (how == 1) revert("no");
+        if (how == 2) { assembly { invalid() } }
+        if (how == 3) { while (true) {} }
+        if (how == 4) { assembly { mstore(0, not(0)) return(0, 32) } }
+        if (how == 5) { assembly { return(0, 0) } }
+        if (how == 6) { assembly { mstore(0, shl(224, 0x1626ba7e)) return(0, 31) } }
+        if (how == 7) { assembly { mstore(0, shl(224, 0x1626ba7e)) revert(0, 32) } }
+        if (how == 8) { assembly { mstore(0, or(shl(224, 0x1626ba7e), 1)) return(0, 32) } }
+        if (how == 9 && good) { assembly { mstore(0, shl(224, 0x1626ba7e)) return(0, 500000) } }
+        if (how >= 100_000) { uint256 end = gasleft() - how; while (gasleft() > end) {} }
+        return good ? bytes4(0x1626ba7e) : bytes4(0xffffffff);
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalChain]:
+    with anvil() as chain:
+        yield chain
 
 
 @pytest.mark.parametrize(
-    ("answer", "stands"),
+    ("how", "length", "stands"),
     [
-        (bytes.fromhex("1626ba7e"), True),
-        (bytes.fromhex("ffffffff"), False),
-        (bytes(32), False),
-        (TransactionReverted("no", error_name="", arguments={}), False),
+        (0, 65, True),
+        (0, 200, True),
+        (0, 2048, True),
+        (1, 200, False),  # reverts
+        (2, 200, False),  # an invalid opcode
+        (3, 200, False),  # runs until its gas is used
+        (4, 200, False),  # another value
+        (5, 200, False),  # nothing
+        (6, 200, False),  # part of a word
+        (7, 200, False),  # the value, and reverts
+        (8, 200, False),  # more in the word than the value
+        (9, 200, True),  # much behind the value
+        (CAP - 100_000, 2048, True),
+        (CAP + 100_000, 65, False),
     ],
 )
 def test_an_owner_with_code_answers_for_itself(
-    views: FakeViews, monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception, stands: bool
+    views: FakeViews, local: LocalChain, monkeypatch: pytest.MonkeyPatch, how: int, length: int, stands: bool
 ) -> None:
     """ERC-1271: its contract is asked with the EIP-712 digest and the signature, of any length, as they are."""
-    owner = "0x" + "77" * 20
-    record = views.open_object(OBJECT, ENCODED, owner=owner)
-    wallet = Wallet(answer)
-
-    def call(function: Any, **_: Any) -> Any:
-        if isinstance(function.answer, Exception):
-            raise function.answer
-        return function.answer
-
-    class Eth:
-        def contract(self, address: str, abi: Any) -> Wallet:
-            assert address == owner
-            return wallet
-
+    real, signature, deadline = local.connect(), b"\xab" * length, int(time.time()) + 60
+    header = f"deadline={deadline}, signature=0x{signature.hex()}"
+    record = views.open_object(OBJECT, ENCODED, owner="0x" + "77" * 20)
+    typed = put_request(
+        views.chain.chain_id,
+        CONTRACTS["Objects"],
+        OBJECT,
+        record.manifest_root,
+        to_checksum_address(OPERATOR),
+        deadline,
+    )
+    digest = digest_of(encode_typed_data(*typed))
+    account = deploy(Sender(real, key_signer()), "Account", how, digest, keccak(signature), source=ACCOUNTS)
+    record = replace(record, owner=account.address)
     chain: Any = views.chain
-    monkeypatch.setattr(chain, "has_code", lambda account: account == owner)
-    monkeypatch.setattr(chain, "web3", type("Web3", (), {"eth": Eth()})(), raising=False)
-    monkeypatch.setattr(chain, "call", call)
+    monkeypatch.setattr(chain, "has_code", real.has_code)
+    monkeypatch.setattr(chain, "rpc", real.rpc, raising=False)
     permits = Permits(chain, OPERATOR)
-    header = f"deadline={int(time.time()) + 60}, signature=0x{'ab' * 200}"
     if stands:
         permits.check(OBJECT, header, lambda _id: record)
         assert permits.is_known(OBJECT, header)
+        other = f"deadline={deadline + 1}, signature=0x{signature.hex()}"
+        with pytest.raises(InvalidSignature):  # another digest
+            permits.check(OBJECT, other, lambda _id: record)
     else:
         with pytest.raises(InvalidSignature):
             permits.check(OBJECT, header, lambda _id: record)
         assert not permits.is_known(OBJECT, header)
-    ((digest, signature),) = wallet.asked
-    assert len(digest) == 32
-    assert signature == b"\xab" * 200
+
+
+def test_an_account_without_code_takes_nothing(local: LocalChain) -> None:
+    """Nor does one whose chain doesn't answer: that is said as such."""
+    assert not contract_accepts(local.connect(), "0x" + "77" * 20, bytes(32), bytes(65))
 
 
 def test_several_slices_in_one_request(nodes: Any) -> None:

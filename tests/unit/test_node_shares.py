@@ -30,8 +30,9 @@ from qanat.errors import (
 )
 from qanat.keys.context import KeyContext, request_hash
 from qanat.keys.release import LicenseeKey, blinded_base, is_right, open_key
-from qanat.keys.sealed_share import seal_share
+from qanat.keys.sealed_share import SEALED_SHARE_BYTES, seal_share
 from qanat.keys.shares import Dealing, deal, deal_polynomial, digest_of
+from qanat.node import shareholder
 from qanat.node.alarms import Alarms
 from qanat.node.forced import ForcedReleases
 from qanat.node.keyholder import key_request
@@ -151,6 +152,26 @@ def test_a_share_that_fits_is_acknowledged_by_the_rosters_key(node: FakeNode, de
     signature = take(node, body(dealing))
     assert bls.verify(PEOPLE[0].key.public_key, digest_of(CONTEXT, dealing.commitments), signature)
     assert take(node, body(dealing)) == signature
+
+
+def test_a_dealing_sent_again_is_acknowledged_from_what_is_kept(
+    node: FakeNode, views: FakeViews, dealing: Dealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a restart, and whatever comes with it now: what is kept stays, and nothing is checked anew."""
+    signature = take(node, body(dealing))
+    kept = node.state.dealings()
+    put_in_force(views, dealing)
+    node.restart()
+    monkeypatch.setattr(shareholder, "accept_share", lambda *_, **__: pytest.fail("checked anew"))
+    assert take(node, body(dealing)) == signature
+    assert take(node, body(dealing, sealed=bytes(SEALED_SHARE_BYTES))) == signature
+    assert node.state.dealings() == kept
+    with pytest.raises(NotLicensed):
+        take(node, body(dealing), STRANGER)
+    record, holders = views.drawn[ASSET, EPOCH]
+    views.drawn[ASSET, EPOCH] = (record, (holders[0], holders[2], holders[1]))  # others since: another dealing
+    with pytest.raises(pytest.fail.Exception, match="checked anew"):
+        take(node, body(dealing))
 
 
 def test_nothing_of_the_share_is_on_disk_or_in_what_is_shown(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -37,7 +39,7 @@ from qanat.node.requests import Asker
 from qanat.node.sealing import key_context
 from qanat.node.state import DepositedKey, NodeState, PendingRelease
 
-__all__ = ["KeyHolder", "hex_field", "json_object", "key_request", "number_field"]
+__all__ = ["MOST_RECORDINGS", "KeyHolder", "hex_field", "json_object", "key_request", "number_field"]
 
 _KEY_REQUEST = {
     "KeyRequest": [
@@ -48,6 +50,10 @@ _KEY_REQUEST = {
     ]
 }
 _SEALED_LIMIT_BYTES = 1024
+#: First releases on their way to the chain at a time: fewer than threads that answer, so that some always do.
+MOST_RECORDINGS = 3
+#: Seconds after which to ask again for a turn: a block or two.
+_RECORDING_SECONDS = 2
 log = structlog.get_logger("qanat.node.keys")
 
 
@@ -84,6 +90,8 @@ class KeyHolder:
         self._sealing_key = sealing_key
         self._sender = sender
         self._lock = threading.Lock()
+        #: licenses whose first release is on its way to the chain
+        self._recording: set[int] = set()
         self._final_time = (-1, 0)
 
     # ---- deposits
@@ -129,7 +137,10 @@ class KeyHolder:
                 self.state.forget_release(pending.license_id)
             elif not self.views.license(pending.license_id).released_at:
                 try:
-                    self._send(pending)
+                    with self._turn(pending.license_id):
+                        self._send(pending)
+                except KeyUnavailable:
+                    continue  # on its way already, or others are: it is looked at again with the next block
                 except TransactionReverted as error:
                     log.warning("release can't be recorded", license=pending.license_id, error=error.message)
                     if pending.deadline < time.time():
@@ -138,17 +149,38 @@ class KeyHolder:
     def record(self, record: LicenseRecord, pending: PendingRelease) -> None:
         """Record a license's first release on chain, unless one is; it is seen through if a reorganisation drops it.
 
-        Raises :class:`TransactionReverted`, :class:`ChainError`: then nothing may be released.
+        Licenses don't wait for each other. Raises :class:`TransactionReverted`, :class:`ChainError`, and
+        :class:`KeyUnavailable` while this license's is on its way, or as many as may be: then nothing may be released.
         """
+        if record.released_at:
+            return
+        with self._turn(pending.license_id):
+            if self.views.license(pending.license_id).released_at:
+                return  # recorded while this request was looked at
+            # written first: whatever happens from here on, the record reaches the chain or the key stays here
+            self.state.keep_release(pending)
+            try:
+                self._send(pending)
+            except TransactionReverted:
+                self.state.forget_release(pending.license_id)
+                raise
+
+    @contextmanager
+    def _turn(self, license_id: int) -> Iterator[None]:
+        """Take a license's turn to be recorded; nobody waits for it, since whoever waits keeps others from answers."""
         with self._lock:
-            if record.released_at == 0:
-                # written first: whatever happens from here on, the record reaches the chain or the key stays here
-                self.state.keep_release(pending)
-                try:
-                    self._send(pending)
-                except TransactionReverted:
-                    self.state.forget_release(pending.license_id)
-                    raise
+            is_going = license_id in self._recording
+            if is_going or len(self._recording) >= MOST_RECORDINGS:
+                what = f"The first release of license {license_id} is" if is_going else "Other first releases are"
+                raise KeyUnavailable(
+                    f"{what} being recorded on chain.", hint="Try again.", status=503, retry_after=_RECORDING_SECONDS
+                )
+            self._recording.add(license_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._recording.discard(license_id)
 
     def _send(self, pending: PendingRelease) -> None:
         function = self.views.chain.contract("Licenses").functions.recordRelease(

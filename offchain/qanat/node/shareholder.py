@@ -82,6 +82,8 @@ class ShareHolder:
     def accept(self, asset_id: int, key_epoch: int, body: bytes, asker: Asker) -> bytes:
         """Check a dealing and the own share of it, keep both, and return the acknowledgement: 128 bytes.
 
+        One that is kept is acknowledged again from what is kept, whatever share comes with it now.
+
         Raises :class:`NotLicensed` for who does not own the asset, :class:`NodeRefused` where the chain has not drawn
         this operator, or has another dealing in force, and what the checks raise.
         """
@@ -97,6 +99,9 @@ class ShareHolder:
         if record.dealt_block and record.root != commitments.root:
             raise NodeRefused(f"Another dealing of key epoch {key_epoch} of asset {asset_id} is in force.", status=409)
         place = context.holders.index(self._holder)
+        again = self._acknowledged(asset_id, key_epoch, commitments, context)
+        if again is not None:
+            return again.acknowledge(self._keys.key(self._key_hash(record)))
         held = accept_share(context, commitments, proof, place, sealed, self._sealing_key, holder=self._holder)
         key = self._keys.key(self._key_hash(record))  # before anything is kept: without it there is no acknowledgement
         kept = HeldDealing(
@@ -110,6 +115,16 @@ class ShareHolder:
         self.metrics.count("qanat_shares_acknowledged_total")
         log.info("share acknowledged", asset=asset_id, key_epoch=key_epoch, place=place)
         return held.acknowledge(key)
+
+    def _acknowledged(
+        self, asset_id: int, key_epoch: int, commitments: Commitments, context: KeyContext
+    ) -> HeldShare | None:
+        """Return what is kept of this very dealing to these holders: it is acknowledged again as it was, unread."""
+        kept = self.state.dealing(asset_id, key_epoch, commitments.root)
+        here = to_checksum_address(context.contract), self._holders(context)
+        if kept is None or (kept.contract, kept.holders) != here or kept.dealing != commitments.to_bytes().hex():
+            return None
+        return self._open(asset_id, key_epoch, kept)
 
     def _drawn(self, asset_id: int, key_epoch: int) -> tuple[KeyRecord, KeyContext]:
         """Return what the chain says of a key whose holders were drawn."""
