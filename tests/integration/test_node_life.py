@@ -714,6 +714,14 @@ def test_an_owner_comes_back_with_a_recovery_file_alone(
     assert home.stat().st_mode & 0o077 == 0
 
 
+def longest(network: Network) -> int:
+    """Return for how long an object may be stored now: to the end of its roster, whose term began with other tests."""
+    views, shard = network.views, network.shard
+    rest = views.roster(shard, views.active_roster(shard)).head.end_epoch
+    soon = network.chain.latest() + network.parameters.epoch_length
+    return min(LONGEST, rest - views.first_epoch_after(shard, soon) - 1)
+
+
 # ---- randomness
 
 
@@ -722,7 +730,7 @@ def test_randomness_is_swapped_while_nodes_run(network: Network, clock: Clock, t
     views, shard = network.views, network.shard
     # other tests' objects, some damaged on purpose, are over: nobody is unable to answer because of them
     clock.mine(6 * network.parameters.epoch_length)
-    stored = store(network, clock, make_file(tmp_path, 100_000), epochs=LONGEST)
+    stored = store(network, clock, make_file(tmp_path, 100_000), epochs=longest(network))
     holders = [host for host in network.hosts if host.address not in stored.absent]
     begin(network, clock, stored.first_epoch)
     eventually("all answer", lambda: answers(network, stored.first_epoch, *holders))
@@ -771,10 +779,7 @@ def test_audits_is_swapped_while_an_epoch_is_open(network: Network, clock: Clock
     clock.mine(6 * network.parameters.epoch_length)
     with Index(tmp_path / "index.sqlite", chain) as index:
         earlier = audit(chain, index).findings  # of an operator whose slices another test damaged
-    # to the end of its roster, whose term began with earlier tests
-    rest = views.roster(shard, views.active_roster(shard)).head.end_epoch
-    rest -= views.first_epoch_after(shard, chain.latest() + network.parameters.epoch_length) + 1
-    older = store(network, clock, make_file(tmp_path, 100_000, "older"), epochs=min(rest, LONGEST))
+    older = store(network, clock, make_file(tmp_path, 100_000, "older"), epochs=longest(network))
     holders = [host for host in network.hosts if host.address not in older.absent]
     old = views.audits().address
 

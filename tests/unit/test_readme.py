@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_lines_of_ape_take_the_options_that_they_have(line):
 
 
 class TestFolders:
-    CELLS = {cells[0]: cells[1] for cells in table("| folder | what |")}
+    CELLS: ClassVar = {cells[0]: cells[1] for cells in table("| folder | what |")}
 
     def test_every_folder_of_the_checkout_is_named(self):
         unversioned = {line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
