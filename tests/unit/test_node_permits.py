@@ -258,6 +258,16 @@ def test_an_account_without_code_takes_nothing(local: LocalChain) -> None:
     assert not contract_accepts(local.connect(), "0x" + "77" * 20, bytes(32), bytes(65))
 
 
+def test_a_signature_longer_than_any_account_can_be_asked_about_is_none(local: LocalChain) -> None:
+    """The longest that can be is judged by the account; one byte more is a refusal, not a failure of the chain."""
+    longest = (48_000 - 4 - 3 * 32) // 32 * 32
+    for length, stands in ((longest, True), (longest + 32, False)):
+        signature = bytes(length)
+        sender = Sender(local.connect(), key_signer())
+        account = deploy(sender, "Account", 0, bytes(32), keccak(signature), source=ACCOUNTS)
+        assert contract_accepts(local.connect(), account.address, bytes(32), signature) == stands
+
+
 def test_several_slices_in_one_request(nodes: Any) -> None:
     """They are all there, durable, and signed for; again it changes nothing."""
     node, http = nodes()

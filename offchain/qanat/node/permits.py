@@ -56,6 +56,8 @@ _ERC1271_SELECTOR = bytes.fromhex("1626ba7e")
 SIGNATURE_GAS = 2_000_000
 #: Of the whole look: that, a 64th that a call leaves behind, and what the longest signature's bytes cost.
 _LOOK_GAS = 3_000_000
+#: Bytes that an account is asked with: with the code that asks it they make a contract's creation (EIP-3860: 49,152).
+_MOST_ASKED = 48_000
 
 
 class TypedSigner(Protocol):
@@ -191,7 +193,7 @@ def contract_accepts(chain: Chain, account: str, digest: bytes, signature: bytes
     if not chain.has_code(account):
         return False
     asked = _ERC1271_SELECTOR + encode(["bytes32", "bytes"], [digest, signature])
-    if len(asked) > 0xFFFF:
+    if len(asked) > _MOST_ASKED:
         return False
     # endpoints tell failures of code each in its own words; here they are a value that the call returns
     call = {"data": "0x" + _look(account, asked).hex(), "gas": hex(_LOOK_GAS)}
