@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from eth_abi.abi import encode
@@ -19,7 +21,16 @@ from qanat.index.records import Adoption, Answer, SealedEpoch, SlashRecord
 from qanat.node.certificate import certificate_list_digest
 from qanat.objects import Manifest
 
-__all__ = ["check_answer", "check_certificate", "check_roster", "check_seed", "check_slash"]
+__all__ = [
+    "Shown",
+    "check_answer",
+    "check_certificate",
+    "check_openings",
+    "check_roster",
+    "check_seed",
+    "check_slash",
+    "read_answer",
+]
 
 #: Bytes of a raw commitment.
 _POINT_BYTES = 96
@@ -205,8 +216,34 @@ def draw_of(population: Population, evidence: Evidence, sealed: SealedEpoch, ope
     return Draw.of(context, population.snapshot(sealed.epoch, operator, audits), population.parameters.samples)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An answer to the right draw, of which the commitments and the opening are still to be checked.
+
+    ``live``: (number of the read, object id, slice, its commitment in the manifest); ``points``: those that it showed.
+    """
+
+    context: bytes
+    live: Sequence[tuple[int, bytes, int, bytes]]
+    points: bytes
+    y: int
+    proof: bytes
+
+
 def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, evidence: Evidence) -> Iterator[str]:
     """Check one response: in time, for a duty and its own draw, every commitment the manifest's, the opening true."""
+    shown: list[Shown] = []
+    yield from read_answer(answer, sealed, population, evidence, shown)
+    for found in check_openings(shown):
+        if isinstance(found, FormatError):
+            raise found
+        yield from found
+
+
+def read_answer(
+    answer: Answer, sealed: SealedEpoch, population: Population, evidence: Evidence, shown: list[Shown]
+) -> Iterator[str]:
+    """Check one response but for what it opens, which is appended to ``shown``, for :func:`check_openings`."""
     # the chain takes an answer that follows the sealing in the same block
     if not sealed.sealed_block <= answer.block <= sealed.deadline:
         yield f"answered in block {answer.block}, outside {sealed.sealed_block} to {sealed.deadline}"
@@ -228,35 +265,63 @@ def check_answer(answer: Answer, sealed: SealedEpoch, population: Population, ev
     if (len(live), len(reads)) != (answer.live, answer.read) or len(call["reads"]) != 2 * len(reads):
         yield f"shows {answer.live} live of {answer.read} positions; the draw has {len(live)} of {len(reads)}"
         return
-    yield from _check_opening(call, reads, draw, population, evidence)
+    opened = []
+    for read in live:
+        commitment = _manifest_of(read, population, evidence).commitments[read.slice]
+        opened.append((read.number, read.object_id, read.slice, commitment))
+    if opened:
+        shown.append(Shown(draw.context, opened, bytes(call["points"]), int(call["y"]), bytes(call["proof"])))
+    elif call["y"] != 0 or call["proof"]:
+        yield "opens something although nothing was live"
 
 
-def _check_opening(
-    call: dict[str, Any], reads: Sequence[Read], draw: Draw, population: Population, evidence: Evidence
-) -> Iterator[str]:
-    live: list[tuple[bytes, int, bytes]] = []
-    commitments: list[bytes] = []
-    points = bytes(call["points"])
-    for read in reads:
-        if read.void is not None:
-            continue
-        manifest = _manifest_of(read, population, evidence)
-        commitment = manifest.commitments[read.slice]
-        raw = kzg.decompress(commitment)
-        if points[_POINT_BYTES * len(live) : _POINT_BYTES * (len(live) + 1)] != raw:
-            yield f"read {read.number} shows another commitment than the manifest's for slice {read.slice}"
-            return
-        live.append((read.object_id, read.slice, raw))
-        commitments.append(commitment)
-    if not live:
-        if call["y"] != 0 or call["proof"]:
-            yield "opens something although nothing was live"
-        return
+def check_openings(shown: Sequence[Shown]) -> list[list[str] | FormatError]:
+    """Return what is wrong with each answer's commitments and opening, or why that can't be told.
+
+    All of them take two pairings, one read of each commitment and one sum of points, unless some do not hold.
+    """
+    raw = _raw_points(list(dict.fromkeys(commitment for item in shown for *_, commitment in item.live)))
+    found: list[list[str] | FormatError] = [[] for _ in shown]
+    openings: dict[int, kzg.Opening] = {}
+    for number, item in enumerate(shown):
+        try:
+            found[number] = _other_commitments(item, raw)
+            if not found[number]:
+                openings[number] = _opening_of(item, raw)
+        except FormatError as error:
+            found[number] = error
+    for position in kzg.bad_openings(list(openings.values())):
+        found[list(openings)[position]] = ["the folded opening does not hold"]
+    return found
+
+
+def _raw_points(commitments: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Read many points; those that are none are left out, at the cost of reading each by itself."""
+    try:
+        return dict(zip(commitments, kzg.decompress_all(commitments), strict=True))
+    except FormatError:
+        raw = {}
+        for commitment in commitments:
+            with suppress(FormatError):
+                raw[commitment] = kzg.decompress(commitment)
+        return raw
+
+
+def _other_commitments(item: Shown, raw: dict[bytes, bytes]) -> list[str]:
+    for place, (number, _, index, commitment) in enumerate(item.live):
+        # what is left out there is no point, and says so
+        point = raw.get(commitment) or kzg.decompress(commitment)
+        if item.points[_POINT_BYTES * place : _POINT_BYTES * (place + 1)] != point:
+            return [f"read {number} shows another commitment than the manifest's for slice {index}"]
+    return []
+
+
+def _opening_of(item: Shown, raw: dict[bytes, bytes]) -> kzg.Opening:
+    live = [(object_id, index, raw[commitment]) for _, object_id, index, commitment in item.live]
     bound = transcript_hash(live)
-    folded = kzg.fold_commitments(commitments, fold_weights(draw.context, bound, len(live)))
-    point = opening_point(draw.context, bound).to_bytes(32, "big")
-    if not kzg.verify(folded, point, int(call["y"]).to_bytes(32, "big"), bytes(call["proof"])):
-        yield "the folded opening does not hold"
+    weights = fold_weights(item.context, bound, len(live))
+    point = opening_point(item.context, bound)
+    return kzg.Opening([shown for *_, shown in live], weights, point, item.y, kzg.decompress(item.proof))
 
 
 def _manifest_of(read: Read, population: Population, evidence: Evidence) -> Manifest:

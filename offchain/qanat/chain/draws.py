@@ -307,12 +307,14 @@ def opening_point(context: bytes, bound: bytes) -> int:
 
 def fold_weights(context: bytes, bound: bytes, count: int) -> list[int]:
     """Return γ_0 = 1 and γ_j = H(ctx, 2, L, j) mod r for j below ``count``."""
-    kinds = ["bytes32", "uint256", "bytes32", "uint256"]
-    return [
-        1 if j == 0 else int.from_bytes(keccak(encode(kinds, [context, _WEIGHT, bound, j])), "big") % SCALAR_MODULUS
-        for j in range(count)
-    ]
+    head = context + _word(_WEIGHT) + bound
+    return [1 if j == 0 else int.from_bytes(keccak(head + _word(j)), "big") % SCALAR_MODULUS for j in range(count)]
 
 
 def _number(context: bytes, purpose: int, value: int) -> int:
-    return int.from_bytes(keccak(encode(["bytes32", "uint256", "uint256"], [context, purpose, value])), "big")
+    # abi.encode of words is the words: writing them here takes a fifth of the time
+    return int.from_bytes(keccak(context + _word(purpose) + _word(value)), "big")
+
+
+def _word(value: int) -> bytes:
+    return value.to_bytes(32, "big")

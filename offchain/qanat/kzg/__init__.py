@@ -7,7 +7,8 @@ evaluation order; narrower ones are padded with zeros to 4,096. Sums of slices a
 
 from __future__ import annotations
 
-from qanat.kzg.blobs import commit, compress, decompress, open_at, verify
+from qanat.kzg.batches import Opening, bad_openings
+from qanat.kzg.blobs import commit, compress, decompress, decompress_all, open_at, verify
 from qanat.kzg.folding import (
     bad_slices,
     fold_commitments,
@@ -24,11 +25,14 @@ __all__ = [
     "BLOB_BYTES",
     "BLOB_ELEMENTS",
     "CommitmentKernel",
+    "Opening",
+    "bad_openings",
     "bad_slices",
     "commit",
     "commitment_kernel",
     "compress",
     "decompress",
+    "decompress_all",
     "fold_commitments",
     "fold_slices",
     "from_padded",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qanat.errors import FormatError, NonCanonicalElement
 from qanat.field import ELEMENT_BYTES, MODULUS
 from qanat.kzg.kernels import commitment_kernel
@@ -48,6 +50,12 @@ def decompress(commitment: bytes) -> bytes:
     """
     group = commitment_kernel()
     return group.to_raw(group.decompress(commitment))
+
+
+def decompress_all(commitments: Sequence[bytes]) -> list[bytes]:
+    """Return the raw bytes of many points; errors as :func:`decompress`."""
+    group = commitment_kernel()
+    return [group.to_raw(point) for point in group.decompress_all(commitments)]
 
 
 def compress(raw: bytes) -> bytes:

@@ -88,9 +88,10 @@ class FastCommitments(Polynomials):
         point, quotient = self.decompress(commitment), self.decompress(proof)
         at, value = Scalar(int.from_bytes(z, "big")), Scalar(int.from_bytes(y, "big"))
         left = point - G1Point() * value + quotient * at
-        return bool(GT.pairing_check([left, -quotient], [G2Point(), _tau()]))
+        return bool(GT.pairing_check([left, -quotient], [G2Point(), tau_g2()]))
 
 
 @cache
-def _tau() -> G2Point:
+def tau_g2() -> G2Point:
+    """Return tau*G2 of Ethereum's set-up."""
     return G2Point.from_compressed_bytes(trusted_setup().monomial_g2[1])
