@@ -17,6 +17,7 @@ from eth_utils import keccak, to_checksum_address
 from qanat import bls
 from qanat.chain.connection import events_in
 from qanat.chain.journal import state_folder
+from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
 from qanat.client.dealing import _Dealing
 from qanat.client.fetch import fetch_asset
@@ -242,11 +243,32 @@ def test_a_forced_release_is_answered_or_slashed(world: World) -> None:
     silent = world.host(2)
     only(world, 0, 1)
     sender = network.actor("licensee").session.sender
-    with clock.gathering():  # what else is sent meanwhile must not use up the window
-        opened = force_release(
+    kept = state_folder() / "forced"
+    before = set(kept.glob("*"))
+
+    def killed(*payment: object) -> None:
+        """Pay, and end before anything else is done: all that is left of the run is on the disk."""
+        (file,) = set(kept.glob("*")) - before
+        assert file.stat().st_mode & 0o777 == 0o600
+        Sender.pay(sender, *payment)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    def force() -> ReleasedKey:
+        return force_release(
             world.asset, world.license, chain=network.chain, sender=sender, held=world.held(), timeout_seconds=SECONDS
         )
-    assert opened.data_key == world.data_key()
+
+    with clock.gathering():  # what else is sent meanwhile must not use up the window
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sender, "pay", killed)
+            with pytest.raises(KeyboardInterrupt):
+                force()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sender, "pay", lambda *_: pytest.fail("paid twice"))
+            opened = force()
+            again = force()  # from the answers on chain
+    assert opened.data_key == again.data_key == world.data_key()
+    assert len(set(kept.glob("*")) - before) == 1
 
     keys, views = network.chain.contract("Keys"), network.views
     event = keys.events.ReleaseForced().get_logs(from_block=0)[-1]["args"]

@@ -39,6 +39,7 @@ def mint(
     croissant: Path | None,
     croissant_object: str | None,
     version_of: int | None,
+    resend: bool,
 ) -> Outcome:
     """Mint the asset; with a recovery file, deposit its data key with an operator that releases it to licensees."""
     from qanat.cli.amounts import parse_address
@@ -53,10 +54,10 @@ def mint(
     deposit = deposit and key_holder != SELF
     named = None if key_holder in (None, SELF, DRAWN) else key_holder
     holder = None if named is None else parse_address(named, "operator's address")
+    if resend:
+        return _resend(session, asset, is_alone=drawn and recovery is None and holders is None)
     if asset is not None:
-        if opened is None or not deposit:
-            raise BadParameters("--asset deposits a key: it needs the --recovery file, and a key holder.")
-        return _deposit_only(session, asset, opened, holder, drawn=drawn, holders=holders)
+        return _deposit_only(session, asset, opened if deposit else None, holder, drawn=drawn, holders=holders)
     ranges = [_range(item) for item in records]
     ids = _objects(session, opened, objects, ranges)
     digest = _digest(session, opened, content_hash, ranges if not ids else [])
@@ -128,11 +129,13 @@ def mint(
 
 
 def _deposit_only(
-    session: Session, asset: int, opened: RecoveryFile, holder: str | None, *, drawn: bool, holders: str | None
+    session: Session, asset: int, opened: RecoveryFile | None, holder: str | None, *, drawn: bool, holders: str | None
 ) -> Outcome:
     from qanat.client.fetch import deposit_key, key_holder_of
     from qanat.errors import BadParameters
 
+    if opened is None:
+        raise BadParameters("--asset deposits a key: it needs the --recovery file, and a key holder.")
     if opened.object_id not in session.views.asset_objects(asset):
         raise BadParameters(f"Asset {asset} does not own the object of this recovery file.", asset=asset)
     if drawn:
@@ -204,6 +207,21 @@ def _deal(
             asset=asset,
             **{name: value for name, value in error.data.items() if name != "asset"},
         ) from error
+
+
+def _resend(session: Session, asset: int | None, *, is_alone: bool) -> Outcome:
+    from qanat.client.dealing import resend_dealing
+    from qanat.errors import BadParameters
+
+    if asset is None or not is_alone:
+        raise BadParameters(f"--resend goes with --asset and --key-holder {DRAWN}, and nothing else.")
+    epoch, failed = resend_dealing(
+        asset, chain=session.chain, sender=session.sender, signer=session.signer, tell=session.note
+    )
+    holders = session.views.key_holders(asset, epoch)
+    says = [f"{len(holders) - len(failed)} of {len(holders)} holders have the dealing of key epoch {epoch}."]
+    says += [f"Holder {operator} does not acknowledge: {why}" for operator, why in failed.items()]
+    return Outcome({"asset": asset, "key": {"epoch": epoch, "holders": list(holders), "failed": failed}}, says)
 
 
 def _told(dealt: DealtKey) -> list[str]:
@@ -423,6 +441,11 @@ COMMAND = Command(
         ),
         click.option(
             "--asset", type=click.IntRange(min=1), help="Mint nothing: deposit the key of this asset (again)."
+        ),
+        click.option(
+            "--resend",
+            is_flag=True,
+            help="With --asset and `drawn`: send the dealing in force, kept here, again to holders that lost it.",
         ),
     ),
 )

@@ -5,21 +5,25 @@
     dealt = deal_key(asset, data_key, chain=chain, sender=sender, signer=signer, shard=1, threshold=4, holders=7)
 
 A holder that stays silent, refuses, or acknowledges falsely has its place redrawn, as often as the contract allows;
-everybody is then dealt a fresh key. A run that ended early goes on with the holders it had asked for.
+everybody is then dealt a fresh key. A run that ended early goes on with the holders it had asked for, and with the
+dealing that some of them may have acknowledged; the one in force can be sent again to holders that lost it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from eth_utils.address import to_checksum_address
 from eth_utils.conversions import to_bytes
 
 from qanat import bls
 from qanat.chain.connection import Chain
+from qanat.chain.journal import state_folder
 from qanat.chain.randomness import module_in_force, randomness_proof, relays_of
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
@@ -27,19 +31,24 @@ from qanat.chain.views import KeyRecord, Roster, Views
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import (
     BadParameters,
+    FormatError,
     KeyUnavailable,
     MalformedHex,
     NodeRefused,
     NodeUnreachable,
     RandomnessUnavailable,
     TransactionReverted,
+    WrongKeyFile,
 )
 from qanat.keys.context import KeyContext
 from qanat.keys.drawing import Drawn, Seat, drawn_ticket, follow_draw
+from qanat.keys.encryption import DATA_KEY_BYTES
+from qanat.keys.kept import keep_secret, open_secret, subject_of
+from qanat.keys.schnorr import PROOF_BYTES
 from qanat.keys.sealed_share import seal_share
-from qanat.keys.shares import Dealing, deal, digest_of
+from qanat.keys.shares import Commitments, Dealing, deal, digest_of
 
-__all__ = ["MOST_REDRAWS", "DealtKey", "deal_key", "key_context_of"]
+__all__ = ["MOST_REDRAWS", "DealtKey", "KeptDealings", "deal_key", "key_context_of", "resend_dealing"]
 
 #: Places that the contract redraws in one key epoch.
 MOST_REDRAWS = 4
@@ -95,8 +104,95 @@ def deal_key(
     return work.run(data_key, threshold)
 
 
+def resend_dealing(
+    asset_id: int,
+    *,
+    chain: Chain,
+    sender: Sender,
+    signer: Signer,
+    holder_seconds: float = 30.0,
+    tell: Tell | None = None,
+) -> tuple[int, dict[str, str]]:
+    """Send the dealing in force again to its holders: who lost it, or missed it, has it then.
+
+    Returns the key epoch, and by holder what is wrong with it, nothing where it acknowledged.
+
+    Raises :class:`KeyUnavailable` where no key was dealt, or its dealing was not made on this machine.
+    """
+    work = _Dealing(asset_id, chain, sender, signer, 0, holder_seconds, 0.0, tell or _quiet)
+    return work.resend()
+
+
 def _quiet(_what: str) -> None:
     return
+
+
+class KeptDealings:
+    """What the dealer keeps of one key's dealings, sealed to its account: a later run sends the same ones again."""
+
+    def __init__(self, context: KeyContext, signer: Signer) -> None:
+        self.context, self.signer = context, signer
+        self.folder = state_folder() / "dealings"
+        self._name = f"{context.chain_id}-{context.contract.hex()}-{context.asset_id}-{context.key_epoch}"
+
+    def keep(self, dealing: Dealing, data_key: bytes) -> None:
+        """Keep a dealing, durable on return; a holder hears of it only then."""
+        commitments = dealing.commitments
+        subject = {
+            "what": "dealing",
+            "chainId": self.context.chain_id,
+            "keys": "0x" + self.context.contract.hex(),
+            "asset": self.context.asset_id,
+            "keyEpoch": self.context.key_epoch,
+            "dealing": "0x" + digest_of(self.context, commitments).hex(),
+        }
+        shares = b"".join(share.to_bytes(32, "big") for share in dealing.shares)
+        path = self._path(commitments.root)
+        keep_secret(path, data_key + dealing.proof + shares + commitments.to_bytes(), subject, self.signer)
+
+    def same(self, threshold: int, data_key: bytes) -> Dealing | None:
+        """Return a dealing of the same key, for the same threshold, to the same holders, that an earlier run kept."""
+        for path in sorted(self.folder.glob(f"{self._name}-*.json")):
+            found = self._open(path)
+            if found is None or found[0].commitments.threshold != threshold:
+                continue
+            if hmac.compare_digest(found[1], data_key):
+                return found[0]
+        return None
+
+    def of_root(self, root: bytes) -> Dealing | None:
+        """Return the dealing of a root."""
+        found = self._open(self._path(root))
+        return None if found is None else found[0]
+
+    def forget_others(self, root: bytes) -> None:
+        """Delete what can't come into force any more: every dealing of the key epoch but one."""
+        for path in self.folder.glob(f"{self._name}-*.json"):
+            if path != self._path(root):
+                path.unlink(missing_ok=True)
+
+    def _path(self, root: bytes) -> Path:
+        return self.folder / f"{self._name}-{root.hex()[:16]}.json"
+
+    def _open(self, path: Path) -> tuple[Dealing, bytes] | None:
+        """Return a dealing and the key that it wraps; None for another account's, or other holders'."""
+        if not path.exists():
+            return None
+        try:
+            raw = open_secret(path, self.signer)
+            named = subject_of(path)["dealing"]
+        except WrongKeyFile:
+            return None
+        end = DATA_KEY_BYTES + PROOF_BYTES + 32 * len(self.context.holders)
+        try:
+            commitments = Commitments.from_bytes(raw[end:])
+        except FormatError:  # of another number of holders
+            return None
+        if named != "0x" + digest_of(self.context, commitments).hex():
+            return None
+        words = raw[DATA_KEY_BYTES + PROOF_BYTES : end]
+        shares = tuple(int.from_bytes(words[at : at + 32], "big") for at in range(0, len(words), 32))
+        return Dealing(commitments, raw[DATA_KEY_BYTES:][:PROOF_BYTES], shares), raw[:DATA_KEY_BYTES]
 
 
 class _Dealing:
@@ -230,7 +326,11 @@ class _Dealing:
             record = self.record
             holders = self.views.key_holders(self.asset_id, self.epoch)
             context = key_context_of(self.chain, self.asset_id, self.epoch, holders)
-            dealing = deal(context, threshold, data_key)
+            kept = KeptDealings(context, self.signer)
+            dealing = kept.same(threshold, data_key)
+            if dealing is None:
+                dealing = deal(context, threshold, data_key)
+                kept.keep(dealing, data_key)
             signatures, silent = asyncio.run(self._gather(record, holders, context, dealing))
             if silent:
                 self._redraw(record, holders, silent)
@@ -238,9 +338,27 @@ class _Dealing:
             commitments = dealing.commitments
             words = (commitments.threshold, commitments.root, commitments.published, bls.aggregate(signatures))
             receipt = self.sender.send(self.keys.functions.deal(self.asset_id, self.epoch, *words))
+            kept.forget_others(commitments.root)
             return DealtKey(
                 self.asset_id, self.epoch, threshold, holders, self.replaced, bytes(receipt["transactionHash"])
             )
+
+    def resend(self) -> tuple[int, dict[str, str]]:
+        """Send the dealing in force to all its holders again."""
+        self.epoch = self.views.key_epochs(self.asset_id)[1]
+        if not self.epoch:
+            raise KeyUnavailable(f"No holders have a key of asset {self.asset_id}.", asset=self.asset_id)
+        record = self.record
+        holders = self.views.key_holders(self.asset_id, self.epoch)
+        context = key_context_of(self.chain, self.asset_id, self.epoch, holders)
+        dealing = KeptDealings(context, self.signer).of_root(record.root)
+        if dealing is None:
+            raise KeyUnavailable(
+                f"The dealing of key epoch {self.epoch} of asset {self.asset_id} is not kept on this machine.",
+                hint="Send it from where it was made, with the same account, or deal a new key.",
+                asset=self.asset_id,
+            )
+        return self.epoch, asyncio.run(self._gather(record, holders, context, dealing))[1]
 
     async def _gather(
         self, record: KeyRecord, holders: tuple[str, ...], context: KeyContext, dealing: Dealing

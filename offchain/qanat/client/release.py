@@ -25,10 +25,11 @@ from eth_utils.crypto import keccak
 
 from qanat import bls
 from qanat.chain.connection import Chain
+from qanat.chain.journal import state_folder
 from qanat.chain.logs import logs_between
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
-from qanat.chain.views import KeyRecord, Views
+from qanat.chain.views import ForcedRelease, KeyRecord, Views
 from qanat.client.dealing import key_context_of
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import (
@@ -39,10 +40,13 @@ from qanat.errors import (
     NodeRefused,
     NodeUnreachable,
     NotLicensed,
+    TransactionReverted,
+    WrongKeyFile,
 )
 from qanat.keys.context import KeyContext, request_hash
 from qanat.keys.curve import G1_BYTES
 from qanat.keys.holding import Receipt
+from qanat.keys.kept import keep_secret, open_secret
 from qanat.keys.release import LicenseeKey, blinded_base, interpolate_key, is_right
 from qanat.keys.shares import Commitments
 from qanat.node.keyholder import key_request
@@ -390,44 +394,130 @@ def force_release(
 ) -> ReleasedKey:
     """Demand the key from its holders on chain, prepaying their answers, and open it with the first t of them.
 
-    What holders don't answer comes back when the release is settled. Raises :class:`KeyUnavailable` when the deadline
-    passes with fewer than t answers: the silent can be reported (``Keys.reportSilent``), and lose stake.
+    The licensee's secret is kept before it pays: a run that ended early is gone on with, and what was paid for is
+    opened again at no cost. What holders don't answer comes back when the release is settled.
+
+    Raises :class:`KeyUnavailable` when the deadline passes with fewer than t answers: the silent can be reported
+    (``Keys.reportSilent``), and lose stake.
     """
-    views = Views(chain)
     found = held if held is not None else held_key(asset_id, chain=chain)
     if found is None:
         raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
-    context, key = found.context, LicenseeKey.generate()
-    proof = key.prove(context.chain_id, context.contract, to_bytes(hexstr=sender.address))
-    keys = views.keys()
-    words = (int.from_bytes(proof[:32], "big"), int.from_bytes(proof[32:], "big"))
-    call = keys.functions.force(asset_id, context.key_epoch, license_id, key.point, *words)
-    token = views.shard_parameters(found.record.shard).payment_token
-    fee = int(chain.call(keys.functions.answerFee())) * len(found.holders)
-    receipt = sender.pay(call, token, chain.contract("Payments").address, fee)
-    names = (asset_id, context.key_epoch, license_id, bytes(keccak(key.point)))
-    identity = bytes(chain.call(keys.functions.releaseId(*names)))
-    forced = views.forced_release(identity)
-    if tell is not None:
-        tell(f"forced: {len(found.holders)} holders have to answer by block {forced.deadline}")
+    work = _Forcing(found, license_id, chain, sender, tell or _quiet)
+    key, release = work.begun()
+    if release is None:
+        release = work.begin(key)
+    return work.wait(key, release, time.monotonic() + timeout_seconds)
 
-    until = time.monotonic() + timeout_seconds
-    first = int(receipt["blockNumber"])
-    while True:
-        latest = chain.latest()
-        logs = logs_between(keys.events.ReleaseAnswered, first, latest, id=identity)
-        answers = {int(log["args"]["place"]): bytes(log["args"]["answer"]) for log in logs}
-        if len(answers) >= found.record.threshold:
-            return _opened_on_chain(found, key, answers)
-        if latest > forced.deadline or time.monotonic() > until:
-            silent = [holder for place, holder in enumerate(found.holders) if place not in answers]
-            raise KeyUnavailable(
-                f"{len(answers)} of {len(found.holders)} holders answered the forced release by block {latest}.",
-                hint="Report the silent ones: their stake is slashed.",
-                silent=silent,
-                release="0x" + identity.hex(),
-            )
-        time.sleep(_PAUSE)
+
+def _quiet(_what: str) -> None:
+    return
+
+
+class _Forcing:
+    """One license's forced release of a key.
+
+    x is kept, sealed to the account, before the release is paid: what a run paid for, a later one opens.
+    """
+
+    def __init__(
+        self, held: HeldKey, license_id: int, chain: Chain, sender: Sender, tell: Callable[[str], None]
+    ) -> None:
+        self.held, self.license_id, self.chain, self.sender, self.tell = held, license_id, chain, sender, tell
+        self.views = Views(chain)
+        self.keys = self.views.keys()
+        self.folder = state_folder() / "forced"
+
+    def begun(self) -> tuple[LicenseeKey, ForcedRelease | None]:
+        """Return the key of a release that was paid for and is, or can still be, answered by enough; else one to pay.
+
+        One that is kept and that the chain does not know is paid with now: its payment may be on its way.
+        """
+        latest, unpaid = self.chain.latest(), None
+        for path in sorted(self.folder.glob(f"{self._name}-*.json")):
+            try:
+                key = LicenseeKey(int.from_bytes(open_secret(path, self.sender.signer), "big"))
+            except WrongKeyFile:  # of another account that had the license
+                continue
+            release = self._release(key)
+            if release is None:
+                unpaid = key
+            elif release.answered.bit_count() >= self.held.record.threshold or latest <= release.deadline:
+                self.tell("this release was paid for before: nothing is paid again")
+                return key, release
+        if unpaid is None:
+            unpaid = LicenseeKey.generate()
+            self._keep(unpaid)
+        return unpaid, None
+
+    def begin(self, key: LicenseeKey) -> ForcedRelease:
+        """Pay for the release to a key that is kept."""
+        context = self.held.context
+        proof = key.prove(context.chain_id, context.contract, to_bytes(hexstr=self.sender.address))
+        words = (int.from_bytes(proof[:32], "big"), int.from_bytes(proof[32:], "big"))
+        call = self.keys.functions.force(context.asset_id, context.key_epoch, self.license_id, key.point, *words)
+        token = self.views.shard_parameters(self.held.record.shard).payment_token
+        fee = int(self.chain.call(self.keys.functions.answerFee())) * len(self.held.holders)
+        try:
+            self.sender.pay(call, token, self.chain.contract("Payments").address, fee)
+        except TransactionReverted as error:
+            if error.error_name != "AlreadyForced":  # an earlier run's payment arrived meanwhile
+                raise
+        release = self.views.forced_release(self._identity(key))
+        self.tell(f"forced: {len(self.held.holders)} holders have to answer by block {release.deadline}")
+        return release
+
+    def _release(self, key: LicenseeKey) -> ForcedRelease | None:
+        try:
+            return self.views.forced_release(self._identity(key))
+        except TransactionReverted as error:
+            if error.error_name != "ReleaseUnknown":
+                raise
+            return None
+
+    def wait(self, key: LicenseeKey, release: ForcedRelease, until: float) -> ReleasedKey:
+        """Open the key with the first t answers."""
+        found, identity = self.held, self._identity(key)
+        first = max(0, release.deadline - self.views.shard_parameters(found.record.shard).window)
+        while True:
+            latest = self.chain.latest()
+            logs = logs_between(self.keys.events.ReleaseAnswered, first, min(latest, release.deadline), id=identity)
+            answers = {int(log["args"]["place"]): bytes(log["args"]["answer"]) for log in logs}
+            if len(answers) >= found.record.threshold:
+                return _opened_on_chain(found, key, answers)
+            if latest > release.deadline or time.monotonic() > until:
+                silent = [holder for place, holder in enumerate(found.holders) if place not in answers]
+                raise KeyUnavailable(
+                    f"{len(answers)} of {len(found.holders)} holders answered the forced release by block {latest}.",
+                    hint="Report the silent ones: their stake is slashed.",
+                    silent=silent,
+                    release="0x" + identity.hex(),
+                )
+            time.sleep(_PAUSE)
+
+    @property
+    def _name(self) -> str:
+        context = self.held.context
+        return f"{context.chain_id}-{context.contract.hex()}-{context.asset_id}-{context.key_epoch}-{self.license_id}"
+
+    def _keep(self, key: LicenseeKey) -> None:
+        context = self.held.context
+        subject = {
+            "what": "licensee's key",
+            "chainId": context.chain_id,
+            "keys": "0x" + context.contract.hex(),
+            "asset": context.asset_id,
+            "keyEpoch": context.key_epoch,
+            "license": self.license_id,
+            "point": "0x" + key.point.hex(),
+        }
+        path = self.folder / f"{self._name}-{keccak(key.point).hex()[:16]}.json"
+        keep_secret(path, key.scalar.to_bytes(32, "big"), subject, self.sender.signer)
+
+    def _identity(self, key: LicenseeKey) -> bytes:
+        context = self.held.context
+        names = (context.asset_id, context.key_epoch, self.license_id, bytes(keccak(key.point)))
+        return bytes(self.chain.call(self.keys.functions.releaseId(*names)))
 
 
 def _opened_on_chain(held: HeldKey, key: LicenseeKey, answers: dict[int, bytes]) -> ReleasedKey:
