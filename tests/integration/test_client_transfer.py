@@ -302,6 +302,20 @@ def test_rows_withheld_in_a_window_are_had_after_it(network: Network, tmp_path: 
     assert sum(report.withheld for report in network.reports.values()) > 0
 
 
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_reason_that_all_nodes_have_is_told_once(network: Network, tmp_path: Path, is_over: bool) -> None:
+    """Not a line for each node; what to try depends on whether waiting can help."""
+    network.fill()
+    for number in range(6):
+        network.faults[number] = refuse(429)
+    with pytest.raises(NotEnoughSlices) as found:
+        network.fetch(tmp_path / "out", seconds=2.0, is_over=is_over)
+    assert found.value.message.count("not today, by order") == 1
+    assert "\n  6 nodes: said: not today, by order" in found.value.message
+    assert set(found.value.data["reasons"]) == {person.address for person in PEOPLE}
+    assert ("operators may have deleted it" in found.value.hint) is is_over
+
+
 def test_answers_of_the_wrong_size_are_refused() -> None:
     """Endless, short, or not JSON: a bounded error that names the operator, and no memory filled."""
     app = FastAPI()

@@ -255,7 +255,10 @@ class TestRestakers:
             queued = run("undelegate", *words, account=RESTAKER)
         waiting = run("withdraw", "--keep", account=RESTAKER)
         assert len(waiting["waiting"]) == 4
-        assert all("block" in item["why"] for item in waiting["waiting"])
+        # the later of the two: the delay is over before the roster's last epoch can't be reported any more
+        bound = {world.views.withdrawal(number).free_from_block for number in range(1, 5)}
+        assert max(bound) > world.chain.latest() + world.views.withdrawal_delay()
+        assert {int(item["why"].split()[-1]) for item in waiting["waiting"]} == bound
         mine(world, max(0, queued["free_from_block"] - world.chain.latest()))
         done = run("withdraw", account=RESTAKER)
         assert (len(done["completed"]), done["waiting"]) == (4, [])
@@ -687,6 +690,11 @@ class TestOwnersAndLicensees:
         assert paid[world.chain.deployment.token("QUSD").address] == done["returned"]
         run("terminate", "--object", name, account=OWNER, code=14)
         run("extend", "--object", name, "--epochs", 1, account=LICENSEE, code=34)
+        # before there is a price to agree to: nobody is asked
+        words = ["extend", "--object", name, "--epochs", "1", "--test-account", str(LICENSEE)]
+        asked = CliRunner(mix_stderr=False).invoke(main, words)
+        assert (asked.exit_code, "ObjectOver" in asked.stderr, "pay" in asked.stderr) == (34, True, False)
+        assert "store the file anew" in asked.stderr
         (shown,) = [item for item in run("status")["objects"] if item["object"] == name]
         assert shown["end_epoch"] == ends
 

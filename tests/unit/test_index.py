@@ -16,6 +16,7 @@ from qanat.chain.abis import ABI_FOLDER, abi_of, canonical, signature_of
 from qanat.chain.connection import MADE_BY, Chain
 from qanat.chain.deployment import DeployedContract, Deployment
 from qanat.chain.sender import Sender
+from qanat.cli.session import plain
 from qanat.errors import BadParameters, ChainError, ChainUnreachable, StoreCorrupted, WrongChain
 from qanat.index import Catalog, Index, Wanted
 from qanat.index import database as index_database
@@ -824,6 +825,8 @@ class TestCatalog:
         index.sync()
         (asset,) = catalog.page(Wanted("assets")).rows
         assert asset["owner"].lower() == PEOPLE[3]
+        # as every id, bytes: shown with 0x, as commands take them
+        assert plain(asset["objects"]) == ["0x" + IDS[0].hex()]
         assert (asset["size"], asset["offers"], asset["licenses"], asset["live"]) == (10**6, [5, 6, 7], 1, 1)
         assert catalog.page(Wanted("assets", live=True, shard=1, purposes=2)).total == 1
         assert catalog.page(Wanted("assets", shard=2)).total == 0

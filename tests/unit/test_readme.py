@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -64,13 +63,14 @@ def test_lines_of_ape_take_the_options_that_they_have(line):
     assert {word for word in words if word.startswith("--")} <= options
 
 
-class TestFolders:
-    CELLS: ClassVar = {cells[0]: cells[1] for cells in table("| folder | what |")}
+FOLDERS = {cells[0]: cells[1] for cells in table("| folder | what |")}
 
+
+class TestFolders:
     def test_every_folder_of_the_checkout_is_named(self):
         unversioned = {line.strip().strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
         there = {item.name for item in ROOT.iterdir() if item.is_dir() and not item.name.startswith(".")}
-        named_ones = {word.strip("/").split("/")[0] for cell in self.CELLS for word in named(cell)}
+        named_ones = {word.strip("/").split("/")[0] for cell in FOLDERS for word in named(cell)}
         assert there - unversioned <= named_ones
         # made by a first deployment
         assert named_ones - there <= {"deployments"}
@@ -85,7 +85,7 @@ class TestFolders:
     )
     def test_what_is_in_them_is_what_there_is(self, cell, parent, marker):
         made_up = {"make", "test"}
-        words = {word.strip("/") for word in named(self.CELLS[cell])} - made_up
+        words = {word.strip("/") for word in named(FOLDERS[cell])} - made_up
         there = folders(parent, marker) | (folders(parent, "*.t.sol") if cell == "`tests/`" else set())
         assert words - {"Directory.sol"} == there
 

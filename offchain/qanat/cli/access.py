@@ -121,7 +121,11 @@ def _report_silent(session: Session, release: bytes) -> list[dict[str, Any]]:
     found = session.synced_index().events("ReleaseForced", contract="Keys")
     said = next((event.arguments for event in found if event.arguments["id"] == "0x" + release.hex()), None)
     if said is None:
-        raise BadParameters(f"No event tells of forced release 0x{release.hex()}.", release=release)
+        raise BadParameters(
+            f"No event tells of forced release 0x{release.hex()}.",
+            hint="`qanat access --asset NUMBER` lists an asset's.",
+            release=release,
+        )
     point_hash = bytes(keccak(hexstr=str(said["point"])))
     names = (int(str(said["assetId"])), int(str(said["epoch"])), int(str(said["licenseId"])), point_hash)
     holders = views.key_holders(names[0], names[1])

@@ -77,7 +77,9 @@ def parts(session: Session, texts: tuple[str, ...], collaterals: list[str]) -> d
         name, _, part = text.partition("=")
         symbol, token = session.token(name)
         if token.address not in collaterals:
-            raise BadParameters(f"The shard takes no {symbol}.", token=token.address)
+            raise BadParameters(
+                f"The shard takes no {symbol}.", hint="`qanat shard` shows what each takes.", token=token.address
+            )
         percent = parse_amount(part or "100", 16)
         if percent > WHOLE:
             raise BadParameters(f"{part} % is more than all of {symbol}.", allocation=text)

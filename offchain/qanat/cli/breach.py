@@ -22,7 +22,11 @@ def breach(session: Session, *, number: int, dispute: bool, refund: str | None, 
     _, token = session.token(record.token)
     frozen, until, _ = session.chain.call(licenses.functions.contestOf(number))
     if not until:
-        raise BadParameters(f"Nothing of license {number} is frozen.", license=number)
+        raise BadParameters(
+            f"Nothing of license {number} is frozen.",
+            hint="Its asset's owner freezes money with `qanat revoke --breach`.",
+            license=number,
+        )
     units = 0 if refund is None else parse_amount(refund, token.decimals)
     if dispute:
         call, what = licenses.functions.dispute(number), "leave it to the arbiter"

@@ -25,7 +25,11 @@ def leave_shard(session: Session, *, shard: str | None) -> Outcome:
     removable = {item.token: item.effective for item in held if item.effective}
     waiting = [session.token(item.token)[0] for item in held if item.waiting]
     if not member and not bond and not removable:
-        raise BadParameters(f"{me} has nothing in shard {number}.", shard=number)
+        raise BadParameters(
+            f"{me} has nothing in shard {number}.",
+            hint=f"`qanat status --address {me}` shows where it has.",
+            shard=number,
+        )
     bound = views.bound_in(number, me, 0, chain.latest())
     session.confirm(
         f"Leave shard {number}",

@@ -23,6 +23,12 @@ def certified_object(session: Session, text: str) -> tuple[bytes, ObjectRecord]:
 
     object_id = parse_bytes32(text, "object id")
     record = session.views.object(object_id)
+    if record.status is ObjectStatus.NONE:
+        raise BadParameters(
+            f"The chain knows no object 0x{object_id.hex()}.",
+            hint=f"`qanat list objects --owner {session.address}` shows yours.",
+            object_id=object_id,
+        )
     if record.status is not ObjectStatus.CERTIFIED:
         raise BadParameters(
             f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.",
@@ -50,7 +56,10 @@ def extend(session: Session, *, object_id: str, epochs: int) -> Outcome:
     chain, views = session.chain, session.views
     token = views.shard_parameters(record.shard).payment_token
     fee = whole_fee(session, record, epochs)
-    session.sender.check_tokens(token, fee)
+    absent = list(non_signers_of(views, name, record.end_epoch))
+    function = chain.contract("Objects").functions.extend(name, epochs, fee, absent)
+    # an object that is over, or past what its roster allows, is told before there is a price to agree to
+    session.check_payable(function, token, fee)
     given = "" if record.owner == session.address else f"; what may come back later is {record.owner}'s, its owner's"
     session.confirm(
         f"Extend object 0x{name.hex()}",
@@ -60,8 +69,6 @@ def extend(session: Session, *, object_id: str, epochs: int) -> Outcome:
         ],
         transactions=2,
     )
-    absent = list(non_signers_of(views, name, record.end_epoch))
-    function = chain.contract("Objects").functions.extend(name, epochs, fee, absent)
     receipt = session.sender.pay(function, token, chain.contract("Payments").address, fee)
     after = views.object(name)
     return Outcome(

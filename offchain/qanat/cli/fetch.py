@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from qanat.cli.paying import PAY_OPTIONS
 from qanat.cli.session import Outcome, Session, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qanat.client.download import SourceReport
     from qanat.client.ranges import Range
     from qanat.client.release import ReleasedKey
@@ -91,11 +94,7 @@ def fetch(
             )
     if released:
         keep_answers(session, released, session.views.keys().address)
-    rows = [
-        (report.operator, _trouble(report), report.slices, report.last_error)
-        for report in done.reports
-        if not report.is_faultless
-    ]
+    rows = _fell_short(done.reports)
     what = "" if done.byte_range is None else f"bytes {done.byte_range[0]} to {done.byte_range[1]}, "
     says = [f"Wrote {out}: {what}{format_size(done.size)}, SHA-256 {done.sha256.hex()}, verified against the chain."]
     if not done.decrypted:
@@ -189,14 +188,43 @@ def _range(text: str) -> tuple[int, int | None]:
     return int(found[1] or 0), int(found[2]) if found[2] else None
 
 
-def _trouble(report: SourceReport) -> str:
-    """What a node did wrong, the worst first."""
-    counts = {
+def _fell_short(reports: Sequence[SourceReport]) -> list[tuple[str, str, int, str]]:
+    """Rows of the table of nodes that fell short: one of all that did and said the same; liars each for themselves."""
+    from qanat.client.reasons import without_node
+
+    found: dict[tuple[str, ...], list[SourceReport]] = {}
+    for report in reports:
+        if not report.is_faultless:
+            alone = (report.operator,) if report.liar or report.overcharged else ()
+            kinds = (name for name, times in _counts(report).items() if times)
+            found.setdefault((*alone, *kinds, without_node(report.last_error)), []).append(report)
+    rows = []
+    for key, alike in found.items():
+        if len(alike) == 1:
+            (report,) = alike
+            rows.append((report.operator, _trouble(report), report.slices, report.last_error))
+            continue
+        together = Counter[str]()
+        for report in alike:
+            together.update(_counts(report))
+        how = ", ".join(f"{what} {times}x" for what, times in together.items() if times)
+        rows.append((f"{len(alike)} nodes", how, sum(report.slices for report in alike), key[-1]))
+    return rows
+
+
+def _counts(report: SourceReport) -> dict[str, int]:
+    """How often a node fell short, by how."""
+    return {
         "did not answer": report.unreachable,
         "refused": report.refused,
         "withheld": report.withheld,
         "dawdled": report.overtaken,
     }
+
+
+def _trouble(report: SourceReport) -> str:
+    """What a node did wrong, the worst first."""
+    counts = _counts(report)
     found = ["sent false slices"] if report.liar else []
     if report.overcharged:
         found.append("counted more as paid for than it served")

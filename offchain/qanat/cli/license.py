@@ -46,13 +46,16 @@ def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) 
     terms, over = views.offer(offer)
     if over:
         raise BadParameters(
-            f"Offer {offer} is over: it was withdrawn, or its asset has another owner now.", offer=offer
+            f"Offer {offer} is over: it was withdrawn, or its asset has another owner now.",
+            hint="`qanat market` shows what is on sale.",
+            offer=offer,
         )
     _, token = session.token(terms.token)
     most = terms.price if max_price is None else parse_amount(max_price, token.decimals)
     if terms.price > most:
         raise BadParameters(
             f"Offer {offer} costs {session.amount(terms.price, terms.token)}, more than --max-price {max_price}.",
+            hint="Raise --max-price, or look for another with `qanat market`.",
             price=terms.price,
         )
     licenses, payments = chain.contract("Licenses"), chain.contract("Payments")
@@ -102,6 +105,7 @@ def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> in
     if found == 0:
         raise BadParameters(
             f"All {terms.seats} seats of offer {offer} are taken now: one is free again when a license ends.",
+            hint="Try again then, or look for another with `qanat market`.",
             offer=offer,
         )
     return found

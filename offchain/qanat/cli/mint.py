@@ -137,7 +137,11 @@ def _deposit_only(
     if opened is None:
         raise BadParameters("--asset deposits a key: it needs the --recovery file, and a key holder.")
     if opened.object_id not in session.views.asset_objects(asset):
-        raise BadParameters(f"Asset {asset} does not own the object of this recovery file.", asset=asset)
+        raise BadParameters(
+            f"Asset {asset} does not own the object of this recovery file.",
+            hint="`qanat list assets --json` shows which objects each owns.",
+            asset=asset,
+        )
     if drawn:
         plan = _plan(session, opened.object_id, holders)
         session.confirm(f"Deal a new key of asset {asset}", [plan.explain()], transactions=3)
@@ -323,11 +327,16 @@ def _objects(
     for item in [*ids, *(bundle for bundle, _, _ in ranges)]:
         record = session.views.object(item)
         if record.status == ObjectStatus.NONE:
-            raise BadParameters(f"There is no object 0x{item.hex()}.", object=item)
+            raise BadParameters(
+                f"There is no object 0x{item.hex()}.",
+                hint=f"`qanat list objects --owner {session.address}` shows yours.",
+                object=item,
+            )
         if record.status != ObjectStatus.CERTIFIED or record.owner != session.address:
             raise BadParameters(
                 f"Object 0x{item.hex()} is {record.status.name.lower()} and of {record.owner}; "
                 f"{session.address} can mint its own certified objects only.",
+                hint=f"`qanat list objects --owner {session.address}` shows them.",
                 object=item,
             )
     return ids
@@ -363,7 +372,9 @@ def _holder(session: Session, object_id: bytes, wanted: str | None) -> str:
     views = session.views
     if wanted is not None:
         if not views.is_registered(wanted):
-            raise BadParameters(f"{wanted} is no registered operator.", operator=wanted)
+            raise BadParameters(
+                f"{wanted} is no registered operator.", hint="`qanat list operators` shows them.", operator=wanted
+            )
         return wanted
     record = views.object(object_id)
     roster = views.roster(record.shard, record.roster)

@@ -89,7 +89,12 @@ def _publish(
     symbol, paid_in = session.token(token)
     owner = session.views.asset_owner(asset)
     if owner != session.address:
-        raise BadParameters(f"Asset {asset} belongs to {owner}, not to {session.address}.", asset=asset, owner=owner)
+        raise BadParameters(
+            f"Asset {asset} belongs to {owner}, not to {session.address}.",
+            hint=f"`qanat list assets --owner {session.address}` shows yours.",
+            asset=asset,
+            owner=owner,
+        )
     if earned_at_release is None:
         # plaintext can't be taken back: what is trained on it has been used
         earned_at_release = 100.0 if bits & purpose_bits("train,fine-tune") else 0.0

@@ -44,7 +44,10 @@ def record(
     chain = session.chain
     held = session.views.object(found)
     if held.status is not ObjectStatus.CERTIFIED:
-        raise BadParameters(f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.")
+        raise BadParameters(
+            f"Object 0x{found.hex()} is {held.status.name.lower()}, not certified.",
+            hint="Check the id and --network; records can be read from certified bundles.",
+        )
     if proof is None and (position is None) == (sender is None or nonce is None):
         raise BadParameters("Give --position, or --sender and --nonce.")
     with open_purse(session, pay, token, max_price_per_mib) as purse:

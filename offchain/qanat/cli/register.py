@@ -55,9 +55,17 @@ def register(
     )
     if wanted_bond < max(terms.min_bond, terms.bond_per_ticket):
         least = session.amount(max(terms.min_bond, terms.bond_per_ticket), terms.bond_token)
-        raise BadParameters(f"Shard {number} asks for a bond of at least {least}.", bond=wanted_bond)
+        raise BadParameters(
+            f"Shard {number} asks for a bond of at least {least}.",
+            hint="Give more with --bond, or leave it out: then it is the least.",
+            bond=wanted_bond,
+        )
     if len(endpoint.encode()) > 256 or not endpoint.startswith(("http://", "https://")):
-        raise BadParameters("The endpoint is a base URL (http or https) of at most 256 bytes.", endpoint=endpoint)
+        raise BadParameters(
+            "The endpoint is a base URL (http or https) of at most 256 bytes.",
+            hint="Write it as others reach the node: --endpoint https://node.example.org:7101",
+            endpoint=endpoint,
+        )
     taken = [item.token for item in collaterals]
     shares = parts(session, allocations, taken) or dict.fromkeys(taken, WHOLE)
 

@@ -32,7 +32,11 @@ def transfer(session: Session, *, asset: int | None, license_: int | None, to: s
         says = ["it is the new holder's from now on, with what may come back of its price"]
     kind = "asset" if asset is not None else "license"
     if owner != me:
-        raise BadParameters(f"{kind.capitalize()} {number} belongs to {owner}, not to {me}.", owner=owner)
+        raise BadParameters(
+            f"{kind.capitalize()} {number} belongs to {owner}, not to {me}.",
+            hint=f"`qanat list {kind}s --owner {me}` shows yours.",
+            owner=owner,
+        )
     call = contract.get_function_by_signature("safeTransferFrom(address,address,uint256)")(me, taker, number)
     session.sender.estimate(call)
     session.confirm(f"Transfer {kind} {number} to {taker}", says)

@@ -40,7 +40,11 @@ def undelegate(
         # rounded up, so that what comes back is not less than what was asked for
         chosen = min(shares, -(-units * pool.shares // pool.assets)) if pool.assets else 0
     if chosen == 0:
-        raise BadParameters(f"You have no {symbol} behind {operator}.", operator=operator)
+        raise BadParameters(
+            f"You have no {symbol} behind {operator}.",
+            hint=f"`qanat status --address {session.address}` shows where your stake is.",
+            operator=operator,
+        )
     session.confirm(
         "Queue a withdrawal" if heir is None else f"Queue a change to operator {heir}",
         [

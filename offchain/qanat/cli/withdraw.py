@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from qanat.index import Index
 
 __all__ = ["COMMAND", "withdraw"]
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """Something queued: its name, the call that completes it, the block until which a roster binds it (or less)."""
+
+    what: str
+    call: Any
+    bound_until: int
 
 
 def withdraw(session: Session, *, keep: bool) -> Outcome:
@@ -55,7 +65,7 @@ def withdraw(session: Session, *, keep: bool) -> Outcome:
     )
 
 
-def _withdrawals(session: Session, index: Index) -> list[tuple[str, Any]]:
+def _withdrawals(session: Session, index: Index) -> list[_Queued]:
     """What the account queued as restaker."""
     restaking = session.chain.contract("Restaking")
     done = {event.arguments["id"] for event in index.events("WithdrawalCompleted", contract="Restaking")}
@@ -64,60 +74,66 @@ def _withdrawals(session: Session, index: Index) -> list[tuple[str, Any]]:
         for event in index.events("RedelegationQueued", contract="Restaking")
     }
     return [
-        (
+        _Queued(
             f"withdrawal {event.arguments['id']} of {session.token(str(event.arguments['collateral']))[0]}"
             + heirs.get(event.arguments["id"], ""),
             restaking.functions.completeWithdrawal(event.arguments["id"]),
+            session.views.withdrawal(int(str(event.arguments["id"]))).free_from_block,
         )
         for event in index.events("WithdrawalQueued", contract="Restaking")
         if event.arguments["restaker"] == session.address and event.arguments["id"] not in done
     ]
 
 
-def _releases(session: Session, index: Index) -> list[tuple[str, Any]]:
+def _releases(session: Session, index: Index) -> list[_Queued]:
     """What the account queued as operator: allocations and bonds."""
-    chain, restaking, me = session.chain, session.chain.contract("Restaking"), session.address
-    calls: list[tuple[str, Any]] = []
-    for item in _latest(index.events("DeallocationQueued", contract="Restaking"), me, "shard", "collateral"):
-        shard, token = int(item["shard"]), str(item["collateral"])
-        if session.views.magnitudes(me, shard, token).queued:
+    views, restaking, me = session.views, session.chain.contract("Restaking"), session.address
+    calls: list[_Queued] = []
+    for event in _latest(index.events("DeallocationQueued", contract="Restaking"), me, "shard", "collateral"):
+        shard, token = int(event.arguments["shard"]), str(event.arguments["collateral"])
+        if views.magnitudes(me, shard, token).queued:
             what = f"allocation of {session.token(token)[0]} in shard {shard}"
-            calls.append((what, restaking.functions.completeDeallocation(me, shard, token)))
-    for item in _latest(index.events("BondWithdrawalQueued", contract="Restaking"), me, "shard"):
-        shard = int(item["shard"])
-        if int(chain.call(restaking.functions.bondState(me, shard))[1]):
-            calls.append((f"bond of shard {shard}", restaking.functions.completeBondWithdrawal(me, shard)))
+            call = restaking.functions.completeDeallocation(me, shard, token)
+            calls.append(_Queued(what, call, views.bound_in(shard, me, 0, event.block)))
+    for event in _latest(index.events("BondWithdrawalQueued", contract="Restaking"), me, "shard"):
+        shard = int(event.arguments["shard"])
+        queued, since = views.queued_bond(me, shard)
+        if queued:
+            call = restaking.functions.completeBondWithdrawal(me, shard)
+            calls.append(_Queued(f"bond of shard {shard}", call, views.bound_in(shard, me, 0, since)))
     return calls
 
 
-def _latest(events: list[Any], operator: str, *names: str) -> list[dict[str, Any]]:
-    """Arguments of an operator's events, the newest for each value of ``names``."""
+def _latest(events: list[Any], operator: str, *names: str) -> list[Any]:
+    """An operator's events, the newest for each value of ``names``."""
     found = {
-        tuple(event.arguments[name] for name in names): event.arguments
+        tuple(event.arguments[name] for name in names): event
         for event in events
         if event.arguments["operator"] == operator
     }
     return list(found.values())
 
 
-def _sort(session: Session, calls: list[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
+def _sort(session: Session, calls: list[_Queued]) -> tuple[list[tuple[str, Any]], list[tuple[str, str]]]:
     """Tell apart what can be completed now from what has to wait, and why it has to."""
     from qanat.errors import TransactionReverted
 
     due, waiting = [], []
-    for what, call in calls:
+    for item in calls:
         try:
-            session.sender.estimate(call)
+            session.sender.estimate(item.call)
         except TransactionReverted as error:
-            waiting.append((what, _reason(error)))
+            waiting.append((item.what, _reason(error, item.bound_until)))
         else:
-            due.append((what, call))
+            due.append((item.what, item.call))
     return due, waiting
 
 
-def _reason(error: Any) -> str:
+def _reason(error: Any, bound_until: int) -> str:
+    """Why something has to wait; the contract names the delay first, and only after it a roster that binds longer."""
     if error.error_name == "WithdrawalNotReady":
-        return f"from block {error.arguments['readyBlock']} on"
+        ready = int(error.arguments["readyBlock"])
+        return f"bound by a roster until block {bound_until}" if bound_until > ready else f"from block {ready} on"
     if error.error_name == "StakeBound":
         return f"bound by a roster until block {error.arguments['untilBlock']}"
     if error.error_name == "SlashPending":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from qanat.client.nodes import NodeClient, connections
 from qanat.client.purse import Purse, price_in, price_told
+from qanat.client.reasons import lines_of
 from qanat.errors import BadParameters, MalformedHex, NodeError, NodeRefused, NodeUnreachable, NotEnoughSlices
 from qanat.node.paid import Price
 from qanat.node.requests import TextSigner
@@ -169,6 +170,7 @@ class Downloader:
         slice_seconds: float = 20.0,
         on_slices: Callable[[int], None] | None = None,
         purse: Purse | None = None,
+        is_over: bool = False,
     ) -> None:
         self.object_id = object_id
         self.manifest = manifest
@@ -186,6 +188,7 @@ class Downloader:
         self._purse = purse
         #: asks all nodes what reads cost, once it matters
         self._survey: asyncio.Task[None] | None = None
+        self._is_over = is_over
         #: paid reads on their way
         self._buying: set[asyncio.Task[bytes | None]] = set()
         self._slice_bytes = 32 * manifest.width
@@ -593,8 +596,7 @@ class Downloader:
         reasons = {report.operator: report.last_error for report in self.reports.values() if report.last_error}
         return Exhausted(
             f"{count} good rows of matrix {matrix} of object 0x{self.object_id.hex()} could be had; "
-            f"{self.manifest.k} are needed."
-            + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
+            f"{self.manifest.k} are needed." + lines_of(reasons),
             hint=self._hint(),
             object_id=self.object_id,
             matrix=matrix,
@@ -606,6 +608,8 @@ class Downloader:
     def _hint(self) -> str:
         """What to try where rows are missing."""
         reports, purse = self.reports.values(), self._purse
+        if self._is_over:
+            return "Its last epoch is over: operators may have deleted it, and nobody is paid to bring it back."
         if purse is None and any(report.price for report in reports):
             return "Nodes sell more than their free share: allow it with --pay and --token, from a deposit for reads."
         if any(report.too_dear for report in reports):

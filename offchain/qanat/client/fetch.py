@@ -132,7 +132,7 @@ def fetch_object(
         byte_range: (first, one after the last or None for the end) of the file, or of the stored bytes without a data
             key: only the slices that it touches are fetched, each checked against its commitment.
         progress: told how far it is.
-        timeout_seconds: most time for fetching.
+        timeout_seconds: most time for fetching; a minute for an object whose last epoch is over.
         purse: pays for reads beyond nodes' free shares; without one nothing is paid.
 
     Raises:
@@ -165,8 +165,9 @@ def fetch_object(
         location.endpoints,
         chain_id=chain.chain_id,
         signer=signer,
-        seconds=timeout_seconds,
+        seconds=location.patience(timeout_seconds),
         purse=purse,
+        is_over=location.is_over,
     ) as downloader:
         restore_file(
             manifest,

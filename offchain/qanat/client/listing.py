@@ -17,6 +17,7 @@ from qanat import bls
 from qanat.chain.sender import Sender
 from qanat.chain.views import ObjectRecord, ObjectStatus, Roster, Views
 from qanat.client.nodes import NodeClient, connections
+from qanat.client.reasons import lines_of
 from qanat.errors import (
     BadParameters,
     InvalidPoint,
@@ -103,10 +104,9 @@ def gather_list(
     work.failures.update(dict.fromkeys(vacant, "its place is vacant"))
     asyncio.run(work.run())
     if not work.is_enough:
-        reasons = "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(work.failures.items()))
         raise QuorumNotReached(
             f"{work.tickets} of {roster.tickets} tickets signed a list of {len(object_ids)} objects; {needed} are "
-            f"needed.{reasons}",
+            f"needed.{lines_of(work.failures)}",
             hint="Certify them one by one: who refuses one object may sign the others.",
             signed_tickets=work.tickets,
             needed_tickets=needed,

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from qanat.chain.views import ObjectRecord, ObjectStatus, Views
 from qanat.client.nodes import NodeClient, connections
+from qanat.client.reasons import lines_of
 from qanat.errors import BadParameters, FormatError, MalformedManifest, NodeError
 from qanat.objects import Manifest, ticket_of_row
 
 __all__ = ["Location"]
 
 _MANIFEST_HEAD_BYTES = 61 + (64 << 10)
+#: Rows of an object that is over are waited for so long: a window that is still open, then what is left.
+_OVER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Location:
     record: ObjectRecord
     endpoints: Mapping[str, str | tuple[str, ...]] = field(repr=False)
     holders: tuple[str, ...] = field(repr=False)
+    #: its last epoch has passed: nodes serve what they have not deleted yet, and nobody will have it later
+    is_over: bool = False
+
+    def patience(self, seconds: float) -> float:
+        """Return for how long rows are waited for: not for long where none can come back."""
+        return min(seconds, _OVER_SECONDS) if self.is_over else seconds
 
     @classmethod
     def of(cls, views: Views, object_id: bytes) -> Location:
@@ -32,11 +41,15 @@ class Location:
         if record.status is ObjectStatus.NONE:
             raise BadParameters(f"The chain knows no object 0x{object_id.hex()}.", hint="Check the id and --network.")
         if record.status is not ObjectStatus.CERTIFIED:
-            raise BadParameters(f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.")
+            raise BadParameters(
+                f"Object 0x{object_id.hex()} is {record.status.name.lower()}, not certified.",
+                hint="Nodes serve what is certified only: its owner runs `qanat store` again.",
+            )
         roster = views.roster(record.shard, record.roster)
         endpoints = {entry.operator: views.operator(entry.operator).endpoints for entry in roster.entries}
         holders = (roster.holder_of(ticket_of_row(object_id, roster.tickets, row)).operator for row in range(record.n))
-        return cls(object_id, record, endpoints, tuple(holders))
+        is_over = views.epoch_at(record.shard, views.chain.latest()) >= record.end_epoch
+        return cls(object_id, record, endpoints, tuple(holders), is_over)
 
     def check(self, manifest: Manifest) -> Manifest:
         """Return a manifest if it has the root on chain. Raises :class:`MalformedManifest`."""
@@ -80,8 +93,7 @@ class Location:
                     task.cancel()
                 await asyncio.gather(*waiting, return_exceptions=True)
         raise MalformedManifest(
-            f"No node has the manifest of object 0x{self.object_id.hex()}."
-            + "".join(f"\n  {operator}: {reason}" for operator, reason in sorted(reasons.items())),
+            f"No node has the manifest of object 0x{self.object_id.hex()}." + lines_of(reasons),
             hint="Try again when more nodes are up.",
             reasons=reasons,
         )

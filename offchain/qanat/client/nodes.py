@@ -255,6 +255,7 @@ class NodeClient:
                 f"The node of {self.operator} at {endpoint} does not answer {method} {path}: "
                 f"{type(error).__name__} {error}".rstrip()
                 + ".",
+                hint="Is it up? `qanat status --nodes` asks every node.",
                 operator=self.operator,
                 endpoint=endpoint,
             ) from error

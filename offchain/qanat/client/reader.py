@@ -63,7 +63,7 @@ class ObjectReader:
         self.manifest = manifest
         _, encryption = split_header(manifest.header)
         self._decryption = None if data_key is None else FileDecryption(data_key, encryption)
-        self._seconds = seconds
+        self._seconds = location.patience(seconds)
         self._downloader = Downloader(
             location.object_id,
             manifest,
@@ -71,8 +71,9 @@ class ObjectReader:
             location.endpoints,
             chain_id=chain_id,
             signer=signer,
-            seconds=seconds,
+            seconds=self._seconds,
             purse=purse,
+            is_over=location.is_over,
         )
 
     @classmethod

@@ -58,6 +58,8 @@ _PAUSE = 0.5
 #: So long a holder may take before the next one is asked for the dealing.
 _DEALING_SECONDS = 0.5
 _SIGNATURE_BYTES = 128
+#: How an asset comes to a key that holders have.
+_DEALT_HOW = "Its owner deals one with `qanat mint --asset NUMBER --recovery FILE --key-holder drawn`."
 #: Of the time that is left, what a holder that is to record the release on chain has before the next one is asked to.
 _RECORDING_PART = 0.3
 
@@ -156,7 +158,7 @@ def request_shares(
     """
     found = held if held is not None else held_key(asset_id, chain=chain, key_epoch=key_epoch)
     if found is None:
-        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
+        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", hint=_DEALT_HOW, asset=asset_id)
     return asyncio.run(_Release(found, asset_id, license_id, chain, signer, timeout_seconds).run(patience_seconds))
 
 
@@ -402,7 +404,7 @@ def force_release(
     """
     found = held if held is not None else held_key(asset_id, chain=chain)
     if found is None:
-        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", asset=asset_id)
+        raise KeyUnavailable(f"No holders have a key of asset {asset_id}.", hint=_DEALT_HOW, asset=asset_id)
     work = _Forcing(found, license_id, chain, sender, tell or _quiet)
     key, release = work.begun()
     if release is None:

@@ -257,7 +257,10 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     for name, value in row.items():
         if name in _TEXTS and value is not None:
             row[name] = int(value)
-        elif name in ("objects", "parameters", "collaterals", "terms"):
+        elif name == "objects":
+            # bytes, as every other id of a row: shown with 0x, as commands take them
+            row[name] = [bytes.fromhex(item) for item in json.loads(value)]
+        elif name in ("parameters", "collaterals", "terms"):
             row[name] = json.loads(value)
         elif name in ("shards", "jailed_in", "offers"):
             row[name] = sorted({int(item) for item in str(value).split(",")}) if value is not None else []
