@@ -70,11 +70,12 @@ def die_at(number: int) -> list[str]:
     return passed
 
 
-def take_in(folder: Path, tell: Callable[[str, str], None]) -> None:
-    """What a node does for an object, each acknowledgement told after it was given."""
+def take_in(folder: Path, tell: Callable[[str, str], None], begin: Callable[[], None] = lambda: None) -> None:
+    """What a node does for an object, each acknowledgement told after it was given; ``begin``: once it runs."""
     views = FakeViews(PEOPLE)
     views.open_object(OBJECT, ENCODED)
     node = FakeNode(views, PEOPLE[0], folder)
+    begin()
     node.intake.accept_manifest(OBJECT, ENCODED.manifest.to_bytes())
     tell("manifest", "")
     for index in node.own(OBJECT, ENCODED):

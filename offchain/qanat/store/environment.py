@@ -30,6 +30,8 @@ _FIRST_MAP_BYTES = 64 << 20
 FORMAT_TABLE = "format"
 #: The version of an environment that has no record of it: those were written before there was one.
 _UNRECORDED = 1
+#: Bytes that LMDB writes at once, when it writes many pages: where a write of so many was cut short, no more are free.
+_LITTLE_ROOM = 64 * 4096
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -251,14 +253,26 @@ def _refuse_newer(env: Any, form: Format, path: Path) -> None:
         )
 
 
+def _is_for_want_of_room(error: Exception, path: Path) -> bool:
+    # LMDB tells the system's errors by their text alone, and a write that was cut short as one of input and output
+    if any(os.strerror(code) in str(error) for code in _NO_SPACE):
+        return True
+    if os.strerror(errno.EIO) not in str(error):
+        return False
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _LITTLE_ROOM
+
+
 def _translated(error: Exception, path: Path) -> StoreError:
     if isinstance(
         error,
         (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.VersionMismatchError),
     ):
         return StoreCorrupted(f"The store {path} cannot be read: {error}.", hint="Check the disk.", path=str(path))
-    # LMDB tells the system's errors by their text alone
-    full = any(os.strerror(code) in str(error) for code in _NO_SPACE)
+    full = _is_for_want_of_room(error, path)
     return StoreError(
         f"The store {path} failed: {error}.",
         hint="Free some space: nothing was lost." if full else "Check the disk and its free space.",
