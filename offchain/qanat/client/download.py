@@ -606,21 +606,35 @@ class Downloader:
         )
 
     def _hint(self) -> str:
-        """What to try where rows are missing."""
+        """What to try where rows are missing: the first that holds."""
         reports, purse = self.reports.values(), self._purse
-        if self._is_over:
-            return "Its last epoch is over: operators may have deleted it, and nobody is paid to bring it back."
-        if purse is None and any(report.price for report in reports):
-            return "Nodes sell more than their free share: allow it with --pay and --token, from a deposit for reads."
-        if any(report.too_dear for report in reports):
-            return "Nodes ask more than is paid: allow it with --max-price-per-mib, or take more time."
-        if purse is not None and purse.is_empty:
-            return "What --pay allows is used up: allow more, or take more time."
-        if purse is not None and any(payee.short for payee in purse.payees.values()):
-            return "Put down more for reads with `qanat deposit`."
-        if any(report.withheld for report in reports):
-            return "Nodes serve little while challenges are open: try again after their deadline."
-        return "Try again when more nodes are up."
+        hints = [
+            (
+                self._is_over,
+                "Its last epoch is over: operators may have deleted it, and nobody is paid to bring it back.",
+            ),
+            (
+                purse is None and any(report.price for report in reports),
+                "Nodes sell more than their free share: allow it with --pay and --token, from a deposit for reads.",
+            ),
+            (
+                any(report.too_dear for report in reports),
+                "Nodes ask more than is paid: allow it with --max-price-per-mib, or take more time.",
+            ),
+            (
+                purse is not None and purse.is_empty,
+                "What --pay allows is used up: allow more, or take more time.",
+            ),
+            (
+                purse is not None and any(payee.short for payee in purse.payees.values()),
+                "Put down more for reads with `qanat deposit`.",
+            ),
+            (
+                any(report.withheld for report in reports),
+                "Nodes serve little while challenges are open: try again after their deadline.",
+            ),
+        ]
+        return next((hint for holds, hint in hints if holds), "Try again when more nodes are up.")
 
 
 async def _gather(coroutines: Sequence[Coroutine[Any, Any, dict[int, bytes]]]) -> list[dict[int, bytes]]:
