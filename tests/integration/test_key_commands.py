@@ -11,6 +11,7 @@ import pytest
 from qanat import bls
 from qanat.chain.sender import Sender
 from qanat.cli.command import development_account
+from qanat.client import fetch
 from qanat.client.dealing import _Dealing
 from qanat.client.release import force_release, held_key
 from qanat.errors import KeyUnavailable, NodeRefused
@@ -122,6 +123,28 @@ class TestMint:
         run(*again[:3], "--resend", account=OWNER, code=14)
         run("mint", "--key-holder", "drawn", "--resend", account=OWNER, code=14)
         assert world.chain.latest() == before
+
+    def test_a_new_owner_deals_the_key_that_a_license_gives_it(self, world, dealt, stored, monkeypatch):
+        """It has no recovery file. The key of the former owner's draw is stale, and serves until then."""
+        run("faucet", "--amount", "1000", account=STRANGER)
+        run("transfer", "--asset", dealt.asset, "--to", world.address(STRANGER), account=OWNER)
+        offer = run("offer", "--asset", dealt.asset, "--price", "1", account=STRANGER)["offer"]
+        bought = run("license", "--offer", offer, account=STRANGER)["license"]
+        assert world.views.key_epochs(dealt.asset) == (1, 1, True)
+        asked = []
+
+        def open_asset(asset, license_id, **_):
+            asked.append((asset, license_id))
+            return stored.data_key
+
+        monkeypatch.setattr(fetch, "open_asset", open_asset)
+        again = ("mint", "--asset", dealt.asset, "--license", bought)
+        run(*again, *HOLDERS, "2/3", account=OWNER, code=14)
+        run(*again, "--key-holder", "self", account=STRANGER, code=14)
+        assert asked == []
+        done = run(*again, *HOLDERS, "2/3", account=STRANGER)
+        assert (asked, done["key"]["epoch"]) == ([(dealt.asset, bought)], 2)
+        assert world.views.key_epochs(dealt.asset) == (2, 2, False)
 
 
 class TestAccess:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from qanat.keys.release import LicenseeKey
 from qanat.keys.shares import Commitments
 from qanat.node.keyholder import key_request
 from qanat.node.sealing import load_sealing_key
+from qanat.node.state import NodeState
 from tests.integration.local_network import running_network, ticking
 from tests.integration.secret_search import Secrets, forms, secrets_noted
 
@@ -235,6 +237,24 @@ def test_shares_survive_kills(world: World) -> None:
     released = world.ask()
     assert released.data_key == world.data_key()
     assert released.liars == ()
+
+
+def test_a_holder_that_lost_a_dealing_gets_it_again(world: World) -> None:
+    """From the dealer, who kept it, for nothing: then the holder answers as before."""
+    only(world, 0)
+    host, held = world.host(1), world.held()
+    data = host.folder / json.loads(host.config.read_text())["data"]
+    memory = NodeState(data / "state")
+    try:
+        memory.forget_dealing(world.asset, held.context.key_epoch, held.record.root)
+    finally:
+        memory.close()
+    only(world, 0, 1)
+    with pytest.raises(KeyUnavailable):
+        world.ask(seconds=20)
+    again = world.network.actor("owner").run("mint", asset=world.asset, key_holder="drawn", resend=True)
+    assert list(again["key"]["failed"]) == [world.host(2).address]  # it is down
+    assert world.ask().data_key == world.data_key()
 
 
 def test_a_forced_release_is_answered_or_slashed(world: World) -> None:

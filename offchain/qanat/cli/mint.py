@@ -40,6 +40,7 @@ def mint(
     croissant_object: str | None,
     version_of: int | None,
     resend: bool,
+    license_: int | None,
 ) -> Outcome:
     """Mint the asset; with a recovery file, deposit its data key with an operator that releases it to licensees."""
     from qanat.cli.amounts import parse_address
@@ -57,7 +58,8 @@ def mint(
     if resend:
         return _resend(session, asset, is_alone=drawn and recovery is None and holders is None)
     if asset is not None:
-        return _deposit_only(session, asset, opened if deposit else None, holder, drawn=drawn, holders=holders)
+        source = (opened or license_) if deposit else None
+        return _deposit_only(session, asset, source, holder, drawn=drawn, holders=holders)
     ranges = [_range(item) for item in records]
     ids = _objects(session, opened, objects, ranges)
     digest = _digest(session, opened, content_hash, ranges if not ids else [])
@@ -129,27 +131,55 @@ def mint(
 
 
 def _deposit_only(
-    session: Session, asset: int, opened: RecoveryFile | None, holder: str | None, *, drawn: bool, holders: str | None
+    session: Session,
+    asset: int,
+    source: RecoveryFile | int | None,
+    holder: str | None,
+    *,
+    drawn: bool,
+    holders: str | None,
 ) -> Outcome:
+    """Leave the key of an asset with a holder, or deal it: ``source`` is a recovery file, or a license of the asset."""
     from qanat.client.fetch import deposit_key, key_holder_of
     from qanat.errors import BadParameters
 
-    if opened is None:
-        raise BadParameters("--asset deposits a key: it needs the --recovery file, and a key holder.")
-    if opened.object_id not in session.views.asset_objects(asset):
+    if source is None:
+        raise BadParameters("--asset deposits a key: it needs the --recovery file or a --license, and a key holder.")
+    objects = session.views.asset_objects(asset)
+    if isinstance(source, int):
+        object_id, data_key = objects[0], _licensed_key(session, asset, source)
+    elif source.object_id in objects:
+        object_id, data_key = source.object_id, source.open(session.signer)
+    else:
         raise BadParameters(
             f"Asset {asset} does not own the object of this recovery file.",
             hint="`qanat list assets --json` shows which objects each owns.",
             asset=asset,
         )
     if drawn:
-        plan = _plan(session, opened.object_id, holders)
+        plan = _plan(session, object_id, holders)
         session.confirm(f"Deal a new key of asset {asset}", [plan.explain()], transactions=3)
-        dealt = _deal(session, asset, opened.open(session.signer), opened.object_id, plan, None)
+        dealt = _deal(session, asset, data_key, object_id, plan, None)
         return Outcome({"asset": asset, "key_holder": None, "key": _shown(dealt)}, _told(dealt))
     chosen = holder or key_holder_of(asset, chain=session.chain)
-    deposit_key(asset, opened.open(session.signer), chain=session.chain, signer=session.signer, key_holder=chosen)
+    deposit_key(asset, data_key, chain=session.chain, signer=session.signer, key_holder=chosen)
     return Outcome({"asset": asset, "key_holder": chosen}, [f"Operator {chosen} holds the data key of asset {asset}."])
+
+
+def _licensed_key(session: Session, asset: int, license_id: int) -> bytes:
+    """Return the data key from its holders: an asset's new owner has no recovery file that its account opens."""
+    from qanat.cli.access import keep_answers
+    from qanat.client.fetch import open_asset
+    from qanat.client.release import ReleasedKey
+    from qanat.errors import BadParameters
+
+    owner = session.views.asset_owner(asset)
+    if owner != session.address:  # before the key is asked for: that may be recorded, and paid to the owner
+        raise BadParameters(f"Asset {asset} belongs to {owner}; only its owner deals its key.", owner=owner)
+    answers: list[ReleasedKey] = []
+    data_key = open_asset(asset, license_id, chain=session.chain, signer=session.signer, on_answers=answers.append)
+    keep_answers(session, answers, str(session.views.keys().address))
+    return data_key
 
 
 def _deposit(session: Session, asset: int, data_key: bytes, holder: str, recovery: Path | None) -> None:
@@ -452,6 +482,12 @@ COMMAND = Command(
         ),
         click.option(
             "--asset", type=click.IntRange(min=1), help="Mint nothing: deposit the key of this asset (again)."
+        ),
+        click.option(
+            "--license",
+            "license_",
+            type=click.IntRange(min=1),
+            help="With --asset: take the key from its holders by this license of yours, where the asset was another's.",
         ),
         click.option(
             "--resend",

@@ -23,6 +23,8 @@ def transfer(session: Session, *, asset: int | None, license_: int | None, to: s
         says = [
             "its offers end, published and signed ones; its licenses go on",
             "what they earn from now on is the new owner's; what they have earned stays yours (`qanat claim`)",
+            "its key serves licensees until the new owner has dealt its own (`qanat mint --asset N --license L`)",
+            "whoever has read its data, you too, goes on knowing it",
         ]
     else:
         number, contract = license_ or 0, chain.contract("Licenses")
