@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
+
+import pytest
 
 from qanat.cli import load
+from qanat.node.daemon import _GRACE_SECONDS as GRACE_SECONDS
 
 
 def instructions(checkout: Path) -> list[list[str]]:
@@ -30,6 +36,67 @@ def test_the_unit_starts_a_node(checkout: Path) -> None:
     assert Path(program).name == "qanat"
     check_command(words)
     assert "\nRestart=always\n" in unit
+
+
+class TestUnit:
+    """What systemd would make of it: it only warns of what it does not know, and starts the service without it."""
+
+    #: Everything that the unit says, by section: a misspelt name is none of these.
+    KNOWN: ClassVar = {
+        "Unit": {"Description", "After", "Wants"},
+        "Service": {
+            *("User", "WorkingDirectory", "ExecStart", "Environment", "LoadCredential", "ReadWritePaths"),
+            *("Restart", "RestartSec", "TimeoutStopSec", "KillSignal", "LimitNOFILE"),
+            *("NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp"),
+        },
+        "Install": {"WantedBy"},
+    }
+
+    @pytest.fixture
+    def said(self, checkout: Path) -> dict[str, dict[str, str]]:
+        """Section → setting → value; each once."""
+        parser = configparser.RawConfigParser(strict=True, delimiters=("=",), comment_prefixes=("#",))
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        parser.read(checkout / "packaging" / "qanat-node.service")
+        return {name: dict(parser[name]) for name in parser.sections()}
+
+    def test_every_setting_is_known_and_none_is_missing(self, said: dict[str, dict[str, str]]) -> None:
+        """A setting that came or went is read by somebody, and put here."""
+        assert {name: set(values) for name, values in said.items()} == self.KNOWN
+
+    def test_settings_fit_each_other(self, said: dict[str, dict[str, str]]) -> None:
+        """It may write where it works, no home is hidden that it needs, its passphrase is the credential it gets."""
+        service = said["Service"]
+        place = Path(service["WorkingDirectory"])
+        assert place.is_relative_to(service["ReadWritePaths"])
+        assert Path(service["ExecStart"].split()[0]).is_relative_to(place)
+        assert (service["ProtectHome"], place.parts[1] not in ("home", "root", "run")) == ("true", True)
+        name, _, source = service["LoadCredential"].partition(":")
+        assert service["Environment"] == f"QANAT_PASSPHRASE_FILE=%d/{name}"
+        assert Path(source).is_absolute()
+        assert service["KillSignal"] in {"SIGTERM", "SIGINT"}
+        # a node finishes the requests that it has begun, then what it does on the chain
+        assert int(service["TimeoutStopSec"]) > 2 * GRACE_SECONDS
+        assert int(service["LimitNOFILE"]) > 512
+
+    def test_systemd_has_nothing_to_say(self, checkout: Path, tmp_path: Path) -> None:
+        """`systemd-analyze verify` where there is one; its exit status is 0 also where it ignores a setting."""
+        program = shutil.which("systemd-analyze")
+        if program is None:
+            pytest.skip("there is no systemd-analyze here")
+        text = (checkout / "packaging" / "qanat-node.service").read_text()
+        good, bad = tmp_path / "qanat-node.service", tmp_path / "misspelt.service"
+        good.write_text(text.replace("/srv/qanat/.venv/bin/qanat", "/bin/true"))
+        bad.write_text(good.read_text().replace("Restart=always", "Restart=allways"))
+
+        def said(unit: Path) -> list[str]:
+            words = [program, "verify", "--man=no", str(unit)]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+            # it reads units of this machine too, and says what it thinks of them
+            return [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]
+
+        assert len(said(bad)) == 1
+        assert said(good) == []
 
 
 def test_the_image_copies_what_there_is_and_starts_a_node(checkout: Path) -> None:
