@@ -155,7 +155,7 @@ class TestAccess:
         run("access", "--report", "--release", "0x" + "11" * 32, account=LICENSEE, code=34)
         damaged = tmp_path / "receipts.jsonl"
         damaged.write_text('{"chainId": 1}\n')
-        assert "Line 1" in run("access", "--receipts", damaged, code=12)["message"]
+        assert "Line 1" in run("access", "--receipts", damaged, code=20)["message"]
         before = world.chain.latest()
         done = run("access", "--report", account=LICENSEE)
         assert [(item["says"], item["error"]) for item in done["reported"]] == [("No receipt proves a fault.", None)]

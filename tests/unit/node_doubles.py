@@ -314,6 +314,10 @@ class FakeViews:
     def roster_keys(self, _roster: Roster, seats: list[int]) -> bytes:
         return b"".join(self.people[seat].key.public_key for seat in seats)
 
+    def epoch_at(self, _shard: int, block: int) -> int:
+        """Epoch in which a block lies."""
+        return (block - self.first_block(SHARD)) // self.shard_parameters(SHARD).epoch_length
+
     def first_epoch_after(self, _shard: int, block: int) -> int:
         """First epoch whose B_e is at or after a block."""
         parameters = self.shard_parameters(SHARD)
