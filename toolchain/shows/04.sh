@@ -29,7 +29,7 @@ echo "== faults: kills, restarts, damage, absence, interrupted clients"
 "${tests[@]}" tests/integration/test_node_life.py tests/integration/test_store_interrupted.py
 
 echo "== faults: an intake killed at every step, full and damaged disks, slices in S3 and in two tiers"
-make chaos CHAOS='tests/chaos/test_intake.py tests/chaos/test_node_stores.py'
+make chaos CHAOS='tests/chaos/test_intake.py tests/chaos/test_full_disk.py tests/chaos/test_node_stores.py'
 
 echo "== stores: memory, LMDB, file systems, S3, tiers; reading beside the node; mending"
 "${tests[@]}" tests/unit/test_store.py tests/unit/test_cold_stores.py tests/unit/test_reader.py tests/unit/test_scrubber.py
