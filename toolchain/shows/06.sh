@@ -43,7 +43,8 @@ echo "== Effects and Requirements"
 
 echo "== lists of claims, reads that are paid for"
 .venv/bin/python -m pytest -q tests/contracts/test_claim_lists.py
-.venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_payments.py tests/unit/test_node_paid.py
+.venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_payments.py tests/unit/test_node_paid.py tests/unit/test_client_purse.py \
+	tests/unit/test_cli_paying.py tests/integration/test_paid_fetch.py
 
 echo "== gas"
 make gas ARGS='-k "licensing or storage or redeem or lists"'
