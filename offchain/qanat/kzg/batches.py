@@ -11,15 +11,18 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
-
 from qanat.errors import BadParameters, NonCanonicalElement
 from qanat.field import MODULUS
-from qanat.kzg.fast import COMBINED_FROM, tau_g2
+from qanat.kzg.kernels import commitment_kernel
 
 __all__ = ["Opening", "bad_openings"]
 
 _WEIGHT_BITS = 128
+#: The generator of G1, compressed. Source: draft-irtf-cfrg-pairing-friendly-curves, section 4.2.1.
+_GENERATOR = bytes.fromhex(
+    "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
+)
+_ZERO = bytes(32)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ def bad_openings(openings: Sequence[Opening]) -> list[int]:
 
 
 def _hold(openings: Sequence[Opening]) -> bool:
-    """Check e(Σ ρᵢ·(Cᵢ − yᵢ·G1 + zᵢ·πᵢ), G2) = e(Σ ρᵢ·πᵢ, τ·G2)."""
+    """Check e(Σ ρᵢ·(Cᵢ − yᵢ·G1 + zᵢ·πᵢ), G2) = e(Σ ρᵢ·πᵢ, τ·G2): that the one sum opens to 0 at 0 by the other."""
+    from qanat.kzg.points_in_words import combine
+
+    group = commitment_kernel()
     ours = [1, *(secrets.randbits(_WEIGHT_BITS) for _ in openings[1:])]
     # a commitment that several openings name is multiplied once
     scalars: dict[bytes, int] = {}
@@ -72,15 +78,11 @@ def _hold(openings: Sequence[Opening]) -> bool:
         for point, weight in zip(item.points, item.weights, strict=True):
             scalars[point] = scalars.get(point, 0) + own * weight
         scalars[item.proof] = scalars.get(item.proof, 0) + own * item.z
-    value = sum(own * item.y for item, own in zip(openings, ours, strict=True)) % MODULUS
-    left = _sum(list(scalars), [scalar % MODULUS for scalar in scalars.values()]) - G1Point() * Scalar(value)
-    return bool(GT.pairing_check([left, -_sum([item.proof for item in openings], ours)], [G2Point(), tau_g2()]))
-
-
-def _sum(raw: Sequence[bytes], scalars: Sequence[int]) -> G1Point:
-    if len(raw) >= COMBINED_FROM:
-        from qanat.kzg.points_in_words import combine
-
-        return G1Point.from_xy_bytes_unchecked_be(combine(raw, scalars))
-    points = [G1Point.from_xy_bytes_unchecked_be(point) for point in raw]
-    return G1Point.multiexp_unchecked(points, [Scalar(scalar) for scalar in scalars])
+    generator = group.to_raw(group.decompress(_GENERATOR))
+    value = sum(own * item.y for item, own in zip(openings, ours, strict=True))
+    scalars[generator] = scalars.get(generator, 0) - value
+    left = combine(list(scalars), [scalar % MODULUS for scalar in scalars.values()])
+    right = combine([item.proof for item in openings], ours)
+    # both are of the subgroup; reading them checks it once more
+    commitment, proof = (group.compress(group.from_raw(point)) for point in (left, right))
+    return group.verify(commitment, _ZERO, _ZERO, proof)
