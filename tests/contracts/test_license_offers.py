@@ -10,6 +10,9 @@ from eth_abi import encode
 from eth_account import Account
 from eth_utils import keccak
 
+from qanat.chain.signer import KeySigner
+from qanat.chain.views import OfferTerms
+from qanat.licensing.signed_offers import SignedOffer
 from tests.contracts.licensing import (
     ALL_PURPOSES,
     COMMERCIAL,
@@ -489,6 +492,25 @@ class TestPermit:
         licenses.buySigned(signed, signature, 500, 0, permit(permitted, licensee, 500), sender=licensee)
         assert licenses.ownerOf(1) == licensee
         assert market.book(asset, permitted) == 500
+
+
+class TestFiles:
+    """What `qanat offer --sign` writes is what the contract takes."""
+
+    def test_a_file_of_the_owners_sells(self, market, licenses, asset, owner, licensee, chain):
+        terms = market.terms(asset, price=100, seats=2)
+        values = (chain.chain_id, licenses.address, OfferTerms(*terms.values()), 0, 2**256 - 1, FAR)
+        signed = SignedOffer(*values).sign(KeySigner.from_key(bytes.fromhex(owner.private_key[2:])))
+        read = SignedOffer.from_bytes(signed.to_bytes())
+        market.fund(licensee, 100)
+        licenses.buySigned(read.as_tuple(), read.signature, 100, 1, NO_PERMIT, sender=licensee)
+        assert licenses.ownerOf(licenses.licenseCount()) == licensee
+        assert licenses.signedOfferId(read.as_tuple()) == licenses.offerCount() - 1
+        assert market.book(asset) == 100
+        licenses.cancelSigned(read.as_tuple(), sender=owner)
+        market.fund(licensee, 100)
+        with pytest.raises(TransactionError):
+            licenses.buySigned(read.as_tuple(), read.signature, 100, 2, NO_PERMIT, sender=licensee)
 
 
 class TestTransferable:

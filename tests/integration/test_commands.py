@@ -512,6 +512,30 @@ class TestOwnersAndLicensees:
         run("license", "--offer", asset.offer, account=LICENSEE, code=14)
         assert world.chain.latest() == before
 
+    def test_a_signed_offer_is_bought_with_its_file(self, world, asset, tmp_path):
+        """Nothing is published before the first purchase; both are of one offer; cancelled, it sells nothing."""
+        file, other, spoilt = (tmp_path / name for name in ("offer.json", "other.json", "spoilt.json"))
+        words = ("--asset", asset.id, "--price", "12.5", "--purposes", "infer", "--days", "30", "--seats", "2")
+        before, offers = world.chain.latest(), world.chain.contract("Licenses").functions.offerCount().call()
+        signed = run("offer", *words, "--sign", file, account=OWNER)
+        run("offer", *words, "--sign", file, account=OWNER, code=11)
+        run("offer", *words, "--sign", other, account=LICENSEE, code=14)
+        assert world.chain.latest() == before
+        spoilt.write_text(file.read_text().replace(str(25 * TOKEN // 2), "1"))
+        run("license", "--signed", spoilt, account=LICENSEE, code=34)
+        run("license", "--signed", file, "--max-price", "12", account=LICENSEE, code=14)
+        had = balance(world, "QUSD", LICENSEE)
+        bought = [run("license", "--signed", file, account=LICENSEE) for _ in range(2)]
+        assert balance(world, "QUSD", LICENSEE) == had - 25 * TOKEN
+        assert [item["offer"] for item in bought] == [offers, offers]
+        assert world.views.offer(offers)[0].hash == bytes.fromhex(signed["terms_hash"][2:])
+        run("license", "--signed", file, account=LICENSEE, code=14)  # both seats are taken
+
+        run("offer", *words, "--sign", other, account=OWNER)
+        run("offer", "--cancel", other, account=STRANGER, code=34)
+        run("offer", "--cancel", other, account=OWNER)
+        run("license", "--signed", other, account=LICENSEE, code=34)
+
     def test_an_offer_that_was_withdrawn_is_over(self, world, asset):
         run("offer", "--withdraw", asset.offer, account=LICENSEE, code=34)
         run("offer", "--withdraw", asset.offer, account=OWNER)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,26 +24,27 @@ def license_(
     session: Session,
     *,
     offer: int | None,
+    signed: Path | None,
     max_price: str | None,
     seat: int | None,
     refund: int | None,
 ) -> Outcome:
-    """Buy under an offer; or take back the part for a release that never came."""
+    """Buy under an offer, published or signed; or take back the part for a release that never came."""
     from qanat.errors import BadParameters
 
-    if (offer is None) == (refund is None):
-        raise BadParameters("Give either --offer or --refund.")
+    if sum(item is not None for item in (offer, signed, refund)) != 1:
+        raise BadParameters("Give one of --offer, --signed and --refund.")
     if refund is not None:
         return _refund(session, refund)
-    return _buy(session, offer or 0, max_price, seat)
+    if signed is not None:
+        return _buy_signed(session, signed, max_price, seat)
+    return _buy_published(session, offer or 0, max_price, seat)
 
 
-def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) -> Outcome:
-    from qanat.chain.views import as_json, purpose_names
-    from qanat.cli.amounts import parse_amount
+def _buy_published(session: Session, offer: int, max_price: str | None, seat: int | None) -> Outcome:
     from qanat.errors import BadParameters
 
-    chain, views = session.chain, session.views
+    views = session.views
     terms, over = views.offer(offer)
     if over:
         raise BadParameters(
@@ -50,21 +52,61 @@ def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) 
             hint="`qanat market` shows what is on sale.",
             offer=offer,
         )
+    most = _most(session, terms, max_price, f"Offer {offer}")
+    licenses = session.chain.contract("Licenses")
+    call = licenses.functions.buy(offer, terms.hash, most)
+    if terms.seats or seat:
+        call = licenses.functions.buyWith(offer, terms.hash, most, _seat(views, offer, terms, seat), NO_PERMIT)
+    return _buy(session, call, terms, f"offer {offer}")
+
+
+def _buy_signed(session: Session, path: Path, max_price: str | None, seat: int | None) -> Outcome:
+    """Buy with a file that the asset's owner signed; the first purchase publishes its offer."""
+    from qanat.errors import WrongChain
+    from qanat.licensing.signed_offers import SignedOffer
+
+    signed = SignedOffer.load(path)
+    chain, licenses, terms = session.chain, session.chain.contract("Licenses"), signed.terms
+    if (signed.chain_id, signed.licenses.lower()) != (chain.chain_id, str(licenses.address).lower()):
+        raise WrongChain(
+            f"{path} is for Licenses {signed.licenses} on chain {signed.chain_id}; this is {licenses.address} on chain "
+            f"{chain.chain_id}.",
+            hint="Check --network and --rpc.",
+            got=chain.chain_id,
+            expected=signed.chain_id,
+        )
+    most = _most(session, terms, max_price, f"The offer in {path}")
+    known = int(chain.call(licenses.functions.signedOfferId(signed.as_tuple())))
+    if seat is None:
+        # nobody has a seat of an offer that nobody bought
+        seat = 0 if not terms.seats else _seat(session.views, known, terms, None) if known else 1
+    call = licenses.functions.buySigned(signed.as_tuple(), signed.signature, most, seat, NO_PERMIT)
+    return _buy(session, call, terms, f"the signed offer in {path}")
+
+
+def _most(session: Session, terms: OfferTerms, max_price: str | None, what: str) -> int:
+    """What may be paid at most, which the price must not pass."""
+    from qanat.cli.amounts import parse_amount
+    from qanat.errors import BadParameters
+
     _, token = session.token(terms.token)
     most = terms.price if max_price is None else parse_amount(max_price, token.decimals)
     if terms.price > most:
         raise BadParameters(
-            f"Offer {offer} costs {session.amount(terms.price, terms.token)}, more than --max-price {max_price}.",
+            f"{what} costs {session.amount(terms.price, terms.token)}, more than --max-price {max_price}.",
             hint="Raise --max-price, or look for another with `qanat market`.",
             price=terms.price,
         )
-    licenses, payments = chain.contract("Licenses"), chain.contract("Payments")
-    call = licenses.functions.buy(offer, terms.hash, most)
-    if terms.seats or seat:
-        call = licenses.functions.buyWith(offer, terms.hash, most, _seat(views, offer, terms, seat), NO_PERMIT)
+    return most
+
+
+def _buy(session: Session, call: Any, terms: OfferTerms, what: str) -> Outcome:
+    from qanat.chain.views import as_json, purpose_names
+
+    licenses, payments = session.chain.contract("Licenses"), session.chain.contract("Payments")
     session.check_payable(call, terms.token, terms.price)
     session.confirm(
-        f"Buy a license of asset {terms.asset_id} under offer {offer}",
+        f"Buy a license of asset {terms.asset_id} under {what}",
         [
             f"pay {session.amount(terms.price, terms.token)}, held in escrow and earned as it is used",
             f"for {terms.duration / 86_400:g} days, to {', '.join(purpose_names(terms.purposes))}"
@@ -77,12 +119,13 @@ def _buy(session: Session, offer: int, max_price: str | None, seat: int | None) 
     receipt = session.sender.pay(call, terms.token, payments.address, terms.price)
     from qanat.chain.connection import events_in
 
-    number = int(events_in(receipt, licenses, "LicenseSold")[0]["licenseId"])
-    record = views.license(number)
+    sold = events_in(receipt, licenses, "LicenseSold")[0]
+    number = int(sold["licenseId"])
+    record = session.views.license(number)
     return Outcome(
         {
             "license": number,
-            "offer": offer,
+            "offer": int(sold["offerId"]),
             "asset": terms.asset_id,
             "record": as_json(record),
             "purposes": purpose_names(record.purposes),
@@ -139,6 +182,11 @@ COMMAND = Command(
     example="--offer 1 --max-price 25",
     parameters=(
         click.option("--offer", type=click.IntRange(min=0), help="Number of the offer to buy under."),
+        click.option(
+            "--signed",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="File of an offer that the asset's owner signed (`offer --sign`), to buy under instead.",
+        ),
         click.option(
             "--seat",
             type=click.IntRange(min=1),

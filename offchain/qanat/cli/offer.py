@@ -1,4 +1,4 @@
-"""`qanat offer`: license terms for an asset, in public."""
+"""`qanat offer`: license terms for an asset, in public, or signed for whom the owner gives them to."""
 
 from __future__ import annotations
 
@@ -35,21 +35,29 @@ def offer(
     transferable: bool,
     arbiter: str | None,
     withdraw: int | None,
+    sign: Path | None,
+    valid_days: float,
+    cancel: Path | None,
 ) -> Outcome:
-    """Publish an offer, or withdraw one."""
+    """Publish or sign an offer, or take one back."""
     from qanat.cli.amounts import parse_address
     from qanat.errors import BadParameters
 
-    if (withdraw is None) == (asset is None):
-        raise BadParameters("Give either --asset and terms, or --withdraw OFFER.")
+    if sum(item is not None for item in (asset, withdraw, cancel)) != 1:
+        raise BadParameters("Give one of --asset with terms, --withdraw OFFER and --cancel FILE.")
     if withdraw is not None:
         return _withdraw(session, withdraw)
+    if cancel is not None:
+        return _cancel(session, cancel)
     if price is None or asset is None:
         raise BadParameters("An offer needs a --price.")
     shape: dict[str, Any] = {"seats": seats, "exclusive": exclusive, "transferable": transferable}
     if arbiter is not None:
         shape["arbiter"] = parse_address(arbiter, "--arbiter")
-    return _publish(session, asset, price, token, purposes, days, uses, earned_at_release, text, shape)
+    terms = _terms(session, asset, price, token, purposes, days, uses, earned_at_release, text, shape)
+    if sign is not None:
+        return _sign(session, terms, sign, valid_days)
+    return _publish(session, terms)
 
 
 def _withdraw(session: Session, number: int) -> Outcome:
@@ -63,7 +71,20 @@ def _withdraw(session: Session, number: int) -> Outcome:
     )
 
 
-def _publish(
+def _cancel(session: Session, path: Path) -> Outcome:
+    from qanat.licensing.signed_offers import SignedOffer
+
+    offer = SignedOffer.load(path)
+    call = session.chain.contract("Licenses").functions.cancelSigned(offer.as_tuple())
+    session.sender.estimate(call)
+    session.confirm(f"Cancel the signed offer in {path}", ["nobody can buy with it any more; what was sold stays sold"])
+    receipt = session.sender.send(call)
+    return Outcome(
+        {"cancelled": True, "transaction": bytes(receipt["transactionHash"])}, [f"The offer in {path} is cancelled."]
+    )
+
+
+def _terms(
     session: Session,
     asset: int,
     price: str,
@@ -74,19 +95,19 @@ def _publish(
     earned_at_release: float | None,
     text: Path | None,
     shape: dict[str, Any],
-) -> Outcome:
-    from qanat.chain.views import OfferTerms, as_json, purpose_bits, purpose_names
+) -> OfferTerms:
+    """What the options say, of an asset that is the account's."""
+    from qanat.chain.views import OfferTerms, purpose_bits
     from qanat.cli.amounts import parse_amount
     from qanat.errors import BadParameters, FileUnreadable
 
-    chain = session.chain
     bits = purpose_bits(purposes)
     if token is None:
-        found = chain.deployment.tokens_with_role("payment")
+        found = session.chain.deployment.tokens_with_role("payment")
         if len(found) != 1:
             raise BadParameters("Name the token in which the price is paid with --token.")
         token = next(iter(found))
-    symbol, paid_in = session.token(token)
+    _, paid_in = session.token(token)
     owner = session.views.asset_owner(asset)
     if owner != session.address:
         raise BadParameters(
@@ -102,7 +123,7 @@ def _publish(
         text_hash = bytes(32) if text is None else hashlib.sha256(text.read_bytes()).digest()
     except OSError as error:
         raise FileUnreadable(f"The license text {text} cannot be read: {error.strerror}.", path=str(text)) from error
-    terms = OfferTerms(
+    return OfferTerms(
         asset,
         paid_in.address,
         parse_amount(price, paid_in.decimals),
@@ -113,16 +134,54 @@ def _publish(
         text_hash,
         **shape,
     )
-    licenses = chain.contract("Licenses")
+
+
+def _sign(session: Session, terms: OfferTerms, path: Path, valid_days: float) -> Outcome:
+    """Write a signed offer; nothing is sent."""
+    import secrets
+
+    from qanat.chain.views import as_json, purpose_names
+    from qanat.client.job import write_durably
+    from qanat.errors import FileUnreadable
+    from qanat.licensing.signed_offers import SignedOffer
+
+    if path.exists():
+        raise FileUnreadable(f"{path} exists.", hint="Choose another name.", path=str(path))
+    chain = session.chain
+    licenses = str(chain.contract("Licenses").address)
+    _, handovers = chain.call(chain.contract("Assets").functions.tenureOf(terms.asset_id))
+    until = chain.timestamp() + round(valid_days * DAY)
+    unsigned = SignedOffer(chain.chain_id, licenses, terms, int(handovers), secrets.randbits(256), until)
+    session.confirm(
+        f"Sign an offer of licenses of asset {terms.asset_id}",
+        [
+            *_lines(session, terms),
+            f"anybody who has the file may buy for {valid_days:g} days, as long as the asset is yours",
+        ],
+        transactions=0,
+    )
+    signed = unsigned.sign(session.signer)
+    write_durably(path, signed.to_bytes(), mode=0o644)
+    return Outcome(
+        {
+            "signed": str(path),
+            "terms": as_json(terms),
+            "purposes": purpose_names(terms.purposes),
+            "terms_hash": terms.hash,
+            "valid_until": until,
+        },
+        [f"Wrote {path}: nothing is published.", f"Who has it buys with: qanat license --signed {path}"],
+    )
+
+
+def _publish(session: Session, terms: OfferTerms) -> Outcome:
+    from qanat.chain.views import as_json, purpose_names
+
+    licenses = session.chain.contract("Licenses")
     session.sender.estimate(licenses.functions.publishOffer(terms.as_tuple()))
     session.confirm(
-        f"Offer licenses of asset {asset}",
-        [
-            f"price {price} {symbol}, for {days:g} days, to {', '.join(purpose_names(bits))}",
-            f"{earned_at_release:g} % earned at the first key release, the rest over the term",
-            *_shape_lines(terms),
-            "whoever buys holds these terms until their end",
-        ],
+        f"Offer licenses of asset {terms.asset_id}",
+        [*_lines(session, terms), "whoever buys holds these terms until their end"],
     )
     receipt = session.sender.send(licenses.functions.publishOffer(terms.as_tuple()))
     from qanat.chain.connection import events_in
@@ -132,7 +191,7 @@ def _publish(
         {
             "offer": number,
             "terms": as_json(terms),
-            "purposes": purpose_names(bits),
+            "purposes": purpose_names(terms.purposes),
             "terms_hash": terms.hash,
             "transaction": bytes(receipt["transactionHash"]),
         },
@@ -140,8 +199,15 @@ def _publish(
     )
 
 
-def _shape_lines(terms: OfferTerms) -> list[str]:
-    lines = []
+def _lines(session: Session, terms: OfferTerms) -> list[str]:
+    """What the terms say, for who is to agree to them."""
+    from qanat.chain.views import purpose_names
+
+    price, purposes = session.amount(terms.price, terms.token), ", ".join(purpose_names(terms.purposes))
+    lines = [
+        f"price {price}, for {terms.duration / DAY:g} days, to {purposes}",
+        f"{terms.earned_at_release_bps / 100:g} % earned at the first key release, the rest over the term",
+    ]
     if terms.seats:
         lines.append(f"{terms.seats} seats: at most so many of these licenses are in force at a time")
     if terms.exclusive:
@@ -156,7 +222,7 @@ def _shape_lines(terms: OfferTerms) -> list[str]:
 COMMAND = Command(
     name="offer",
     run=offer,
-    summary="Publish license terms for an asset, or withdraw an offer.",
+    summary="Publish license terms for an asset, or sign them for whom you give them to; or take an offer back.",
     example="--asset 1 --price 25 --purposes train,evaluate --days 365",
     parameters=(
         click.option("--asset", type=click.IntRange(min=1), help="Number of the asset."),
@@ -200,5 +266,22 @@ COMMAND = Command(
             help="Who judges breaches of the terms.  [default: nobody; the unearned part always goes back]",
         ),
         click.option("--withdraw", type=click.IntRange(min=0), metavar="OFFER", help="Withdraw this offer instead."),
+        click.option(
+            "--sign",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Publish nothing: sign the offer into this file, with which others buy.",
+        ),
+        click.option(
+            "--valid-days",
+            type=click.FloatRange(min=0.0, max=36_500.0),
+            default=30.0,
+            show_default=True,
+            help="With --sign: how long it may be bought.",
+        ),
+        click.option(
+            "--cancel",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Cancel the signed offer in this file instead.",
+        ),
     ),
 )
