@@ -516,7 +516,7 @@ class TestOwnersAndLicensees:
         """Nothing is published before the first purchase; both are of one offer; cancelled, it sells nothing."""
         file, other, spoilt = (tmp_path / name for name in ("offer.json", "other.json", "spoilt.json"))
         words = ("--asset", asset.id, "--price", "12.5", "--purposes", "infer", "--days", "30", "--seats", "2")
-        before, offers = world.chain.latest(), world.chain.contract("Licenses").functions.offerCount().call()
+        before, number = world.chain.latest(), world.chain.contract("Licenses").functions.offerCount().call() + 1
         signed = run("offer", *words, "--sign", file, account=OWNER)
         run("offer", *words, "--sign", file, account=OWNER, code=11)
         run("offer", *words, "--sign", other, account=LICENSEE, code=14)
@@ -527,8 +527,8 @@ class TestOwnersAndLicensees:
         had = balance(world, "QUSD", LICENSEE)
         bought = [run("license", "--signed", file, account=LICENSEE) for _ in range(2)]
         assert balance(world, "QUSD", LICENSEE) == had - 25 * TOKEN
-        assert [item["offer"] for item in bought] == [offers, offers]
-        assert world.views.offer(offers)[0].hash == bytes.fromhex(signed["terms_hash"][2:])
+        assert [item["offer"] for item in bought] == [number, number]
+        assert world.views.offer(number)[0].hash == bytes.fromhex(signed["terms_hash"][2:])
         run("license", "--signed", file, account=LICENSEE, code=14)  # both seats are taken
 
         run("offer", *words, "--sign", other, account=OWNER)
