@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from qanat import bls
+from qanat.chain.sender import Sender
 from qanat.cli.command import development_account
 from qanat.client import fetch
 from qanat.client.dealing import _Dealing
+from qanat.client.release import force_release, held_key
 from qanat.errors import KeyUnavailable, NodeRefused
 from qanat.keys.recovery import RecoveryFile
 from qanat.objects import encode
@@ -158,3 +160,24 @@ class TestAccess:
         done = run("access", "--report", account=LICENSEE)
         assert [(item["says"], item["error"]) for item in done["reported"]] == [("No receipt proves a fault.", None)]
         assert world.chain.latest() == before
+
+    def test_silent_holders_are_reported_after_the_deadline_and_once(self, world, dealt):
+        """Each by a transaction of its own, and what was not answered comes back."""
+        offer = run("offer", "--asset", dealt.asset, "--price", "5", "--earned-at-release", "0", account=OWNER)["offer"]
+        bought = run("license", "--offer", offer, account=LICENSEE)["license"]
+        mine(world, 4)
+        chain, sender = world.chain, Sender(world.chain, development_account(LICENSEE))
+        held = held_key(dealt.asset, chain=chain)
+        with pytest.raises(KeyUnavailable) as found:
+            force_release(dealt.asset, bought, chain=chain, sender=sender, held=held, timeout_seconds=0.0)
+        release = found.value.data["release"]
+        words = ("access", "--asset", dealt.asset, "--report", "--release", release)
+        run(*words, account=LICENSEE, code=14)  # they may still answer
+        mine(world, world.views.forced_release(bytes.fromhex(release[2:])).deadline + 1 - chain.latest())
+        done = run(*words, account=LICENSEE)
+        assert [item["error"] for item in done["reported"]] == [None] * 4
+        kinds = [line["kind"] for line in done["access"]]
+        assert sorted(kinds) == ["forced", "reported", "reported", "reported", "settled"]
+        told = [(line["holder"], line["note"]) for line in done["access"] if line["kind"] == "reported"]
+        assert told == [(holder, "silent") for holder in held.holders]
+        assert run(*words, account=STRANGER)["reported"] == []
