@@ -823,7 +823,8 @@ def test_audits_is_swapped_while_an_epoch_is_open(network: Network, clock: Clock
         time.sleep(3)
     with Index(tmp_path / "index.sqlite", chain) as index:
         report = audit(chain, index)
-        reported = [item for item in index.misses(shard) if item.epoch >= epoch]
+        # the windows of epochs in between pass in one step, where the clock goes on to the next thing
+        reported = [item for item in index.misses(shard) if item.epoch in (epoch, newer.first_epoch)]
         assert {item.audits for item in index.answers(shard, newer.first_epoch)} == {old, new}
     assert reported == []
     kinds = ("seed", "response", "miss", "slash", "payment")
