@@ -125,6 +125,7 @@ interface ILicenses {
     /// @notice Records the first key release, with the licensee's EIP-712 signature over
     /// KeyRequest(uint256 licenseId,address keyHolder,bytes32 recipientKey,uint256 deadline) — name "Qanat Licenses", version "1". Later calls change nothing.
     /// Sent by the key holder (a registered operator) or by its responder (Operators.responderOf): a node holds only the responder's key.
+    /// Or by the licensee, with itself as `keyHolder` and no signature: where no holder records, it can force the key on chain all the same (IKeys.force).
     function recordRelease(
         uint256 licenseId,
         address keyHolder,

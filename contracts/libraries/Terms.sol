@@ -5,8 +5,8 @@ pragma solidity 0.8.37;
 /// @notice Intervals of time [start, end), kept in the order of their starts, of which any end may be brought forward or put off later. Answers
 /// whether a time lies in one of them, for every time and exactly, in O(log n) reads; adding and shortening take O(log n) writes.
 ///
-/// Intervals stand two to a word, so that the first two cost one slot. Above the words lies a tree with four children to a node, each
-/// node a word with the latest end below each child. A time t is covered iff, of the intervals that start by t (a prefix: starts
+/// Intervals stand two to a word, so that the first two cost one slot, with their count and with 72 bits, the mark, that are the caller's.
+/// Above the words lies a tree with four children to a node, each node a word with the latest end below each child. A time t is covered iff, of the intervals that start by t (a prefix: starts
 /// never fall), the latest end is after t.
 ///
 /// Invariants:
@@ -32,26 +32,30 @@ library Terms {
     error TermTooLarge(uint256 got, uint256 limit);
 
     struct State {
-        // word i: intervals 2i and 2i + 1, each start ‖ end; the top 64 bits of word 0 hold the count
+        // word 0: intervals 0 and 1, each start ‖ end, the count, the mark
+        uint256 head;
+        // word i ≥ 1: intervals 2i and 2i + 1
         mapping(uint256 index => uint256) words;
         // four latest ends; node = level ‖ index, level 1 stands on the words
         mapping(uint256 node => uint256) nodes;
     }
 
-    uint256 internal constant MAX_COUNT = 2 ** 24;
-    uint256 internal constant MAX_TIME = 2 ** 48 - 1;
+    uint256 internal constant MAX_COUNT = 2 ** 24 - 1;
+    /// Seconds: 34,000 years.
+    uint256 internal constant MAX_TIME = 2 ** 40 - 1;
 
-    uint256 private constant TIME_BITS = 48;
-    uint256 private constant TERM_BITS = 96;
-    uint256 private constant COUNT_SHIFT = 192;
+    uint256 private constant TIME_BITS = 40;
+    uint256 private constant TERM_BITS = 80;
+    uint256 private constant COUNT_SHIFT = 160;
+    uint256 private constant MARK_SHIFT = 184;
     uint256 private constant LANE_BITS = 64;
     uint256 private constant LANE = 2 ** 64 - 1;
     uint256 private constant LEVEL_SHIFT = 64;
 
-    /// @notice Adds an interval and returns its index.
-    function add(State storage self, uint256 start, uint256 end) internal returns (uint256 index) {
-        uint256 first = self.words[0];
-        index = first >> COUNT_SHIFT;
+    /// @notice Adds an interval, sets the mark, below 2^72, and returns the interval's index.
+    function add(State storage self, uint256 start, uint256 end, uint256 marked) internal returns (uint256 index) {
+        uint256 head = _marked(self.head, marked);
+        index = head >> COUNT_SHIFT & MAX_COUNT;
         if (index == MAX_COUNT) revert TermTooLarge(index, MAX_COUNT);
         if (end > MAX_TIME) revert TermTooLarge(end, MAX_TIME);
         if (end < start) revert EndBeforeStart(start, end);
@@ -62,9 +66,9 @@ library Terms {
 
         uint256 term = start | end << TIME_BITS;
         if (index < 2) {
-            self.words[0] = first + (term << index * TERM_BITS) + (1 << COUNT_SHIFT);
+            self.head = head + (term << index * TERM_BITS) + (1 << COUNT_SHIFT);
         } else {
-            self.words[0] = first + (1 << COUNT_SHIFT);
+            self.head = head + (1 << COUNT_SHIFT);
             self.words[index / 2] |= term << (index % 2) * TERM_BITS;
         }
         _raise(self, index, index + 1, end);
@@ -75,13 +79,11 @@ library Terms {
         (uint256 start, uint256 current) = termAt(self, index);
         if (end > current) revert EndRose(end, current);
         if (end < start) revert EndBeforeStart(start, end);
-
-        uint256 shift = (index % 2) * TERM_BITS + TIME_BITS;
-        self.words[index / 2] = self.words[index / 2] & ~(MAX_TIME << shift) | end << shift;
+        uint256 changed = _setEnd(self, index, end);
 
         uint256 levels = _levels((count(self) + 1) / 2);
         uint256 position = index / 2;
-        uint256 latest = _latestInWord(self.words[position], 2);
+        uint256 latest = _latestInWord(changed, 2);
         for (uint256 level = 1; level <= levels; ++level) {
             uint256 node = level << LEVEL_SHIFT | position / 4;
             uint256 old = self.nodes[node];
@@ -101,9 +103,18 @@ library Terms {
         if (end < current) revert EndFell(end, current);
         if (end > MAX_TIME) revert TermTooLarge(end, MAX_TIME);
 
-        uint256 shift = (index % 2) * TERM_BITS + TIME_BITS;
-        self.words[index / 2] = self.words[index / 2] & ~(MAX_TIME << shift) | end << shift;
+        _setEnd(self, index, end);
         _raise(self, index, count(self), end);
+    }
+
+    /// @notice Sets the mark, below 2^72.
+    function setMark(State storage self, uint256 marked) internal {
+        self.head = _marked(self.head, marked);
+    }
+
+    /// @notice What the caller keeps here.
+    function mark(State storage self) internal view returns (uint256) {
+        return self.head >> MARK_SHIFT;
     }
 
     /// @notice Whether an interval holds `time`.
@@ -115,15 +126,31 @@ library Terms {
 
     /// @notice Number of intervals ever added.
     function count(State storage self) internal view returns (uint256) {
-        return self.words[0] >> COUNT_SHIFT;
+        return self.head >> COUNT_SHIFT & MAX_COUNT;
     }
 
     /// @notice The interval at an index.
     function termAt(State storage self, uint256 index) internal view returns (uint256 start, uint256 end) {
         uint256 size = count(self);
         if (index >= size) revert TermUnknown(index, size);
-        uint256 term = self.words[index / 2] >> (index % 2) * TERM_BITS;
+        uint256 term = _word(self, index / 2) >> (index % 2) * TERM_BITS;
         return (term & MAX_TIME, term >> TIME_BITS & MAX_TIME);
+    }
+
+    function _word(State storage self, uint256 position) private view returns (uint256) {
+        return position == 0 ? self.head : self.words[position];
+    }
+
+    function _marked(uint256 head, uint256 marked) private pure returns (uint256) {
+        return head & (1 << MARK_SHIFT) - 1 | marked << MARK_SHIFT;
+    }
+
+    /// Sets an interval's end in its word, and returns the word.
+    function _setEnd(State storage self, uint256 index, uint256 end) private returns (uint256 word) {
+        uint256 shift = (index % 2) * TERM_BITS + TIME_BITS;
+        word = _word(self, index / 2) & ~(MAX_TIME << shift) | end << shift;
+        if (index < 2) self.head = word;
+        else self.words[index / 2] = word;
     }
 
     /// Makes the nodes above an interval, of `size`, know its later end; a tree that becomes one level higher takes over what it knew.
@@ -133,9 +160,8 @@ library Terms {
         if (levels == 0) return;
 
         if (index % 2 == 0 && index + 1 == size && _levels(position) < levels) {
-            self.nodes[levels << LEVEL_SHIFT] = levels == 1
-                ? _latestInWord(self.words[0], 2)
-                : _latestInNode(self.nodes[(levels - 1) << LEVEL_SHIFT], 4);
+            self.nodes[levels << LEVEL_SHIFT] =
+                levels == 1 ? _latestInWord(self.head, 2) : _latestInNode(self.nodes[(levels - 1) << LEVEL_SHIFT], 4);
         }
         for (uint256 level = 1; level <= levels; ++level) {
             uint256 node = level << LEVEL_SHIFT | position / 4;
@@ -167,7 +193,7 @@ library Terms {
     /// The latest end of the first `size` intervals, of `total`.
     function _latestOfFirst(State storage self, uint256 total, uint256 size) private view returns (uint256 latest) {
         uint256 position = (size - 1) / 2;
-        latest = _latestInWord(self.words[position], size - 2 * position);
+        latest = _latestInWord(_word(self, position), size - 2 * position);
 
         uint256 levels = _levels((total + 1) / 2);
         for (uint256 level = 1; level <= levels; ++level) {
@@ -178,7 +204,7 @@ library Terms {
     }
 
     function _startOf(State storage self, uint256 index) private view returns (uint256) {
-        return self.words[index / 2] >> (index % 2) * TERM_BITS & MAX_TIME;
+        return _word(self, index / 2) >> (index % 2) * TERM_BITS & MAX_TIME;
     }
 
     /// The latest end of the first `size` intervals of a word.

@@ -10,15 +10,17 @@ import {IObjects} from "../interfaces/IObjects.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
+import {Holdings} from "../libraries/Holdings.sol";
 import {Reservations} from "../libraries/Reservations.sol";
 import {Terms} from "../libraries/Terms.sol";
-import {LicenseRecord, OfferTerms} from "../types/Types.sol";
+import {LicenseRecord} from "../types/Types.sol";
 import {LicenseStore} from "./LicenseStore.sol";
 
 /// @title LicenseChanges
-/// @notice What ends a license, or makes it longer: renewal, revocation, breach, refunds. Code that Licenses made and runs on its own state; called
+/// @notice What ends a license, or makes it longer: renewal, revocation, breach, refunds; withdrawal of offers and settlement. Code that Licenses made and runs on its own state; called
 /// directly it knows no license.
 contract LicenseChanges is LicenseStore {
+    using Holdings for Holdings.State;
     using Reservations for Reservations.State;
     using SafeCast for uint256;
     using Terms for Terms.State;
@@ -30,6 +32,32 @@ contract LicenseChanges is LicenseStore {
 
     constructor(IDirectory directory, IAssets assets, IPayments payments) LicenseStore(directory, assets, payments) {}
 
+    // ─── Offers, earnings ─────────────────────────────────────────────────────────────────────────────────────────
+
+    /// @notice See `ILicenses.withdrawOffer`.
+    function withdrawOffer(uint256 offerId) external {
+        Core memory core = _coreOf(offerId);
+        address publisher = _ownerIn(core.assetId, core.handovers);
+        if (msg.sender != publisher) revert ILicenses.NotOfferPublisher(offerId, msg.sender, publisher);
+        _withdraw(offerId, core.flags);
+    }
+
+    /// @notice See `ILicenses.settle`.
+    function settle(uint256 assetId, address token, uint256 maxDays)
+        external
+        nonReentrant
+        returns (uint256 amount, bool isDone)
+    {
+        return _settle(assetId, token, maxDays);
+    }
+
+    /// @notice See `IEarningSource.settleFor`.
+    /// @dev `what` = abi.encode(assetId, token). Whoever is due gets it, whoever `account` is.
+    function settleFor(address, bytes calldata what) external nonReentrant {
+        (uint256 assetId, address token) = abi.decode(what, (uint256, address));
+        _settle(assetId, token, MAX_DAYS);
+    }
+
     // ─── Renewal ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// @notice See `ILicenses.renew`.
@@ -40,26 +68,28 @@ contract LicenseChanges is LicenseStore {
         if (record.releasedAt == 0 && msg.sender != record.licensee && _releasePart(record) != 0) {
             revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
         }
-        OfferTerms memory terms = _checkOffer(record.offerId, termsHash, record.price);
+        Core memory core = _checkOffer(record.offerId, termsHash, record.price);
         Life memory life = _lifeOf(licenseId);
         if (life.renewals != 0 && block.timestamp < record.end - life.duration) {
             revert ILicenses.AlreadyRenewed(licenseId, record.end);
         }
         _progress[licenseId].renewals = (uint256(life.renewals) + 1).toUint16();
 
-        uint256 end = record.end + terms.duration;
-        _terms[record.licensee][record.assetId][record.purposes].prolong(_sales[licenseId].term, end);
-        _reservations[record.assetId].prolong(record.purposes, end, terms.exclusive);
+        uint256 end = record.end + core.duration;
+        _termsOf(record).prolong(_sales[licenseId].term, end);
+        _reservations[record.assetId].prolong(record.purposes, end, core.flags & EXCLUSIVE != 0);
         emit ILicenses.LicenseRenewed(licenseId, msg.sender, uint64(end), record.price);
 
-        uint32 era = _eraOf(record.assetId, record.token);
-        PAYMENTS.openStream(record.token, msg.sender, _keyOf(record.assetId), era, 0, record.price, record.end, end);
+        _enter(record.assetId, record.token, core.handovers);
+        PAYMENTS.openStream(
+            record.token, msg.sender, _keyOf(record.assetId), core.handovers, 0, record.price, record.end, end
+        );
     }
 
     /// @notice See `ILicenses.reinstate`.
     function reinstate(uint256 licenseId, address payer, uint256 seat) external nonReentrant {
         LicenseRecord memory record = _license(licenseId);
-        _checkOwner(record.assetId);
+        uint32 era = _checkOwner(record.assetId);
         if (_isRunning(record)) revert ILicenses.LicenseStillRuns(licenseId, record.end);
         _checkReinstatable(licenseId, record);
         _checkSeatKept(licenseId, record.offerId, seat);
@@ -70,14 +100,14 @@ contract LicenseChanges is LicenseStore {
         progress.earlier = (uint256(life.earlier) + life.renewals + 1).toUint16();
         progress.renewals = 0;
         progress.reinstatedAt = uint40(block.timestamp);
-        bool exclusive = _offers[record.offerId].flags & EXCLUSIVE != 0;
+        bool exclusive = _offers[record.offerId].core.flags & EXCLUSIVE != 0;
         _reservations[record.assetId].reserve(record.purposes, end, exclusive);
         _sales[licenseId].term = _beginTerm(record.licensee, record.assetId, record.purposes, end);
         emit ILicenses.LicenseReinstated(licenseId, payer, uint64(end), record.price);
 
         if (record.price == 0) return;
         bytes32 key = _keyOf(record.assetId);
-        uint32 era = _eraOf(record.assetId, record.token);
+        _enter(record.assetId, record.token, era);
         PAYMENTS.acceptLate(record.token, payer, bytes32(licenseId), key, era, record.price);
         PAYMENTS.startStream(record.token, key, era, record.price, block.timestamp, end);
     }
@@ -102,7 +132,7 @@ contract LicenseChanges is LicenseStore {
 
     /// Its own seat, which nobody has taken since.
     function _checkSeatKept(uint256 licenseId, uint256 offerId, uint256 seat) private view {
-        uint256 seats = _offers[offerId].seats;
+        uint256 seats = _offers[offerId].core.seats;
         if (seat > seats || (seat == 0 && seats != 0)) revert ILicenses.SeatUnknown(offerId, seat, seats);
         if (seat == 0) return;
         uint256 holder = _seats[offerId][seat];
@@ -118,8 +148,7 @@ contract LicenseChanges is LicenseStore {
         returns (uint256 refund)
     {
         LicenseRecord memory record = _license(licenseId);
-        _checkOwner(record.assetId);
-        refund = _end(licenseId, record, true);
+        refund = _end(licenseId, record, _checkOwner(record.assetId), true);
         emit ILicenses.LicenseRevoked(licenseId, causeHash, evidenceHash, refund);
     }
 
@@ -134,7 +163,8 @@ contract LicenseChanges is LicenseStore {
             IShards(DIRECTORY.module(ModuleNames.SHARDS)).epochAt(objects.record(objectId).shard, block.number);
         if (epoch < endEpoch) revert ILicenses.ObjectStillStored(objectId, epoch, endEpoch);
 
-        refund = _end(licenseId, record, true);
+        (, uint32 era) = _tenureOf(record.assetId);
+        refund = _end(licenseId, record, era, true);
         emit ILicenses.LicenseLost(licenseId, objectId, refund);
     }
 
@@ -145,12 +175,12 @@ contract LicenseChanges is LicenseStore {
         returns (uint256 contested)
     {
         LicenseRecord memory record = _license(licenseId);
-        uint64 handovers = _checkOwner(record.assetId);
+        uint32 era = _checkOwner(record.assetId);
         if (_offers[record.offerId].arbiter == address(0)) revert ILicenses.NoArbiter(licenseId);
 
-        contested = _end(licenseId, record, false);
+        contested = _end(licenseId, record, era, false);
         uint256 until = block.timestamp + DISPUTE_SECONDS;
-        _contests[licenseId] = Contest(uint128(contested), uint40(until), false, uint32(handovers));
+        _contests[licenseId] = Contest(uint128(contested), uint40(until), false, era);
         emit ILicenses.BreachClaimed(licenseId, causeHash, evidenceHash, contested, until);
     }
 
@@ -209,17 +239,24 @@ contract LicenseChanges is LicenseStore {
 
     // ─── Internal ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    function _checkOwner(uint256 assetId) private view returns (uint64 handovers) {
+    function _settle(uint256 assetId, address token, uint256 maxDays) private returns (uint256 amount, bool isDone) {
+        (address owner, uint32 era) = _tenureOf(assetId);
+        if (!_handOver(assetId, token, era, maxDays)) return (0, false);
+
+        uint256 settledTo;
+        (amount, settledTo) = _payTo(owner, assetId, token, 0, era, maxDays);
+        isDone = settledTo == block.timestamp;
+    }
+
+    function _checkOwner(uint256 assetId) private view returns (uint32 era) {
         address owner;
-        (owner, handovers) = ASSETS.tenureOf(assetId);
+        (owner, era) = _tenureOf(assetId);
         if (msg.sender != owner) revert ILicenses.NotAssetOwner(assetId, msg.sender, owner);
     }
 
-    /// Who owned an asset in a tenure, this one or one that is over.
-    function _ownerIn(uint256 assetId, uint32 era) private view returns (address owner) {
-        uint64 handovers;
-        (owner, handovers) = ASSETS.tenureOf(assetId);
-        if (era != handovers) (owner,) = ASSETS.tenureAt(assetId, era);
+    /// Where the license's own term is.
+    function _termsOf(LicenseRecord memory record) private view returns (Terms.State storage) {
+        return _holdings[record.licensee][record.assetId].termsOf(record.purposes);
     }
 
     function _contestOf(uint256 licenseId) private view returns (Contest memory contest) {
@@ -228,22 +265,27 @@ contract LicenseChanges is LicenseStore {
     }
 
     /// Ends a license now. What it has not earned goes to its holder, or lies held in the book.
-    function _end(uint256 licenseId, LicenseRecord memory record, bool goesBack) private returns (uint256 unearned) {
+    function _end(uint256 licenseId, LicenseRecord memory record, uint32 era, bool goesBack)
+        private
+        returns (uint256 unearned)
+    {
         if (record.revokedAt != 0) revert ILicenses.AlreadyRevoked(licenseId);
         if (!_isRunning(record)) revert ILicenses.LicenseNotActive(licenseId);
         _progress[licenseId].revokedAt = uint40(block.timestamp);
-        _terms[record.licensee][record.assetId][record.purposes].shorten(_sales[licenseId].term, block.timestamp);
-        if (_offers[record.offerId].flags & EXCLUSIVE != 0) _reservations[record.assetId].release(record.purposes);
+        _termsOf(record).shorten(_sales[licenseId].term, block.timestamp);
+        if (_offers[record.offerId].core.flags & EXCLUSIVE != 0) {
+            _reservations[record.assetId].release(record.purposes);
+        }
 
-        unearned = _stop(licenseId, record);
+        _enter(record.assetId, record.token, era);
+        unearned = _stop(licenseId, record, era);
         if (record.releasedAt == 0) unearned += _releasePart(record);
         if (goesBack) _refund(licenseId, record, unearned);
     }
 
     /// Stops what the license streams, which are its last two periods at most; what that leaves is held in the book. A period that a renewal added was
     /// opened before it began; when exactly makes no difference.
-    function _stop(uint256 licenseId, LicenseRecord memory record) private returns (uint256 unearned) {
-        uint32 era = _eraOf(record.assetId, record.token);
+    function _stop(uint256 licenseId, LicenseRecord memory record, uint32 era) private returns (uint256 unearned) {
         Life memory life = _lifeOf(licenseId);
         uint256 last = record.end - life.duration;
         unearned = _stopPeriod(record, era, last, record.end, life.renewals == 0 ? last : last - 1);

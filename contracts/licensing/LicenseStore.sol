@@ -8,36 +8,38 @@ import {IAssets} from "../interfaces/IAssets.sol";
 import {IDirectory} from "../interfaces/IDirectory.sol";
 import {ILicenses} from "../interfaces/ILicenses.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {Holdings} from "../libraries/Holdings.sol";
 import {Reservations} from "../libraries/Reservations.sol";
-import {Terms} from "../libraries/Terms.sol";
 import {LicenseRecord, OfferTerms} from "../types/Types.sol";
 
 /// @title LicenseStore
 /// @notice The state of Licenses, and what both parts of its code do with it: Licenses itself, and LicenseChanges, which it calls by delegation.
 abstract contract LicenseStore is ReentrancyGuardTransient {
-    using Reservations for Reservations.State;
+    using Holdings for Holdings.State;
     using SafeCast for uint256;
-    using Terms for Terms.State;
 
-    /// Terms as published, never changed: a license refers to them. Four slots, and a fifth if there is an arbiter.
-    struct Offer {
+    /// What sales, renewals and ends go by: two slots.
+    struct Core {
         address token;
         uint64 assetId;
-        uint32 purposes;
+        uint8 purposes;
         // ---
-        uint128 price;
-        uint64 duration;
+        uint96 price;
+        uint32 duration;
         uint32 uses;
         uint16 earnedAtReleaseBps;
         uint8 flags;
-        // ---
-        address publisher;
-        // the asset's handovers at publication
-        uint64 handovers;
+        // the asset's handovers at publication: who owned it in that tenure published the offer
+        uint32 handovers;
         uint32 seats;
-        // ---
+    }
+
+    /// Terms as published, never changed: a license refers to them. Four slots, and a fifth if there is an arbiter.
+    struct Offer {
+        Core core;
+        // of all terms: a sale compares one slot instead of reading what it doesn't need
+        bytes32 termsHash;
         bytes32 textHash;
-        // ---
         address arbiter;
     }
 
@@ -108,9 +110,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
     mapping(uint256 offerId => mapping(uint256 seat => uint256 licenseId)) internal _seats;
     mapping(uint256 assetId => Reservations.State) internal _reservations;
 
-    /// Bit m: the licensee has had licenses of the asset with exactly the purposes m.
-    mapping(address licensee => mapping(uint256 assetId => uint256 sets)) internal _boughtSets;
-    mapping(address licensee => mapping(uint256 assetId => mapping(uint256 purposes => Terms.State))) internal _terms;
+    mapping(address licensee => mapping(uint256 assetId => Holdings.State)) internal _holdings;
 
     constructor(IDirectory directory, IAssets assets, IPayments payments) {
         DIRECTORY = directory;
@@ -120,43 +120,41 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
 
     // ─── Offers and licenses ──────────────────────────────────────────────────────────────────────────────────────
 
-    /// An offer that can be bought under: by its terms as the buyer read them.
+    /// An offer that can be bought under: by its terms as the buyer read them, in the tenure of now.
     function _checkOffer(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
         internal
         view
-        returns (OfferTerms memory terms)
+        returns (Core memory core)
     {
-        Offer storage published = _offerOf(offerId);
-        if (published.flags & WITHDRAWN != 0) revert ILicenses.OfferIsWithdrawn(offerId);
-        (address owner, uint64 handovers) = ASSETS.tenureOf(published.assetId);
-        if (published.handovers != handovers) revert ILicenses.OfferVoid(offerId, published.publisher, owner);
+        core = _coreOf(offerId);
+        if (core.flags & WITHDRAWN != 0) revert ILicenses.OfferIsWithdrawn(offerId);
+        (address owner, uint64 handovers) = ASSETS.tenureOf(core.assetId);
+        if (core.handovers != handovers) {
+            revert ILicenses.OfferVoid(offerId, _ownerIn(core.assetId, core.handovers), owner);
+        }
 
-        terms = _termsOf(published);
-        bytes32 expected = keccak256(abi.encode(terms));
+        bytes32 expected = _offers[offerId].termsHash;
         if (termsHash != expected) revert ILicenses.TermsChanged(termsHash, expected);
-        if (terms.price > maxPrice) revert ILicenses.PriceAboveMaximum(terms.price, maxPrice);
+        if (core.price > maxPrice) revert ILicenses.PriceAboveMaximum(core.price, maxPrice);
     }
 
-    function _offerOf(uint256 offerId) internal view returns (Offer storage published) {
-        published = _offers[offerId];
-        if (published.publisher == address(0)) revert ILicenses.OfferUnknown(offerId);
+    function _withdraw(uint256 offerId, uint8 flags) internal {
+        if (flags & WITHDRAWN != 0) revert ILicenses.OfferIsWithdrawn(offerId);
+
+        _offers[offerId].core.flags = flags | WITHDRAWN;
+        emit ILicenses.OfferWithdrawn(offerId);
     }
 
-    function _termsOf(Offer storage published) internal view returns (OfferTerms memory) {
-        return OfferTerms({
-            assetId: published.assetId,
-            token: published.token,
-            price: published.price,
-            purposes: published.purposes,
-            duration: published.duration,
-            uses: published.uses,
-            earnedAtReleaseBps: published.earnedAtReleaseBps,
-            textHash: published.textHash,
-            seats: published.seats,
-            exclusive: published.flags & EXCLUSIVE != 0,
-            transferable: published.flags & TRANSFERABLE != 0,
-            arbiter: published.arbiter
-        });
+    function _coreOf(uint256 offerId) internal view returns (Core memory core) {
+        core = _offers[offerId].core;
+        if (core.token == address(0)) revert ILicenses.OfferUnknown(offerId);
+    }
+
+    /// Who owned an asset in a tenure, this one or one that is over.
+    function _ownerIn(uint256 assetId, uint32 era) internal view returns (address owner) {
+        uint64 handovers;
+        (owner, handovers) = ASSETS.tenureOf(assetId);
+        if (era != handovers) (owner,) = ASSETS.tenureAt(assetId, era);
     }
 
     function _license(uint256 licenseId) internal view returns (LicenseRecord memory record) {
@@ -165,15 +163,15 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         if (record.licensee == address(0)) revert ILicenses.LicenseUnknown(licenseId);
 
         record.offerId = sale.offerId;
-        Offer storage published = _offers[sale.offerId];
-        record.assetId = published.assetId;
-        record.purposes = published.purposes;
+        Core storage core = _offers[sale.offerId].core;
+        record.assetId = core.assetId;
+        record.purposes = core.purposes;
         record.start = sale.start;
         record.end = _endOf(_lifeOf(licenseId));
-        record.uses = published.uses;
-        record.earnedAtReleaseBps = published.earnedAtReleaseBps;
-        record.token = published.token;
-        record.price = published.price;
+        record.uses = core.uses;
+        record.earnedAtReleaseBps = core.earnedAtReleaseBps;
+        record.token = core.token;
+        record.price = core.price;
 
         Progress storage progress = _progress[licenseId];
         record.revokedAt = progress.revokedAt;
@@ -186,7 +184,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         Progress storage progress = _progress[licenseId];
         uint64 reinstatedAt = progress.reinstatedAt;
         uint64 start = reinstatedAt == 0 ? sale.start : reinstatedAt;
-        return Life(start, _offers[sale.offerId].duration, progress.renewals, progress.earlier);
+        return Life(start, _offers[sale.offerId].core.duration, progress.renewals, progress.earlier);
     }
 
     function _endOf(Life memory life) internal pure returns (uint64) {
@@ -200,8 +198,7 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
 
     /// From now on `holder` is licensed, until `end`.
     function _beginTerm(address holder, uint256 assetId, uint256 purposes, uint256 end) internal returns (uint24) {
-        _boughtSets[holder][assetId] |= 1 << purposes;
-        return _terms[holder][assetId][purposes].add(block.timestamp, end).toUint24();
+        return _holdings[holder][assetId].add(purposes, block.timestamp, end).toUint24();
     }
 
     /// Of a price, what is earned at the first release, rounded down.
@@ -222,24 +219,25 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         return bytes32(assetId);
     }
 
-    /// Pays former owners what was earned in their tenures, oldest first, as far as one call goes. `isDone`: the book is the owner's of now, whose era is
-    /// returned, or has nothing.
-    function _handOver(uint256 assetId, address token, uint256 maxDays)
-        internal
-        returns (address owner, uint32 era, bool isDone)
-    {
+    /// Pays former owners what was earned in their tenures, oldest first, as far as one call goes. True: the book is that of the tenure of now, `era`, or
+    /// has nothing.
+    function _handOver(uint256 assetId, address token, uint32 era, uint256 maxDays) internal returns (bool) {
+        if (era == 0) return true;
+
+        (uint32 stands, bool isEmpty) = PAYMENTS.eraOf(token, address(this), _keyOf(assetId));
+        if (isEmpty) return true;
+        for (uint256 step; stands < era && step < MAX_TENURES; ++step) {
+            if (!_payFormer(assetId, token, stands, maxDays)) return false;
+            ++stands;
+        }
+        return stands == era;
+    }
+
+    /// An asset's owner of now, and the era in which its books must stand.
+    function _tenureOf(uint256 assetId) internal view returns (address owner, uint32 era) {
         uint64 handovers;
         (owner, handovers) = ASSETS.tenureOf(assetId);
         era = uint256(handovers).toUint32();
-        if (era == 0) return (owner, era, true);
-
-        (uint32 stands, bool isEmpty) = PAYMENTS.eraOf(token, address(this), _keyOf(assetId));
-        if (isEmpty) return (owner, era, true);
-        for (uint256 step; stands < era && step < MAX_TENURES; ++step) {
-            if (!_payFormer(assetId, token, stands, maxDays)) return (owner, era, false);
-            ++stands;
-        }
-        isDone = stands == era;
     }
 
     /// Pays the owner of a tenure that is over what was earned in it. False if there are too many days for one call.
@@ -258,10 +256,8 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         return PAYMENTS.settleStreams(token, _keyOf(assetId), until, nextEra, to, bytes32(0), 0, maxDays);
     }
 
-    /// The era in which the asset's book must stand; what was earned before is paid to whom it belongs.
-    function _eraOf(uint256 assetId, address token) internal returns (uint32 era) {
-        bool isDone;
-        (, era, isDone) = _handOver(assetId, token, MAX_DAYS);
-        if (!isDone) revert ILicenses.NotSettled(assetId, token);
+    /// The asset's book comes into the era of now; what was earned before is paid to whom it belongs.
+    function _enter(uint256 assetId, address token, uint32 era) internal {
+        if (!_handOver(assetId, token, era, MAX_DAYS)) revert ILicenses.NotSettled(assetId, token);
     }
 }

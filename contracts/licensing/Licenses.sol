@@ -15,6 +15,7 @@ import {IERC5192} from "../interfaces/IERC5192.sol";
 import {ILicenses} from "../interfaces/ILicenses.sol";
 import {IOperators} from "../interfaces/IOperators.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {Holdings} from "../libraries/Holdings.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Purposes} from "../libraries/Purposes.sol";
 import {Reservations} from "../libraries/Reservations.sol";
@@ -44,6 +45,7 @@ import {LicenseStore} from "./LicenseStore.sol";
 /// - I-L5  of an offer with n seats at most n licenses are in force; I-V1 of Reservations: an exclusive one is alone
 contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, EIP712 {
     using SafeCast for uint256;
+    using Holdings for Holdings.State;
     using Reservations for Reservations.State;
     using Terms for Terms.State;
 
@@ -85,16 +87,14 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
 
     /// @inheritdoc ILicenses
     function publishOffer(OfferTerms calldata terms) external returns (uint256 offerId) {
-        (address owner, uint64 handovers) = ASSETS.tenureOf(terms.assetId);
+        (address owner, uint32 handovers) = _tenureOf(terms.assetId);
         if (msg.sender != owner) revert NotAssetOwner(terms.assetId, msg.sender, owner);
-        return _publish(terms, owner, handovers);
+        return _publish(terms, handovers, 0);
     }
 
     /// @inheritdoc ILicenses
-    function withdrawOffer(uint256 offerId) external {
-        Offer storage published = _offerOf(offerId);
-        if (msg.sender != published.publisher) revert NotOfferPublisher(offerId, msg.sender, published.publisher);
-        _withdraw(offerId, published);
+    function withdrawOffer(uint256) external {
+        _delegate();
     }
 
     /// @inheritdoc ILicenses
@@ -106,7 +106,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         bytes32 digest = signedOfferDigest(signed);
         uint256 offerId = _signedOffers[digest];
         if (offerId == CANCELLED) revert OfferIsCancelled(digest);
-        if (offerId != 0) return _withdraw(offerId, _offers[offerId]);
+        if (offerId != 0) return _withdraw(offerId, _offers[offerId].core.flags);
 
         _signedOffers[digest] = CANCELLED;
         emit SignedOfferCancelled(digest, assetId);
@@ -120,7 +120,8 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         nonReentrant
         returns (uint256 licenseId)
     {
-        return _sell(offerId, _checkForSale(offerId, termsHash, maxPrice), 0);
+        Core memory core = _checkForSale(offerId, termsHash, maxPrice);
+        return _sell(offerId, core, 0);
     }
 
     /// @inheritdoc ILicenses
@@ -129,9 +130,9 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         nonReentrant
         returns (uint256 licenseId)
     {
-        OfferTerms memory terms = _checkForSale(offerId, termsHash, maxPrice);
-        _usePermit(terms, permit);
-        return _sell(offerId, terms, seat);
+        Core memory core = _checkForSale(offerId, termsHash, maxPrice);
+        _usePermit(core, permit);
+        return _sell(offerId, core, seat);
     }
 
     /// @inheritdoc ILicenses
@@ -145,7 +146,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         OfferTerms calldata terms = signed.terms;
         if (block.timestamp > signed.validUntil) revert OfferExpired(signed.validUntil, block.timestamp);
         if (terms.price > maxPrice) revert PriceAboveMaximum(terms.price, maxPrice);
-        (address owner, uint64 handovers) = ASSETS.tenureOf(terms.assetId);
+        (address owner, uint32 handovers) = _tenureOf(terms.assetId);
         if (signed.handovers != handovers) revert HandoversWrong(signed.handovers, handovers);
         bytes32 digest = signedOfferDigest(signed);
         // asked again at every purchase: an owner that is a contract may have changed its mind
@@ -156,14 +157,13 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         uint256 offerId = _signedOffers[digest];
         if (offerId == CANCELLED) revert OfferIsCancelled(digest);
         if (offerId == 0) {
-            offerId = _publish(terms, owner, handovers);
-            _offers[offerId].flags |= SIGNED;
+            offerId = _publish(terms, handovers, SIGNED);
             _signedOffers[digest] = offerId;
-        } else if (_offers[offerId].flags & WITHDRAWN != 0) {
-            revert OfferIsWithdrawn(offerId);
         }
-        _usePermit(terms, permit);
-        return _sell(offerId, terms, seat);
+        Core memory core = _coreOf(offerId);
+        if (core.flags & WITHDRAWN != 0) revert OfferIsWithdrawn(offerId);
+        _usePermit(core, permit);
+        return _sell(offerId, core, seat);
     }
 
     // ─── Release and earnings ─────────────────────────────────────────────────────────────────────────────────────
@@ -179,11 +179,14 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         LicenseRecord memory record = _license(licenseId);
         if (!_isRunning(record)) revert LicenseNotActive(licenseId);
         if (block.timestamp > deadline) revert RequestExpired(deadline, block.timestamp);
-        _checkKeyHolder(keyHolder);
-
-        bytes32 digest = keyRequestDigest(licenseId, keyHolder, recipientKey, deadline);
-        if (!SignatureChecker.isValidSignatureNow(record.licensee, digest, signature)) {
-            revert RequestInvalid(licenseId, record.licensee);
+        // a licensee that records for itself gives up the part for the release, which nobody else loses by
+        bool forItself = msg.sender == record.licensee && keyHolder == msg.sender;
+        if (!forItself) {
+            _checkKeyHolder(keyHolder);
+            bytes32 digest = keyRequestDigest(licenseId, keyHolder, recipientKey, deadline);
+            if (!SignatureChecker.isValidSignatureNow(record.licensee, digest, signature)) {
+                revert RequestInvalid(licenseId, record.licensee);
+            }
         }
         if (record.releasedAt != 0) return;
 
@@ -192,24 +195,19 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
 
         uint256 part = _releasePart(record);
         if (part == 0) return;
-        uint32 era = _eraOf(record.assetId, record.token);
+        (, uint32 era) = _tenureOf(record.assetId);
+        _enter(record.assetId, record.token, era);
         PAYMENTS.earnHeld(record.token, _keyOf(record.assetId), era, part);
     }
 
     /// @inheritdoc ILicenses
-    function settle(uint256 assetId, address token, uint256 maxDays)
-        external
-        nonReentrant
-        returns (uint256 amount, bool isDone)
-    {
-        return _settle(assetId, token, maxDays);
+    function settle(uint256, address, uint256) external returns (uint256, bool) {
+        _delegate();
     }
 
     /// @inheritdoc IEarningSource
-    /// @dev `what` = abi.encode(assetId, token). Whoever is due gets it, whoever `account` is.
-    function settleFor(address, bytes calldata what) external nonReentrant {
-        (uint256 assetId, address token) = abi.decode(what, (uint256, address));
-        _settle(assetId, token, MAX_DAYS);
+    function settleFor(address, bytes calldata) external {
+        _delegate();
     }
 
     // ─── Renewal and ends ─────────────────────────────────────────────────────────────────────────────────────────
@@ -280,14 +278,8 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     }
 
     /// @inheritdoc ILicenses
-    /// @dev At most 32 rounds: the sets that hold one given purpose, and of them only those that the licensee bought.
     function isLicensedAt(address licensee, uint256 assetId, uint32 purpose, uint64 time) public view returns (bool) {
-        uint256 sets = _boughtSets[licensee][assetId] & Purposes.coveringSets(purpose);
-        for (uint256 set; sets != 0; ++set) {
-            if (sets & 1 != 0 && _terms[licensee][assetId][set].covers(time)) return true;
-            sets >>= 1;
-        }
-        return false;
+        return _holdings[licensee][assetId].covers(purpose, time);
     }
 
     /// @inheritdoc ILicenses
@@ -308,14 +300,29 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
 
     /// @inheritdoc ILicenses
     function offer(uint256 offerId) external view returns (OfferTerms memory terms, bool withdrawn) {
-        Offer storage published = _offerOf(offerId);
-        (, uint64 handovers) = ASSETS.tenureOf(published.assetId);
-        return (_termsOf(published), published.flags & WITHDRAWN != 0 || published.handovers != handovers);
+        Core memory core = _coreOf(offerId);
+        (, uint64 handovers) = ASSETS.tenureOf(core.assetId);
+        withdrawn = core.flags & WITHDRAWN != 0 || core.handovers != handovers;
+        Offer storage published = _offers[offerId];
+        terms = OfferTerms({
+            assetId: core.assetId,
+            token: core.token,
+            price: core.price,
+            purposes: core.purposes,
+            duration: core.duration,
+            uses: core.uses,
+            earnedAtReleaseBps: core.earnedAtReleaseBps,
+            textHash: published.textHash,
+            seats: core.seats,
+            exclusive: core.flags & EXCLUSIVE != 0,
+            transferable: core.flags & TRANSFERABLE != 0,
+            arbiter: published.arbiter
+        });
     }
 
     /// @inheritdoc ILicenses
     function freeSeat(uint256 offerId, uint256 first, uint256 count) external view returns (uint256) {
-        uint256 seats = _offerOf(offerId).seats;
+        uint256 seats = _coreOf(offerId).seats;
         for (uint256 seat = first; seat - first < count && seat <= seats; ++seat) {
             if (seat != 0 && !_isOccupied(_seats[offerId][seat])) return seat;
         }
@@ -392,7 +399,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     /// @inheritdoc IERC5192
     function locked(uint256 licenseId) public view returns (bool) {
         if (_ownerOf(licenseId) == address(0)) revert LicenseUnknown(licenseId);
-        return _offers[_sales[licenseId].offerId].flags & TRANSFERABLE == 0;
+        return _offers[_sales[licenseId].offerId].core.flags & TRANSFERABLE == 0;
     }
 
     /// @notice A license's page is its asset's.
@@ -432,7 +439,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         if (from == to) return from;
 
         Sale storage sale = _sales[licenseId];
-        _terms[from][record.assetId][record.purposes].shorten(sale.term, block.timestamp);
+        _holdings[from][record.assetId].termsOf(record.purposes).shorten(sale.term, block.timestamp);
         sale.licensee = to;
         sale.term = _beginTerm(to, record.assetId, record.purposes, record.end);
     }
@@ -452,24 +459,27 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         if (terms.exclusive && !Reservations.isExclusive(terms.purposes)) revert TermsInvalid("exclusive", 1);
     }
 
-    function _publish(OfferTerms calldata terms, address owner, uint64 handovers) private returns (uint256 offerId) {
+    function _publish(OfferTerms calldata terms, uint32 handovers, uint8 flags) private returns (uint256 offerId) {
         _checkTerms(terms);
+        if (terms.exclusive) flags |= EXCLUSIVE;
+        if (terms.transferable) flags |= TRANSFERABLE;
         offerId = ++offerCount;
-        _offers[offerId] = Offer({
+        Offer storage published = _offers[offerId];
+        published.core = Core({
             token: terms.token,
             assetId: terms.assetId.toUint64(),
-            purposes: terms.purposes,
-            price: uint128(terms.price),
-            duration: terms.duration,
+            purposes: uint8(terms.purposes),
+            price: uint96(terms.price),
+            duration: uint32(terms.duration),
             uses: terms.uses,
             earnedAtReleaseBps: terms.earnedAtReleaseBps,
-            flags: (terms.exclusive ? EXCLUSIVE : 0) | (terms.transferable ? TRANSFERABLE : 0),
-            publisher: owner,
+            flags: flags,
             handovers: handovers,
-            seats: terms.seats,
-            textHash: terms.textHash,
-            arbiter: terms.arbiter
+            seats: terms.seats
         });
+        published.termsHash = keccak256(abi.encode(terms));
+        published.textHash = terms.textHash;
+        if (terms.arbiter != address(0)) published.arbiter = terms.arbiter;
         emit OfferPublished(offerId, terms.assetId, terms);
     }
 
@@ -477,46 +487,37 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     function _checkForSale(uint256 offerId, bytes32 termsHash, uint256 maxPrice)
         private
         view
-        returns (OfferTerms memory)
+        returns (Core memory core)
     {
-        if (_offers[offerId].flags & SIGNED != 0) revert SignatureNeeded(offerId);
-        return _checkOffer(offerId, termsHash, maxPrice);
+        core = _checkOffer(offerId, termsHash, maxPrice);
+        if (core.flags & SIGNED != 0) revert SignatureNeeded(offerId);
     }
 
-    function _withdraw(uint256 offerId, Offer storage published) private {
-        if (published.flags & WITHDRAWN != 0) revert OfferIsWithdrawn(offerId);
-
-        published.flags |= WITHDRAWN;
-        emit OfferWithdrawn(offerId);
-    }
-
-    /// Sells to the caller an offer's license. The terms are the offer's, checked.
-    function _sell(uint256 offerId, OfferTerms memory terms, uint256 seat) private returns (uint256 licenseId) {
+    /// Sells to the caller a license of an offer that was checked.
+    function _sell(uint256 offerId, Core memory core, uint256 seat) private returns (uint256 licenseId) {
         licenseId = ++licenseCount;
-        uint256 end = block.timestamp + terms.duration;
-        _takeSeat(offerId, terms.seats, seat, licenseId);
-        _reservations[terms.assetId].reserve(terms.purposes, end, terms.exclusive);
-        uint24 term = _beginTerm(msg.sender, terms.assetId, terms.purposes, end);
+        uint256 end = block.timestamp + core.duration;
+        _takeSeat(offerId, core.seats, seat, licenseId);
+        _reservations[core.assetId].reserve(core.purposes, end, core.flags & EXCLUSIVE != 0);
+        uint24 term = _beginTerm(msg.sender, core.assetId, core.purposes, end);
         _sales[licenseId] =
             Sale({licensee: msg.sender, offerId: offerId.toUint32(), start: block.timestamp.toUint40(), term: term});
         _increaseBalance(msg.sender, 1);
 
         emit Transfer(address(0), msg.sender, licenseId);
-        if (terms.transferable) emit Unlocked(licenseId);
+        if (core.flags & TRANSFERABLE != 0) emit Unlocked(licenseId);
         else emit Locked(licenseId);
-        emit LicenseSold(
-            licenseId, offerId, terms.assetId, msg.sender, uint64(block.timestamp), uint64(end), terms.price
-        );
+        emit LicenseSold(licenseId, offerId, core.assetId, msg.sender, uint64(block.timestamp), uint64(end), core.price);
 
-        uint256 forRelease = terms.price * terms.earnedAtReleaseBps / BPS;
-        uint32 era = _eraOf(terms.assetId, terms.token);
+        _enter(core.assetId, core.token, core.handovers);
+        uint256 forRelease = uint256(core.price) * core.earnedAtReleaseBps / BPS;
         PAYMENTS.openStream(
-            terms.token,
+            core.token,
             msg.sender,
-            _keyOf(terms.assetId),
-            era,
+            _keyOf(core.assetId),
+            core.handovers,
             forRelease,
-            terms.price - forRelease,
+            core.price - forRelease,
             block.timestamp,
             end
         );
@@ -536,10 +537,10 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     }
 
     /// Anybody may have used it before: what counts is the allowance, which `collect` sees.
-    function _usePermit(OfferTerms memory terms, Permit calldata permit) private {
+    function _usePermit(Core memory core, Permit calldata permit) private {
         if (permit.deadline == 0) return;
-        try IERC20Permit(terms.token)
-            .permit(msg.sender, address(PAYMENTS), terms.price, permit.deadline, permit.v, permit.r, permit.s) {}
+        try IERC20Permit(core.token)
+            .permit(msg.sender, address(PAYMENTS), core.price, permit.deadline, permit.v, permit.r, permit.s) {}
             catch {}
     }
 
@@ -550,17 +551,6 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
         if (msg.sender != keyHolder && msg.sender != operators.responderOf(keyHolder)) {
             revert NotKeyHolder(keyHolder, msg.sender);
         }
-    }
-
-    function _settle(uint256 assetId, address token, uint256 maxDays) private returns (uint256 amount, bool isDone) {
-        address owner;
-        uint32 era;
-        (owner, era, isDone) = _handOver(assetId, token, maxDays);
-        if (!isDone) return (0, false);
-
-        uint256 settledTo;
-        (amount, settledTo) = _payTo(owner, assetId, token, 0, era, maxDays);
-        isDone = settledTo == block.timestamp;
     }
 
     /// What a period's stream has earned, whole units rounded up: as a stop leaves it.

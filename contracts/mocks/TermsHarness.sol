@@ -12,12 +12,12 @@ contract TermsHarness {
     mapping(uint256 list => Terms.State) private _terms;
 
     function add(uint256 list, uint256 start, uint256 end) external {
-        _terms[list].add(start, end);
+        _terms[list].add(start, end, _terms[list].mark());
     }
 
     function addMany(uint256 list, uint256[] calldata starts, uint256[] calldata ends) external {
         for (uint256 i; i < starts.length; ++i) {
-            _terms[list].add(starts[i], ends[i]);
+            _terms[list].add(starts[i], ends[i], _terms[list].mark());
         }
     }
 
@@ -31,7 +31,15 @@ contract TermsHarness {
 
     /// @notice As if `added` terms had been added.
     function skipTo(uint256 list, uint256 added) external {
-        _terms[list].words[0] = added << 192;
+        _terms[list].head = added << 160;
+    }
+
+    function setMark(uint256 list, uint256 mark) external {
+        _terms[list].setMark(mark);
+    }
+
+    function markOf(uint256 list) external view returns (uint256) {
+        return _terms[list].mark();
     }
 
     function covers(uint256 list, uint256[] calldata times) external view returns (bool[] memory answers) {

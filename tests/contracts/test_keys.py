@@ -421,6 +421,12 @@ class TestForce:
         with reverts_with(dealt.keys.ReleaseNotRecorded, licenseId=bought):
             dealt.keys.force(*arguments[:2], bought, *arguments[3:], sender=dealt.licensee)
 
+        # no holder need record it: the licensee does
+        licenses, far = dealt.market.licenses, 2**40
+        licenses.recordRelease(bought, dealt.licensee, bytes(32), far, b"", sender=dealt.licensee)
+        receipt = dealt.keys.force(*arguments[:2], bought, *arguments[3:], sender=dealt.licensee)
+        assert receipt.events.filter(dealt.keys.ReleaseForced)
+
     def test_refuses_points_without_a_proof(self, dealt, stranger):
         """Somebody else's proof, another point's, none; P made of R, of which nobody knows the logarithm."""
         keys, sender = dealt.keys, dealt.licensee

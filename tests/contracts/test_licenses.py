@@ -431,6 +431,25 @@ class TestRecordRelease:
         with reverts_with(licenses.KeyHolderUnknown, keyHolder=owner):
             licenses.recordRelease(license_id, owner, RECIPIENT_KEY, FAR, signature, sender=owner)
 
+    def test_a_licensee_records_for_itself(
+        self, market, licenses, make_license, asset, holder, licensee, stranger, release
+    ):
+        """Without a signature, as its own holder, once; it has earned what a holder's record would have."""
+        license_id, start, _ = make_license()
+        with reverts_with(licenses.KeyHolderUnknown, keyHolder=licensee):
+            licenses.recordRelease(license_id, licensee, RECIPIENT_KEY, FAR, b"", sender=stranger)
+        with reverts_with(licenses.NotKeyHolder, keyHolder=holder, caller=licensee):
+            licenses.recordRelease(license_id, holder, RECIPIENT_KEY, FAR, b"", sender=licensee)
+        receipt = licenses.recordRelease(license_id, licensee, RECIPIENT_KEY, FAR, b"", sender=licensee)
+        assert receipt.events.filter(licenses.KeyReleased) == [
+            licenses.KeyReleased(license_id, licensee, RECIPIENT_KEY)
+        ]
+        record = licenses.license(license_id)
+        assert record.releasedAt > start
+        assert licenses.earned(license_id) >= 250_000
+        assert release(license_id).events.filter(licenses.KeyReleased) == []
+        assert licenses.license(license_id).releasedAt == record.releasedAt
+
     def test_refuses_another_sender(self, licenses, make_license, licensee, holder, owner, request_of):
         """A request that was overheard is of no use, to the owner above all."""
         license_id, _, _ = make_license()
@@ -742,6 +761,28 @@ class TestIsLicensed:
         assert licenses.isLicensed(licensee, asset, COMMERCIAL)
         assert not licenses.isLicensed(licensee, asset, TRAIN | COMMERCIAL)
         assert not licenses.isLicensed(licensee, asset, TRAIN | INFER)
+
+    def test_of_many_licenses_with_several_sets_of_purposes(
+        self, licenses, make_license, asset, owner, licensee, stranger, at
+    ):
+        """Bought in turns, each longer or shorter than the one before, some revoked: any question, at any time."""
+        sets, held = [INFER, TRAIN | EVALUATE, INFER | COMMERCIAL], []
+        for turn in range(12):
+            number, start, end = make_license(purposes=sets[turn % 3], duration=(3 + turn * 5 % 7) * DAY)
+            held.append([sets[turn % 3], start, end, number])
+            at(start + DAY)
+        for entry in held[7::2]:
+            licenses.revoke(entry[3], CAUSE, EVIDENCE, sender=owner)
+            entry[2] = licenses.license(entry[3]).revokedAt
+        times = sorted({edge + step for _, start, end, _ in held for edge in (start, end) for step in (-1, 0)})
+        asked = [INFER, TRAIN, COMMERCIAL, TRAIN | EVALUATE, INFER | COMMERCIAL, TRAIN | INFER]
+        queries = [(licensee, asset, purpose, time) for purpose in asked for time in times]
+        expected = [
+            any(purposes & purpose == purpose and start <= time < end for purposes, start, end, _ in held)
+            for _, _, purpose, time in queries
+        ]
+        assert licenses.areLicensed(queries) == expected
+        assert not any(licenses.areLicensed([(stranger, *query[1:]) for query in queries]))
 
     def test_from_the_sale_until_before_the_end(self, licenses, make_license, asset, licensee, chain, at):
         """Asked for any time, and of one license."""

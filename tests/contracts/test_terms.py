@@ -30,13 +30,13 @@ class TestAdd:
             harness.add(0, 10, 9, sender=deployer)
 
     def test_refuses_times_that_do_not_fit(self, harness, deployer):
-        harness.add(0, 2**48 - 1, 2**48 - 1, sender=deployer)
-        with reverts_with(harness.TermTooLarge, got=2**48, limit=2**48 - 1):
-            harness.add(0, 2**48 - 1, 2**48, sender=deployer)
+        harness.add(0, 2**40 - 1, 2**40 - 1, sender=deployer)
+        with reverts_with(harness.TermTooLarge, got=2**40, limit=2**40 - 1):
+            harness.add(0, 2**40 - 1, 2**40, sender=deployer)
 
     def test_refuses_one_more_than_the_limit(self, harness, deployer):
-        harness.skipTo(0, 2**24, sender=deployer)
-        with reverts_with(harness.TermTooLarge, got=2**24, limit=2**24):
+        harness.skipTo(0, 2**24 - 1, sender=deployer)
+        with reverts_with(harness.TermTooLarge, got=2**24 - 1, limit=2**24 - 1):
             harness.add(0, 1, 2, sender=deployer)
 
 
@@ -60,21 +60,36 @@ class TestShorten:
         harness.add(0, 1, 5, sender=deployer)
         with reverts_with(harness.EndFell, end=4, current=5):
             harness.prolong(0, 0, 4, sender=deployer)
-        with reverts_with(harness.TermTooLarge, got=2**48, limit=2**48 - 1):
-            harness.prolong(0, 0, 2**48, sender=deployer)
+        with reverts_with(harness.TermTooLarge, got=2**40, limit=2**40 - 1):
+            harness.prolong(0, 0, 2**40, sender=deployer)
         with reverts_with(harness.TermUnknown, index=1, count=1):
             harness.prolong(0, 1, 9, sender=deployer)
 
     def test_leaves_the_neighbour_in_the_word_alone(self, harness, deployer):
-        harness.addMany(0, [1, 2, 3], [2**48 - 1, 2**48 - 1, 2**48 - 1], sender=deployer)
+        harness.addMany(0, [1, 2, 3], [2**40 - 1, 2**40 - 1, 2**40 - 1], sender=deployer)
         harness.shorten(0, 0, 1, sender=deployer)
-        assert [tuple(harness.termAt(0, index)) for index in range(3)] == [(1, 1), (2, 2**48 - 1), (3, 2**48 - 1)]
+        assert [tuple(harness.termAt(0, index)) for index in range(3)] == [(1, 1), (2, 2**40 - 1), (3, 2**40 - 1)]
         assert harness.count(0) == 3
+
+
+class TestMark:
+    def test_stands_beside_the_first_two_terms(self, harness, deployer):
+        """Setting it changes no term and no count, and no change of a term changes it."""
+        harness.addMany(0, [1, 2, 3], [2**40 - 1, 2**40 - 1, 2**40 - 1], sender=deployer)
+        for mark in (2**72 - 1, 5):
+            harness.setMark(0, mark, sender=deployer)
+            terms = [tuple(harness.termAt(0, index)) for index in range(3)]
+            assert terms == [(1, 2**40 - 1), (2, 2**40 - 1), (3, 2**40 - 1)]
+            assert harness.count(0) == 3
+        harness.shorten(0, 1, 4, sender=deployer)
+        harness.prolong(0, 1, 9, sender=deployer)
+        harness.add(0, 4, 5, sender=deployer)
+        assert (harness.markOf(0), harness.count(0), tuple(harness.termAt(0, 1))) == (5, 4, (2, 9))
 
 
 class TestCovers:
     def test_nothing_when_empty(self, harness):
-        assert harness.covers(0, [0, 1, 2**48 - 1, 2**64]) == [False] * 4
+        assert harness.covers(0, [0, 1, 2**40 - 1, 2**64]) == [False] * 4
 
     def test_from_the_start_until_before_the_end(self, harness, deployer):
         harness.add(0, 10, 20, sender=deployer)

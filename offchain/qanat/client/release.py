@@ -396,6 +396,7 @@ def force_release(
 ) -> ReleasedKey:
     """Demand the key from its holders on chain, prepaying their answers, and open it with the first t of them.
 
+    Where no holder recorded the first release of the license, the licensee records it itself.
     The licensee's secret is kept before it pays: a run that ended early is gone on with, and what was paid for is
     opened again at no cost. What holders don't answer comes back when the release is settled.
 
@@ -460,6 +461,7 @@ class _Forcing:
         call = self.keys.functions.force(context.asset_id, context.key_epoch, self.license_id, key.point, *words)
         token = self.views.shard_parameters(self.held.record.shard).payment_token
         fee = int(self.chain.call(self.keys.functions.answerFee())) * len(self.held.holders)
+        self._record_first(token, fee)
         try:
             self.sender.pay(call, token, self.chain.contract("Payments").address, fee)
         except TransactionReverted as error:
@@ -468,6 +470,19 @@ class _Forcing:
         release = self.views.forced_release(self._identity(key))
         self.tell(f"forced: {len(self.held.holders)} holders have to answer by block {release.deadline}")
         return release
+
+    def _record_first(self, token: str, fee: int) -> None:
+        """Record the first release of the license where no holder did: only then may a release be forced.
+
+        Whether the account can pay for that one is looked at before: recording earns the owner its part of the price.
+        """
+        record = self.views.license(self.license_id)
+        if record.earned_at_release_bps == 0 or record.released_at:
+            return
+        self.sender.check_tokens(token, fee)
+        own = (self.license_id, self.sender.address, bytes(32), 2**64 - 1, b"")
+        self.sender.send(self.chain.contract("Licenses").functions.recordRelease(*own))
+        self.tell(f"recorded the first release of license {self.license_id}: its part of the price is earned")
 
     def _release(self, key: LicenseeKey) -> ForcedRelease | None:
         try:
