@@ -424,6 +424,7 @@ class TestForce:
         # no holder need record it: the licensee does
         licenses, far = dealt.market.licenses, 2**40
         licenses.recordRelease(bought, dealt.licensee, bytes(32), far, b"", sender=dealt.licensee)
+        dealt.pay_for()
         receipt = dealt.keys.force(*arguments[:2], bought, *arguments[3:], sender=dealt.licensee)
         assert receipt.events.filter(dealt.keys.ReleaseForced)
 

@@ -113,7 +113,7 @@ class TestRenew:
         renew(number)
         with reverts_with(licenses.AlreadyRenewed, licenseId=number, end=end + MONTH):
             renew(number)
-        at(end - 1)
+        at(end - 60)
         with reverts_with(licenses.AlreadyRenewed, licenseId=number, end=end + MONTH):
             renew(number)
         for period in range(1, 4):
