@@ -10,24 +10,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.chaos.programs import run
+
 #: A mount of one's own: it ends with its process, and needs nobody's leave where user namespaces are allowed.
 APART = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
 MOUNT = 'mount -t tmpfs -o size=2m,mode=700 qanat "$1" && shift && exec "$@"'
 STRIDE = os.environ.get("QANAT_CRASH_STRIDE", "1")
-
-
-def run(*words: str | Path, seconds: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run a program from the root of the checkout."""
-    return subprocess.run(
-        [*map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 def small_disk(folder: Path) -> list[str]:

@@ -5,32 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.chaos.programs import run
+
 OBJECT = b"\x51" * 32
-
-
-def run(*command: str, seconds: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run a program from the root of the checkout."""
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 def test_intake_killed_at_every_step(tmp_path: Path) -> None:
     """kill -9 before and after everything that becomes durable; QANAT_CRASH_STRIDE=n takes every n-th only."""
-    done = run("tests/chaos/intake_crash.py", str(tmp_path), os.environ.get("QANAT_CRASH_STRIDE", "1"))
+    done = run(sys.executable, "tests/chaos/intake_crash.py", str(tmp_path), os.environ.get("QANAT_CRASH_STRIDE", "1"))
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["failures"] == []
@@ -70,7 +57,7 @@ if kind == "file":
 
 def test_a_full_disk_is_told_and_heals(tmp_path: Path) -> None:
     """A file that may not grow (RLIMIT_FSIZE): an error, what was flushed is readable, with room again it goes on."""
-    done = run("-c", FILL, "file", str(8 << 20), str(tmp_path / "s"))
+    done = run(sys.executable, "-c", FILL, "file", str(8 << 20), str(tmp_path / "s"))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split(" ", 1)[0]) > 100
 
@@ -79,7 +66,7 @@ def test_a_map_that_cannot_grow_is_an_error(tmp_path: Path) -> None:
     """No more address space (RLIMIT_AS): an error, no crash, and what was flushed is there at the next start."""
     from qanat.store import LmdbStore
 
-    done = run("-c", FILL, "memory", str(40 << 20), str(tmp_path / "s"))
+    done = run(sys.executable, "-c", FILL, "memory", str(40 << 20), str(tmp_path / "s"))
     assert done.returncode == 0, done.stderr
     flushed = int(done.stdout.split(" ", 1)[0])
     assert 0 < flushed < 4000
@@ -119,7 +106,7 @@ def test_a_damaged_page_never_becomes_a_slice(tmp_path: Path, seed: int) -> None
         page = draw.randrange(2, len(raw) // 4096)
         raw[4096 * page : 4096 * (page + 1)] = draw.randbytes(4096)
     path.write_bytes(raw)
-    done = run("-c", READ, str(tmp_path / "s"), seconds=120)
+    done = run(sys.executable, "-c", READ, str(tmp_path / "s"), seconds=120)
     # 1: an error that the program did not catch, as long as it is one of ours; below 0: a signal
     assert done.returncode == 0 or done.returncode < 0 or "qanat.errors." in done.stderr, done.stderr
     assert "AssertionError" not in done.stderr

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -254,16 +256,21 @@ def _refuse_newer(env: Any, form: Format, path: Path) -> None:
 
 
 def _is_for_want_of_room(error: Exception, path: Path) -> bool:
-    # LMDB tells the system's errors by their text alone, and a write that was cut short as one of input and output
+    # LMDB tells the system's errors by their text alone, and a write that was cut short as one of input and output:
+    # by the end of the disk, or by the size that this process may give a file (RLIMIT_FSIZE)
     if any(os.strerror(code) in str(error) for code in _NO_SPACE):
         return True
     if os.strerror(errno.EIO) not in str(error):
         return False
     try:
         disk = os.statvfs(path)
+        data = path / "data.mdb"
+        size = data.stat().st_size if data.exists() else 0
     except OSError:
         return False
-    return disk.f_bavail * disk.f_frsize < _LITTLE_ROOM
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ends_at = math.inf if most == resource.RLIM_INFINITY else most
+    return min(disk.f_bavail * disk.f_frsize, ends_at - size) < _LITTLE_ROOM
 
 
 def _translated(error: Exception, path: Path) -> StoreError:
