@@ -259,11 +259,6 @@ def test_storage(project, accounts, people, noted):
         noted("audits.report_miss", world.audits.reportMiss(1, epoch + number, members[1], sender=owner))
         noted("rewards.settle", world.rewards.settle(1, epoch + number, members[0], sender=owner))
         noted("payments.claim", world.payments.claim(world.payment_token, sender=members[0]))
-    # ten gigabytes cost what one megabyte costs
-    large = world.request(data[1], width=4096, matrices=20_000, size=10 * 10**9, epochs=4)
-    storage, intake, _ = world.objects.quote(large)
-    system.fund(world.payment_token, owner, storage + intake, world.payments)
-    noted("objects.open_10gb", world.objects.open(large, sender=owner))
     many = open_many(project, world, owner, data[2], 33)
     world.certify(many[0])
     noted("objects.certify_32_each", world.certify_many(many[1:]), 32)
@@ -273,6 +268,53 @@ def test_storage(project, accounts, people, noted):
         noted(f"objects.certify_{name}", world.certify(world.open(owner, data[5], epochs=4), absent=absent))
     header = world.header(chain.blocks.height - 2)
     noted("beacon.seal", world.beacon.reveal(chain.blocks.height - 2, header, sender=owner))
+
+
+def enroll_contract(project, world, runner) -> None:
+    """Have a contract be an operator of one ticket: all that makes it one in a single transaction."""
+    caller = runner.deploy(project.Caller)
+    operator = system.Operator(caller, curve_points.secret(int(caller.address, 16) % 2**64))
+    possession = curve_points.sign(
+        operator.secret, bytes(world.operators.possessionDigest(caller, operator.key)), curve_points.POSSESSION_TAG
+    )
+    stake = world.parameters["ticketPrice"]
+    bond = max(world.parameters["bondPerTicket"], world.parameters["minBond"])
+    collateral, shard = world.collaterals[0], world.shard
+    calls: list[tuple[Any, bytes]] = []
+    for method, *arguments in (
+        (world.operators.register, operator.key, curve_points.g1(possession), b"\1" * 32, "http://node", 1_000, caller),
+        (world.operators.publishKey, operator.key),
+        (world.restaking.allocate, shard, collateral, WAD),
+        (collateral.mint, caller, stake),
+        (collateral.approve, world.restaking, stake),
+        (world.restaking.depositAndDelegate, caller, collateral, stake),
+        (world.bond_token.mint, caller, bond),
+        (world.bond_token.approve, world.restaking, bond),
+        (world.restaking.postBond, shard, bond),
+        (world.members.join, shard),
+    ):
+        calls.append((method.contract, method.encode_input(*arguments)))
+    caller.runMany([target for target, _ in calls], [call for _, call in calls], sender=runner)
+
+
+@pytest.mark.parametrize("count", [10, 1_000] if os.environ.get("CROWD") else [10])
+def test_opening(project, accounts, noted, count):
+    """Ten gigabytes cost what one megabyte costs; with CROWD=1 (five minutes), a thousand operators what ten cost."""
+    runner, owner = accounts[0], accounts[1]
+    world = system.deploy_system(project, runner, accounts[5], maxOperators=count, maxRowsPerTicket=10**6)
+    for _ in range(count):
+        enroll_contract(project, world, runner)
+    for _ in range(0, count, 100):
+        world.members.refresh(world.shard, 100, sender=runner)
+    world.take_roster()
+    assert world.head(1).tickets == count
+    data = system.make_data(n=1_000, k=250, matrices=3, size=10**6, zeros=True)
+    world.open(owner, data, epochs=4)
+    for name, size in (("1mb", {}), ("10gb", {"width": 4096, "matrices": 316, "size": 10 * 10**9})):
+        request = world.request(data, epochs=4, **size)
+        storage, intake, _ = world.objects.quote(request)
+        system.fund(world.payment_token, owner, storage + intake, world.payments)
+        noted(f"objects.open_{name}_{count}_operators", world.objects.open(request, sender=owner))
 
 
 def test_keys(project, accounts, people, noted):

@@ -39,7 +39,7 @@ echo "== requests made up from the OpenAPI; decoders under altered inputs"
 FUZZ_SEED=${SEED:-1} FUZZ_CASES=$([ -n "${DEEP:-}" ] && echo 1000000 || echo 100000) "${tests[@]}" tests/unit/test_decoders_fuzzed.py
 
 echo "== gas of certificates"
-make gas ARGS='-k test_storage'
+CROWD=1 make gas ARGS='-k "test_storage or test_opening"'
 .venv/bin/python toolchain/shows/gas_targets.py objects
 
 echo "== a node's speed"
