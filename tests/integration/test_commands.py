@@ -5,6 +5,7 @@ No node runs here, but where one is meant to fail.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -549,13 +550,25 @@ class TestOwnersAndLicensees:
             ("--price", "1", "--token", "NONE"),
             (),
             ("--price", "1", "--text", "/nonexistent"),
+            ("--price", "1", "--spdx", "CC-BY-99"),
+            ("--price", "1", "--spdx", "MIT", "--text", "README.md"),
         ],
     )
     def test_an_offer_that_makes_no_sense(self, world, asset, words):
         before = world.chain.latest()
-        code = 11 if "--text" in words else 14
+        code = 11 if "/nonexistent" in words else 14
         run("offer", "--asset", asset.id, *words, account=OWNER, code=code)
         assert world.chain.latest() == before
+
+    def test_a_license_text_is_known_by_its_short_name(self, world, asset, tmp_path):
+        (tmp_path / "terms.txt").write_text("Use it well.")
+        words = ("--asset", asset.id, "--price", "1")
+        named = run("offer", *words, "--spdx", "cc-by-4.0", account=OWNER)["offer"]
+        own = run("offer", *words, "--text", tmp_path / "terms.txt", account=OWNER)["offer"]
+        texts = {item["offer"]: item["text"] for item in run("market")["offers"]}
+        assert texts[named] == "CC-BY-4.0"
+        assert texts[own] == f"SHA-256 0x{hashlib.sha256(b'Use it well.').hexdigest()}"
+        assert texts[asset.offer] == "none"
 
     def test_an_offer_of_a_stranger_s_asset(self, world, asset):
         run("offer", "--asset", asset.id, "--price", "1", account=LICENSEE, code=14)
@@ -680,6 +693,10 @@ class TestOwnersAndLicensees:
         assert len(csv_file.read_text().splitlines()) == 1 + len(told["entries"])
         (book,) = run("revenue", "--asset", asset)["books"]
         assert (book["balance"], book["licenses"][0]["earned"]) == (0, 30 * TOKEN)
+        # each owner what its time brought, in the tree as in the table
+        payouts = {item["account"].lower(): -item["amount"] for item in mine_of[1:]}
+        assert {item["account"].lower(): item["amount"] for item in book["paid"]} == payouts
+        assert set(payouts) == {world.address(OWNER).lower(), stranger}
 
     def test_the_market_is_browsed(self, world, asset):
         """By purpose, price, and what the asset's description says."""

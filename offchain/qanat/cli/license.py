@@ -102,6 +102,7 @@ def _most(session: Session, terms: OfferTerms, max_price: str | None, what: str)
 
 def _buy(session: Session, call: Any, terms: OfferTerms, what: str) -> Outcome:
     from qanat.chain.views import as_json, purpose_names
+    from qanat.licensing.texts import name_of_text
 
     licenses, payments = session.chain.contract("Licenses"), session.chain.contract("Payments")
     session.check_payable(call, terms.token, terms.price)
@@ -112,7 +113,7 @@ def _buy(session: Session, call: Any, terms: OfferTerms, what: str) -> Outcome:
             f"for {terms.duration / 86_400:g} days, to {', '.join(purpose_names(terms.purposes))}"
             + (f", {terms.uses} uses" if terms.uses else "")
             + (", nobody else meanwhile" if terms.exclusive else ""),
-            f"hash of the license text: 0x{terms.text_hash.hex()}",
+            f"license text: {name_of_text(terms.text_hash)}",
         ],
         transactions=2,
     )

@@ -68,6 +68,7 @@ def _told(metadata: str) -> dict[str, str]:
 
 def _item(session: Session, row: dict[str, Any], asset: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
     from qanat.chain.views import purpose_names
+    from qanat.licensing.texts import name_of_text
 
     terms = json.loads(row["terms"]) if isinstance(row["terms"], str) else row["terms"]
     seats = int(terms["seats"])
@@ -89,6 +90,7 @@ def _item(session: Session, row: dict[str, Any], asset: dict[str, Any], told: di
         "exclusive": bool(terms["exclusive"]),
         "transferable": bool(terms["transferable"]),
         "arbiter": terms["arbiter"],
+        "text": name_of_text(bytes.fromhex(str(terms["textHash"]).removeprefix("0x"))),
         "sold": int(row["sold"]),
     }
 
@@ -101,6 +103,8 @@ def _cells(session: Session, item: dict[str, Any]) -> list[object]:
         terms.append(f"{item['seats']} seats" + ("" if item["free_seat"] else ", all taken"))
     if int(item["arbiter"], 16):
         terms.append("with an arbiter")
+    if item["text"] != "none":
+        terms.append("own text" if item["text"].startswith("SHA-256 ") else item["text"])
     return [
         item["offer"],
         item["asset"],

@@ -30,6 +30,7 @@ def offer(
     uses: int,
     earned_at_release: float | None,
     text: Path | None,
+    spdx: str | None,
     seats: int,
     exclusive: bool,
     transferable: bool,
@@ -54,7 +55,7 @@ def offer(
     shape: dict[str, Any] = {"seats": seats, "exclusive": exclusive, "transferable": transferable}
     if arbiter is not None:
         shape["arbiter"] = parse_address(arbiter, "--arbiter")
-    terms = _terms(session, asset, price, token, purposes, days, uses, earned_at_release, text, shape)
+    terms = _terms(session, asset, price, token, purposes, days, uses, earned_at_release, _text(text, spdx), shape)
     if sign is not None:
         return _sign(session, terms, sign, valid_days)
     return _publish(session, terms)
@@ -84,6 +85,21 @@ def _cancel(session: Session, path: Path) -> Outcome:
     )
 
 
+def _text(text: Path | None, spdx: str | None) -> bytes:
+    """The hash that names the license text."""
+    from qanat.errors import BadParameters, FileUnreadable
+    from qanat.licensing.texts import NO_TEXT, hash_of_spdx
+
+    if text is not None and spdx is not None:
+        raise BadParameters("--text and --spdx both name the license text: give one.")
+    if spdx is not None:
+        return hash_of_spdx(spdx)
+    try:
+        return NO_TEXT if text is None else hashlib.sha256(text.read_bytes()).digest()
+    except OSError as error:
+        raise FileUnreadable(f"The license text {text} cannot be read: {error.strerror}.", path=str(text)) from error
+
+
 def _terms(
     session: Session,
     asset: int,
@@ -93,13 +109,13 @@ def _terms(
     days: float,
     uses: int,
     earned_at_release: float | None,
-    text: Path | None,
+    text_hash: bytes,
     shape: dict[str, Any],
 ) -> OfferTerms:
     """What the options say, of an asset that is the account's."""
     from qanat.chain.views import OfferTerms, purpose_bits
     from qanat.cli.amounts import parse_amount
-    from qanat.errors import BadParameters, FileUnreadable
+    from qanat.errors import BadParameters
 
     bits = purpose_bits(purposes)
     if token is None:
@@ -119,10 +135,6 @@ def _terms(
     if earned_at_release is None:
         # plaintext can't be taken back: what is trained on it has been used
         earned_at_release = 100.0 if bits & purpose_bits("train,fine-tune") else 0.0
-    try:
-        text_hash = bytes(32) if text is None else hashlib.sha256(text.read_bytes()).digest()
-    except OSError as error:
-        raise FileUnreadable(f"The license text {text} cannot be read: {error.strerror}.", path=str(text)) from error
     return OfferTerms(
         asset,
         paid_in.address,
@@ -202,11 +214,13 @@ def _publish(session: Session, terms: OfferTerms) -> Outcome:
 def _lines(session: Session, terms: OfferTerms) -> list[str]:
     """What the terms say, for who is to agree to them."""
     from qanat.chain.views import purpose_names
+    from qanat.licensing.texts import name_of_text
 
     price, purposes = session.amount(terms.price, terms.token), ", ".join(purpose_names(terms.purposes))
     lines = [
         f"price {price}, for {terms.duration / DAY:g} days, to {purposes}",
         f"{terms.earned_at_release_bps / 100:g} % earned at the first key release, the rest over the term",
+        f"license text: {name_of_text(terms.text_hash)}",
     ]
     if terms.seats:
         lines.append(f"{terms.seats} seats: at most so many of these licenses are in force at a time")
@@ -251,6 +265,7 @@ COMMAND = Command(
         click.option(
             "--text", type=click.Path(path_type=Path, dir_okay=False), help="License text; its SHA-256 goes on chain."
         ),
+        click.option("--spdx", metavar="NAME", help="License text by its short name on the SPDX list: CC-BY-4.0."),
         click.option(
             "--seats",
             type=click.IntRange(0, 2**32 - 1),

@@ -16,6 +16,8 @@ from qanat.cli.session import Outcome, Session, table
 __all__ = ["COMMAND", "revenue"]
 
 _COLUMNS = ("time", "block", "asset", "event", "license", "account", "token", "amount")
+#: What goes out of a book to stay, and to whom.
+_PAID = {"paid to the owner": "owner", "protocol's part": "protocol", "upstream part": "upstream"}
 
 
 def revenue(session: Session, *, asset: int | None, csv_file: Path | None) -> Outcome:
@@ -36,7 +38,11 @@ def revenue(session: Session, *, asset: int | None, csv_file: Path | None) -> Ou
         except OSError as error:
             message = f"The file {csv_file} cannot be written: {error.strerror}."
             raise FileUnreadable(message, path=str(csv_file)) from error
-    books = [book for number in wanted for book in _books(session, index, number)]
+    books = [
+        {**book, "paid": _paid(entries, number, book["token"])}
+        for number in wanted
+        for book in _books(session, index, number)
+    ]
     rows = [
         [item["time"], item["asset"], item["event"], item["license"], item["account"], _shown(session, item)]
         for item in entries
@@ -129,6 +135,16 @@ def _books(session: Session, index: Any, asset: int) -> Iterator[dict[str, Any]]
             yield {"asset": asset, "token": token, "balance": balance, "due": due, "licenses": items}
 
 
+def _paid(entries: list[dict[str, Any]], asset: int, token: str) -> list[dict[str, Any]]:
+    """To whom what licenses earned has gone by now: each owner for its time, the protocol, what is upstream."""
+    sums: dict[tuple[str, str], int] = {}
+    for item in entries:
+        if (item["asset"], item["token"]) == (asset, token) and item["event"] in _PAID:
+            key = (_PAID[item["event"]], item["account"])
+            sums[key] = sums.get(key, 0) - item["amount"]
+    return [{"who": who, "account": account or None, "amount": amount} for (who, account), amount in sums.items()]
+
+
 def _tree(session: Session, books: list[dict[str, Any]]) -> list[Any]:
     from rich.tree import Tree
 
@@ -140,6 +156,9 @@ def _tree(session: Session, books: list[dict[str, Any]]) -> list[Any]:
             earned, back = (session.amount(item[name], book["token"]) for name in ("earned", "refunded"))
             state = "revoked" if item["revoked"] else f"price {session.amount(item['price'], book['token'])}"
             tree.add(f"license {item['license']} of {item['licensee']}: {state}, earned {earned}, returned {back}")
+        for item in book["paid"]:
+            whom = " ".join(filter(None, (item["who"], item["account"])))
+            tree.add(f"{whom}: was paid {session.amount(item['amount'], book['token'])}")
         trees.append(tree)
     return trees
 
