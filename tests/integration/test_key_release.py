@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from eth_utils import keccak, to_checksum_address
 
 from qanat import bls
+from qanat.chain.artifacts import load_artifacts
 from qanat.chain.connection import events_in
 from qanat.chain.journal import state_folder
 from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
-from qanat.client.dealing import _Dealing
-from qanat.client.fetch import fetch_asset
+from qanat.chain.views import OfferTerms
+from qanat.client.dealing import _Dealing, deal_key
+from qanat.client.fetch import fetch_asset, fetch_object, open_asset
 from qanat.client.release import HeldKey, ReleasedKey, force_release, held_key, request_shares
 from qanat.devnet.anvil import Clock
 from qanat.devnet.liar import lying_holder
@@ -425,3 +430,97 @@ def test_a_silent_place_is_redrawn(world: World) -> None:
     with ticking(world.clock):
         released = world.ask()
     assert (released.key_epoch, released.data_key) == (2, world.data_key())
+
+
+class Wallet:
+    """A contract account: it signs by ERC-1271 with the key of ``signer``, and sends what it is told to."""
+
+    def __init__(self, sender: Sender, signer: KeySigner) -> None:
+        self.sender, self._signer = sender, signer
+        made = load_artifacts(names=["SignerWallet"])["SignerWallet"]
+        web3 = sender.chain.web3
+        receipt = sender.send(web3.eth.contract(abi=made.abi, bytecode=made.bytecode).constructor(signer.address))
+        self._contract = web3.eth.contract(address=receipt["contractAddress"], abi=made.abi)
+
+    @property
+    def address(self) -> str:
+        """The contract's."""
+        return str(self._contract.address)
+
+    def sign_transaction(self, transaction: Mapping[str, Any]) -> bytes:
+        """A contract signs no transaction."""
+        raise AssertionError(transaction)
+
+    def sign_typed_data(self, domain: Mapping[str, Any], types: Mapping[str, Any], message: Mapping[str, Any]) -> bytes:
+        """What isValidSignature takes."""
+        return self._signer.sign_typed_data(domain, types, message)
+
+    def sign_message(self, text: str) -> bytes:
+        """What isValidSignature takes."""
+        return self._signer.sign_message(text)
+
+    def send(self, function: Any) -> Any:
+        """Have the contract call it, as a Sender would."""
+        return self.sender.send(self._contract.functions.run(function.address, function._encode_transaction_data()))
+
+
+def test_accounts_with_code_deal_and_are_licensed(world: World, tmp_path: Path) -> None:
+    """Owner and licensee are contracts (ERC-1271): one deals a key to drawn holders, to the other they release it."""
+    network, clock = world.network, world.clock
+    chain = network.chain
+    down = [host for host in network.hosts if not host.process.running]
+    if down:
+        network.start_nodes(down)
+    owner, licensee = network.actor("owner").session, network.actor("licensee").session
+    assets, licenses, payments = (chain.contract(name) for name in ("Assets", "Licenses", "Payments"))
+    seller, buyer = Wallet(owner.sender, KeySigner.create()), Wallet(licensee.sender, KeySigner.create())
+    asset, newest = world.asset, network.views.key_epochs(world.asset)[0]
+    with clock.settling():
+        owner.sender.send(assets.functions.transferFrom(owner.address, seller.address, asset))
+    with ticking(clock, 0.2):
+        dealt = deal_key(
+            asset,
+            world.data_key(),
+            chain=chain,
+            sender=seller,  # type: ignore[arg-type]
+            signer=seller,
+            shard=network.shard,
+            threshold=2,
+            holders=HOLDERS,
+            timeout_seconds=SECONDS,
+        )
+    assert (dealt.key_epoch, len(dealt.holders)) == (newest + 1, HOLDERS)
+
+    token = network.views.offer(world.offer)[0].token
+    price = 10**6
+    terms = OfferTerms(asset, token, price, 1, 86_400 * 30, 0, 10_000, bytes(32))
+    with clock.settling():
+        offer = int(
+            events_in(seller.send(licenses.functions.publishOffer(terms.as_tuple())), licenses, "OfferPublished")[0][
+                "offerId"
+            ]
+        )
+        licensee.sender.send(chain.token(token).functions.transfer(buyer.address, price))
+        buyer.send(chain.token(token).functions.approve(payments.address, price))
+        sold = events_in(buyer.send(licenses.functions.buy(offer, terms.hash, price)), licenses, "LicenseSold")[0]
+    number = int(sold["licenseId"])
+    assert network.views.license(number).licensee == buyer.address
+    clock.mine(4)
+    with ticking(clock):
+        assert open_asset(asset, number, chain=chain, signer=buyer) == world.data_key()
+        assert network.views.license(number).released_at > 0
+        # its contract doesn't take another key's word, at no holder
+        forger = copy(buyer)
+        forger._signer = KeySigner.create()
+        with pytest.raises(NotLicensed, match="is not signed by its licensee"):
+            open_asset(asset, number, chain=chain, signer=forger)
+        # nodes ask no contract who reads slices: any account of its own does that
+        fetch_object(
+            network.views.asset_objects(asset)[0],
+            chain=chain,
+            signer=KeySigner.create(),
+            out_path=tmp_path / "file",
+            data_key=world.data_key(),
+            expected_sha256=hashlib.sha256(world.plain).digest(),
+        )
+    assert (tmp_path / "file").read_bytes() == world.plain
