@@ -31,7 +31,7 @@ from qanat.client.release import HeldKey, ReleasedKey, force_release, held_key, 
 from qanat.devnet.anvil import Clock
 from qanat.devnet.liar import lying_holder
 from qanat.devnet.network import PASSPHRASE, Network, OperatorHost, wait_until
-from qanat.errors import KeyUnavailable, NotLicensed, TransactionReverted
+from qanat.errors import DecryptionFailed, KeyUnavailable, NotLicensed, TransactionReverted
 from qanat.keys.context import request_hash
 from qanat.keys.receipts import SignedReceipt, keep_receipts
 from qanat.keys.recovery import RecoveryFile
@@ -430,6 +430,43 @@ def test_a_silent_place_is_redrawn(world: World) -> None:
     with ticking(world.clock):
         released = world.ask()
     assert (released.key_epoch, released.data_key) == (2, world.data_key())
+
+
+def test_an_owner_encrypts_anew(world: World, tmp_path: Path) -> None:
+    """Stored again and added as a version: its key is a fresh one, which who had the old one doesn't know."""
+    network, owner = world.network, world.network.actor("owner")
+    down = [host for host in network.hosts if not host.process.running]
+    if down:
+        network.start_nodes(down)
+    before, newest = world.data_key(), network.views.key_epochs(world.asset)[0]
+    with world.clock.settling():
+        stored = owner.run("store", file=world.folder / "file", epochs=40, out_dir=tmp_path, tolerate_down=1)
+    recovery = Path(stored["recovery"])
+    with world.clock.settling(), ticking(world.clock, 0.2):
+        made = owner.run("mint", version_of=world.asset, recovery=recovery, key_holder="drawn", holders="2/3")
+    assert (made["version"], made["key"]["epoch"]) == (2, newest + 1)
+    world.recovery = recovery
+    with ticking(world.clock):
+        released = world.ask()
+        done = fetch_asset(
+            world.asset,
+            world.license,
+            chain=network.chain,
+            signer=network.actor("licensee").session.signer,
+            out_path=tmp_path / "licensed",
+        )
+    assert released.key_epoch == newest + 1
+    assert released.data_key == world.data_key() != before
+    assert done.decrypted
+    assert (tmp_path / "licensed").read_bytes() == world.plain
+    with pytest.raises(DecryptionFailed):
+        fetch_object(
+            network.views.asset_objects(world.asset)[0],
+            chain=network.chain,
+            signer=owner.session.signer,
+            out_path=tmp_path / "unread",
+            data_key=before,
+        )
 
 
 class Wallet:
