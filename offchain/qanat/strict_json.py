@@ -1,4 +1,4 @@
-"""JSON from strangers: nesting is bounded before the parser sees it.
+"""JSON from strangers: nesting is bounded before the parser sees it, and every number is finite.
 
 The parser recurses once per level. ``py_ecc`` raises Python's recursion limit to 100,000 when it is imported, beyond
 what the C stack holds, so that a few kilobytes of ``[`` would end the process instead of raising ``RecursionError``.
@@ -7,6 +7,7 @@ what the C stack holds, so that a few kilobytes of ``[`` would end the process i
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -20,11 +21,22 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 def parse(text: str | bytes) -> Any:
-    """Return what JSON text says. Raises ``ValueError`` for what is no JSON, or is nested deeper than ``MAX_DEPTH``."""
+    """Return what JSON text says.
+
+    Raises ``ValueError`` for what is no JSON, is nested deeper than ``MAX_DEPTH``, or names a number beyond a float's.
+    """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     depth = 0
     for bracket in _BRACKETS.finditer(_STRINGS.sub(b"", data)):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_DEPTH:
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")
-    return json.loads(data)
+    return json.loads(data, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    """Python reads ``1e400`` and ``Infinity`` as infinite: no integer, and no JSON either."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value

@@ -374,6 +374,8 @@ class FakeViews:
         return max(epochs, default=0), max(dealt, default=0), False
 
     def forced_release(self, release: bytes, block: Any = "latest", *, keys: str = "") -> ForcedRelease:
+        if release not in self.forced:
+            raise TransactionReverted("no", error_name="ReleaseUnknown", arguments={})
         return self.forced[release]
 
     def asset_owner(self, asset_id: int) -> str:

@@ -372,7 +372,8 @@ class _Dealing:
         async def one(place: int, holder: str, http: object) -> None:
             try:
                 found[place] = await self._acknowledged(roster, place, holder, digest, dealing, http)
-            except (NodeUnreachable, NodeRefused, MalformedHex, TransactionReverted) as error:
+            # a holder's own sealing key may be no key, its acknowledgement no point: that is its silence, not our end
+            except (NodeUnreachable, NodeRefused, MalformedHex, FormatError, TransactionReverted) as error:
                 silent[holder] = error.message
 
         async with connections(len(holders)) as http:

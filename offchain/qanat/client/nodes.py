@@ -270,7 +270,8 @@ class NodeClient:
             data = answer["data"] if isinstance(answer.get("data"), dict) else {}
         except (ValueError, KeyError, TypeError, RecursionError):
             name, message, data = "", f"HTTP status {status}", {}
-        wait = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+        is_number = retry_after is not None and retry_after.isascii() and retry_after.isdigit()
+        wait = float(retry_after or 0) if is_number else None
         return self._refused(f"said: {message}", status=status, error=name, retry_after=wait, answer=data)
 
     def _refused(self, what: str, **data: Any) -> NodeRefused:

@@ -320,7 +320,7 @@ class _Release:
         try:
             answer = _hex(said.get("answer"), G1_BYTES)
             signature = _hex(said.get("signature"), _SIGNATURE_BYTES)
-            block = int(said.get("blockNumber", 0))
+            block = _block_number(said.get("blockNumber"))
         except (MalformedHex, ValueError, TypeError) as error:
             self._note(place, "lied", f"its answer is malformed: {error}")
             return
@@ -544,6 +544,13 @@ def _opened_on_chain(held: HeldKey, key: LicenseeKey, answers: dict[int, bytes])
         Answer(holder, place, "right" if place in answers else "slow") for place, holder in enumerate(held.holders)
     )
     return ReleasedKey(data_key, held.context.key_epoch, held.record.threshold, made)
+
+
+def _block_number(value: Any) -> int:
+    """Return what a receipt has 48 bits for."""
+    if type(value) is not int or not 0 <= value < 1 << 48:
+        raise ValueError(f"{str(value)[:40]} is no block's number")
+    return value
 
 
 def _hex(value: Any, size: int) -> bytes:
