@@ -31,6 +31,8 @@ from tests.gas.gas_profile import profile
 
 FIGURES = Path(__file__).parent.parent / "gas.json"
 UPDATE = bool(os.environ.get("UPDATE"))
+#: Whether a roster of a thousand operators is made, too: five minutes.
+CROWD = bool(os.environ.get("CROWD"))
 #: Whose gas is shown by what it goes to: names that contain this.
 PROFILE = os.environ.get("PROFILE", "")
 
@@ -297,9 +299,9 @@ def enroll_contract(project, world, runner) -> None:
     caller.runMany([target for target, _ in calls], [call for _, call in calls], sender=runner)
 
 
-@pytest.mark.parametrize("count", [10, 1_000] if os.environ.get("CROWD") else [10])
+@pytest.mark.parametrize("count", [10, 1_000] if CROWD else [10])
 def test_opening(project, accounts, noted, count):
-    """Ten gigabytes cost what one megabyte costs; with CROWD=1 (five minutes), a thousand operators what ten cost."""
+    """Ten gigabytes cost what one megabyte costs; with CROWD=1, a thousand operators what ten cost."""
     runner, owner = accounts[0], accounts[1]
     world = system.deploy_system(project, runner, accounts[5], maxOperators=count, maxRowsPerTicket=10**6)
     for _ in range(count):
@@ -526,4 +528,5 @@ def test_lists(project, accounts, noted):
 def test_no_figure_is_left_over(meter, request):
     """A committed name that nothing measures any more is shown; only where all tests here ran."""
     if len(request.session.items) >= 10:
-        assert UPDATE or set(meter.committed) <= set(meter.measured)
+        skipped = set() if CROWD else {name for name in meter.committed if name.endswith("_1000_operators")}
+        assert UPDATE or set(meter.committed) - skipped <= set(meter.measured)

@@ -77,6 +77,25 @@ def test_redraws_are_the_adversarys() -> None:
     assert plan_holders(weights, redraws=6).reading <= 1e-6
 
 
+@pytest.mark.parametrize(("honest", "at_least", "is_enough"), [(20, 0.40, False), (40, 1.3e-4, False), (60, 0, True)])
+def test_the_adversary_holds_keys_where_others_do_not(honest: int, at_least: float, is_enough: bool) -> None:
+    """Of 100 operators 33 are its, and all hold keys; of the others few do. A plan for all of them would be read."""
+    blind = plan_holders([1] * 100, redraws=4)
+    real = sum(
+        comb(33, a) * comb(honest, blind.holders - a) for a in range(blind.threshold, min(33, blind.holders) + 1)
+    ) / comb(33 + honest, blind.holders)
+    assert real > at_least * 0.9
+    willing = [1] * (33 + honest)
+    told = evaluate_holders(willing, blind.threshold, blind.holders, 0, 100)
+    assert told.reading >= real * (1 - 1e-9)  # for equal operators the bound is exact
+    assert told.reading > evaluate_holders(willing, blind.threshold, blind.holders).reading
+    if is_enough:
+        assert plan_holders(willing, redraws=4, roster_tickets=100).holders > blind.holders
+    else:
+        with pytest.raises(BadParameters, match="too small"):
+            plan_holders(willing, redraws=4, roster_tickets=100)
+
+
 @pytest.mark.parametrize("tickets", [[], [1], [1] * (LEAST_OPERATORS - 1), [9, 9, 9], [0, 0, 0, 0, 0]])
 def test_a_shard_that_is_too_small_is_called_so(tickets: list[int]) -> None:
     """2 of 3 stands on one honest operator."""

@@ -199,20 +199,19 @@ def _deposit(session: Session, asset: int, data_key: bytes, holder: str, recover
 
 def _plan(session: Session, object_id: bytes, holders: str | None) -> HolderPlan:
     """How many holders are drawn from the object's shard, and how many of them open the key."""
-    from qanat.client.dealing import MOST_REDRAWS
+    from qanat.client.dealing import MOST_REDRAWS, willing_entries
     from qanat.errors import BadParameters
     from qanat.keys.holders import evaluate_holders, plan_holders
 
     views = session.views
-    shard = views.object(object_id).shard
-    roster = views.roster(shard, views.active_roster(shard))
-    tickets = [entry.tickets for entry in roster.entries]
+    roster, willing = willing_entries(views, views.object(object_id).shard)
+    tickets = [entry.tickets for entry in willing]
     if holders is None:
-        return plan_holders(tickets, redraws=MOST_REDRAWS)
+        return plan_holders(tickets, redraws=MOST_REDRAWS, roster_tickets=roster.tickets)
     threshold, _, count = holders.partition("/")
     if not (threshold.isdecimal() and count.isdecimal()):
         raise BadParameters(f"{holders!r} is no choice of holders.", hint="Write it T/M: 4/7.")
-    return evaluate_holders(tickets, int(threshold), int(count), redraws=MOST_REDRAWS)
+    return evaluate_holders(tickets, int(threshold), int(count), MOST_REDRAWS, roster.tickets)
 
 
 def _deal(

@@ -27,7 +27,7 @@ from qanat.chain.journal import state_folder
 from qanat.chain.randomness import module_in_force, randomness_proof, relays_of
 from qanat.chain.sender import Sender
 from qanat.chain.signer import Signer
-from qanat.chain.views import KeyRecord, Roster, Views
+from qanat.chain.views import KeyRecord, Roster, RosterEntry, Views
 from qanat.client.nodes import NodeClient, connections
 from qanat.errors import (
     BadParameters,
@@ -52,6 +52,10 @@ __all__ = ["MOST_REDRAWS", "DealtKey", "KeptDealings", "deal_key", "key_context_
 
 #: Places that the contract redraws in one key epoch.
 MOST_REDRAWS = 4
+#: Dealings whose secret somebody else put on chain first, before this gives up.
+MOST_TAKEN = 8
+#: Blocks after which a draw's block can't be proven any more (EIP-2935: 8,191), less what a draw needs.
+_DRAWABLE_BLOCKS = 8_000
 _PAUSE = 0.5
 Tell = Callable[[str], None]
 
@@ -74,6 +78,17 @@ def key_context_of(chain: Chain, asset_id: int, key_epoch: int, holders: Sequenc
     return KeyContext(
         chain.chain_id, contract, asset_id, key_epoch, tuple(to_bytes(hexstr=holder) for holder in holders)
     )
+
+
+def willing_entries(views: Views, shard: int) -> tuple[Roster, list[RosterEntry]]:
+    """Return a shard's active roster, and who of it can be drawn: who accepted Keys as a slasher and is there."""
+    roster = views.roster(shard, views.active_roster(shard))
+    return roster, [entry for entry in roster.entries if _holds_keys(views, roster, entry.operator)]
+
+
+def _holds_keys(views: Views, roster: Roster, operator: str) -> bool:
+    accepted = views.accepted(operator, views.keys().address, roster.shard)
+    return accepted and not views.vacated_at(roster.shard, roster.number, operator)
 
 
 def deal_key(
@@ -171,6 +186,10 @@ class KeptDealings:
             if path != self._path(root):
                 path.unlink(missing_ok=True)
 
+    def forget(self, root: bytes) -> None:
+        """Delete a dealing that can't come into force."""
+        self._path(root).unlink(missing_ok=True)
+
     def _path(self, root: bytes) -> Path:
         return self.folder / f"{self._name}-{root.hex()[:16]}.json"
 
@@ -215,6 +234,8 @@ class _Dealing:
         self.views = Views(chain)
         self.keys = self.views.keys()
         self.epoch = 0
+        #: whether an earlier run asked for this key epoch's holders
+        self.is_earlier = False
         self.replaced: dict[str, str] = {}
 
     # ---- holders
@@ -223,11 +244,19 @@ class _Dealing:
         """Ask for holders, or find those of a run that ended early; see that they are drawn."""
         newest, dealt, _ = self.views.key_epochs(self.asset_id)
         if newest > dealt and self._fits(self.views.key(self.asset_id, newest), holders):
-            self.epoch = newest
+            self.epoch, self.is_earlier = newest, True
+            self._see_drawn()
         else:
-            self._check_eligible(holders)
-            self.sender.send(self.keys.functions.request(self.asset_id, self.shard, holders))
-            self.epoch = self.views.key_epochs(self.asset_id)[0]
+            self._ask_anew(holders)
+
+    def _ask_anew(self, holders: int) -> None:
+        """Have other holders drawn, in a key epoch of their own."""
+        self._check_eligible(holders)
+        self.sender.send(self.keys.functions.request(self.asset_id, self.shard, holders))
+        self.epoch, self.is_earlier = self.views.key_epochs(self.asset_id)[0], False
+        self._see_drawn()
+
+    def _see_drawn(self) -> None:
         record = self.record
         if not record.drawn_block:
             self.tell(f"waiting for block {record.seed_block}, which draws the holders")
@@ -241,23 +270,18 @@ class _Dealing:
 
     def _fits(self, record: KeyRecord, holders: int) -> bool:
         wanted = (self.shard, self.views.active_roster(self.shard), holders)
-        return (record.shard, record.roster, record.places) == wanted
+        is_late = not record.drawn_block and self.chain.latest() > record.seed_block + _DRAWABLE_BLOCKS
+        return (record.shard, record.roster, record.places) == wanted and not is_late
 
     def _check_eligible(self, holders: int) -> None:
         """Raise before anything is paid for a draw that could not end."""
-        roster = self.views.roster(self.shard, self.views.active_roster(self.shard))
-        willing = [entry.operator for entry in roster.entries if self._eligible(roster.number, entry.operator)]
+        willing = [entry.operator for entry in willing_entries(self.views, self.shard)[1]]
         if len(willing) < holders:
             raise BadParameters(
                 f"{len(willing)} operators of shard {self.shard} hold shares; {holders} are wanted.",
                 hint="Operators take part with `qanat register --hold-keys`.",
                 willing=willing,
             )
-
-    def _eligible(self, roster: int, operator: str) -> bool:
-        return self.views.accepted(operator, self.keys.address, self.shard) and not self.views.vacated_at(
-            self.shard, roster, operator
-        )
 
     def _wait_for_block(self, number: int) -> None:
         while self.chain.latest() < number:
@@ -296,7 +320,7 @@ class _Dealing:
                 self.chain.chain_id, self.keys.address, self.asset_id, self.epoch, seed, step, roster.tickets
             )
 
-        known = {entry.operator: self._eligible(roster.number, entry.operator) for entry in roster.entries}
+        known = {entry.operator: _holds_keys(self.views, roster, entry.operator) for entry in roster.entries}
         return follow_draw(seats, ticket_of, places=places, former=former, eligible=known.__getitem__, first_step=step)
 
     def _redraw(self, record: KeyRecord, holders: tuple[str, ...], silent: dict[str, str]) -> None:
@@ -304,7 +328,7 @@ class _Dealing:
         if record.redraws + len(silent) > MOST_REDRAWS:
             raise KeyUnavailable(
                 f"Holders did not acknowledge, and no more places can be redrawn: {', '.join(silent)}.",
-                hint="Ask for holders anew.",
+                hint="Run it again: other holders are drawn.",
                 holders=silent,
             )
         self.tell(f"{len(silent)} holders are silent: their places are redrawn")
@@ -322,6 +346,7 @@ class _Dealing:
 
     def run(self, data_key: bytes, threshold: int) -> DealtKey:
         """Deal until all holders have acknowledged, and put that on chain."""
+        taken = 0
         while True:
             record = self.record
             holders = self.views.key_holders(self.asset_id, self.epoch)
@@ -333,11 +358,28 @@ class _Dealing:
                 kept.keep(dealing, data_key)
             signatures, silent = asyncio.run(self._gather(record, holders, context, dealing))
             if silent:
-                self._redraw(record, holders, silent)
+                try:
+                    self._redraw(record, holders, silent)
+                except (KeyUnavailable, BadParameters):
+                    # of this key epoch nothing will come; one that is of this run is left to the next, so that it ends
+                    if not self.is_earlier:
+                        raise
+                    self.tell(f"key epoch {self.epoch} can't be dealt any more: other holders are drawn")
+                    self.replaced.update(silent)
+                    self._ask_anew(len(holders))
                 continue
             commitments = dealing.commitments
             words = (commitments.threshold, commitments.root, commitments.published, bls.aggregate(signatures))
-            receipt = self.sender.send(self.keys.functions.deal(self.asset_id, self.epoch, *words))
+            try:
+                receipt = self.sender.send(self.keys.functions.deal(self.asset_id, self.epoch, *words))
+            except TransactionReverted as error:
+                taken += 1
+                if error.error_name != "SecretUsed" or taken > MOST_TAKEN:
+                    raise
+                # who sees [s]G2 before it is in a block can put it into a dealing of its own, which opens nothing
+                self.tell("somebody else put this dealing's secret on chain first: a fresh one is dealt")
+                kept.forget(commitments.root)
+                continue
             kept.forget_others(commitments.root)
             return DealtKey(
                 self.asset_id, self.epoch, threshold, holders, self.replaced, bytes(receipt["transactionHash"])

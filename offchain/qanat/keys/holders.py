@@ -1,9 +1,10 @@
 """How many holders a key needs: (t, m) for a bound against an adversary with a third of the stake.
 
-Holders are drawn by tickets, distinct operators, from a roster by a later seed. The adversary may be any set of
-operators with at most a third of the tickets: the planner has not seen who. After a adversarial and h honest draws, it
-has at most A - (its a smallest operators) tickets left, and the honest at least T - A - (the roster's h largest), so
-the next draw is its with probability at most
+Holders are drawn by tickets, distinct operators, from those of a roster that hold keys, by a later seed. The adversary
+may be any set of operators with at most a third A of the *roster's* tickets: the planner has not seen who, and all of
+its operators may hold keys where few others do. T are the tickets of those that hold keys. After a adversarial and h
+honest draws, it has at most A - (the a smallest operators) tickets left, and the honest at least T - A - (the h
+largest), so the next draw is its with probability at most
 
     p(a, h) = max(0, A - small(a)) / (max(0, A - small(a)) + max(0, T - A - large(h)))
 
@@ -44,22 +45,24 @@ class HolderPlan:
     def explain(self) -> str:
         """Say it in two sentences."""
         return (
-            f"{self.threshold} of {self.holders} holders from {self.operators} operators. An adversary with a third of "
-            f"the stake can read with probability at most {self.reading:.2g}, and withhold (at the price of slashes) "
-            f"with at most {self.starving:.2g}, {self.redraws} redraws counted."
+            f"{self.threshold} of {self.holders} holders from the {self.operators} operators that hold keys. An "
+            f"adversary with a third of the stake can read with probability at most {self.reading:.2g}, and withhold "
+            f"(at the price of slashes) with at most {self.starving:.2g}, {self.redraws} redraws counted."
         )
 
 
-def adversarial_draws(tickets: Sequence[int], draws: int) -> list[float]:
+def adversarial_draws(tickets: Sequence[int], draws: int, roster_tickets: int | None = None) -> list[float]:
     """Return, for a = 0..draws, an upper bound of P(at least a of the draws are the adversary's).
 
-    :param tickets: of each operator of the roster. The bound is on tails, by stochastic order, not on single counts.
+    :param tickets: of each operator that can be drawn. The bound is on tails, by stochastic order, not single counts.
+    :param roster_tickets: of all operators of the roster, which the adversary may have a third of: all of its operators
+        may be among those that can be drawn, however few of the others are. By default everybody can be drawn.
     """
     held = sorted(count for count in tickets if count > 0)
     if draws > len(held):
         raise BadParameters(f"{draws} distinct holders can't be drawn from {len(held)} operators.")
     total = sum(held)
-    most = total // 3
+    most = (total if roster_tickets is None else roster_tickets) // 3
     small, large = [0], [0]
     for least, greatest in zip(held, reversed(held), strict=True):
         small.append(small[-1] + least)
@@ -86,12 +89,18 @@ def adversarial_draws(tickets: Sequence[int], draws: int) -> list[float]:
     return tails
 
 
-def evaluate_holders(tickets: Sequence[int], threshold: int, holders: int, redraws: int = 0) -> HolderPlan:
-    """Return what a given choice means; one that can't be drawn raises ``BadParameters``."""
+def evaluate_holders(
+    tickets: Sequence[int], threshold: int, holders: int, redraws: int = 0, roster_tickets: int | None = None
+) -> HolderPlan:
+    """Return what a given choice means; one that can't be drawn raises ``BadParameters``.
+
+    Tickets as for :func:`adversarial_draws`.
+    """
     operators = sum(count > 0 for count in tickets)
     if not 1 <= threshold <= holders <= MAX_HOLDERS:
         raise BadParameters(f"{threshold} of {holders} is no choice: 1 <= t <= m <= {MAX_HOLDERS}.")
-    tails = adversarial_draws(tickets, min(operators, holders + redraws)) if holders <= operators else []
+    draws = min(operators, holders + redraws)
+    tails = adversarial_draws(tickets, draws, roster_tickets) if holders <= operators else []
     if not tails:
         raise BadParameters(f"{holders} distinct holders can't be drawn from {operators} operators.")
 
@@ -116,10 +125,11 @@ def plan_holders(
     starving_bound: float | None = None,
     most: int = MAX_HOLDERS,
     redraws: int = 0,
+    roster_tickets: int | None = None,
 ) -> HolderPlan:
     """Choose (t, m): the fewest holders whose reading bound is at most ``bound``, and t the least that gives it.
 
-    :param tickets: of each operator of the roster.
+    :param tickets: of each operator that can be drawn; ``roster_tickets``: of all, as for :func:`adversarial_draws`.
     :param starving_bound: at most so likely may the adversary be able to withhold; by default half of the time, since
         withholding is slashed and reading is not.
     :param most: holders at most; gas and calls grow with them.
@@ -133,17 +143,18 @@ def plan_holders(
     best: HolderPlan | None = None
     if operators >= LEAST_OPERATORS:
         for holders in range(2, min(operators, most) + 1):
-            tails = adversarial_draws(tickets, min(operators, holders + redraws))
+            tails = adversarial_draws(tickets, min(operators, holders + redraws), roster_tickets)
             threshold = next((t for t in range(2, holders + 1) if t >= len(tails) or tails[t] <= bound), holders)
-            plan = evaluate_holders(tickets, threshold, holders, redraws)
+            plan = evaluate_holders(tickets, threshold, holders, redraws, roster_tickets)
             if plan.reading <= bound and plan.starving <= allowed:
                 return plan
             if best is None or (plan.reading, plan.starving) < (best.reading, best.starving):
                 best = plan
     found = "none can be trusted" if best is None else f"{best.threshold} of {best.holders} comes nearest"
     raise BadParameters(
-        f"This shard is too small: {operators} operators, and no t of m holders keeps an adversary with a third of the "
-        f"stake from reading with probability above {bound:g}, and from withholding above {allowed:g}; {found}.",
+        f"This shard is too small: {operators} operators hold keys, and no t of m holders keeps an adversary with a "
+        f"third of the stake from reading with probability above {bound:g}, and from withholding above {allowed:g}; "
+        f"{found}.",
         hint="Use a larger shard, or hold the key yourself (--keyholder self).",
         operators=operators,
         reading=None if best is None else best.reading,
