@@ -104,3 +104,12 @@ def test_a_place_can_be_told_alone():
     assert manifests(houses, endpoint=OLD) == [MANIFEST]
     with pytest.raises(NodeRefused, match="502"):
         manifests(houses, endpoint=NEW)
+
+
+@pytest.mark.parametrize(("told", "wait"), [(b"3", 3.0), (b"\xb2", None), (b"soon", None), (b"-1", None), (b"", None)])
+def test_how_long_to_wait_is_a_number_or_nothing(told, wait):
+    """A superscript two is a digit for Python, and no number: a holder that sends one is refused like any other."""
+    answer = httpx.Response(429, headers=[(b"retry-after", told)], json={"error": "Busy", "message": "no", "data": {}})
+    with pytest.raises(NodeRefused) as found:
+        manifests(Houses(new=answer, old=answer))
+    assert found.value.data["retry_after"] == wait

@@ -52,3 +52,17 @@ def test_a_silent_holder_does_not_keep_the_first_release_from_the_others(
     assert len(made.right) >= 2
     assert made.answers[silent].state == "slow"
     assert asked == {place: place <= silent + 1 for place in range(4)}
+
+
+@pytest.mark.parametrize("block", [-1, 1 << 48, 1.0, True, "7", None, [7]])
+def test_a_receipt_of_no_block_is_a_lie_and_nothing_else(block: Any) -> None:
+    """A right answer beside it is no evidence that could be kept; the other holders' answers count as before."""
+    made: Any = object.__new__(release._Release)
+    made.held = SimpleNamespace(holders=("a", "b"))
+    made.started, made.answers, made.right = time.monotonic(), {}, {}
+    said = {"answer": "0x" + "00" * 96, "signature": "0x" + "00" * 128, "blockNumber": block}
+    made._judge(0, said, SimpleNamespace())
+    assert made.answers[0].state == "lied"
+    assert "malformed" in made.answers[0].error
+    assert made.answers[0].receipt is None
+    assert made.right == {}

@@ -33,3 +33,10 @@ def test_all_else_is_as_usual(value: object) -> None:
     """What json writes is read back, from text and from bytes."""
     text = json.dumps(value)
     assert strict_json.parse(text) == strict_json.parse(text.encode()) == value
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "[Infinity]", '{"a": -Infinity}', "NaN"])
+def test_numbers_are_finite(text: str) -> None:
+    """Python's parser gives infinity for them, of which ``int`` makes an error of its own."""
+    with pytest.raises(ValueError, match="no finite number"):
+        strict_json.parse(text)
