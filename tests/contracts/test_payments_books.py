@@ -196,6 +196,18 @@ class TestSettleStreams:
         assert [ledger.payments.claimable(ledger.token, who) for who in (owner, licensee)] == [1999, 2001]
         assert ledger.book()[3] == 1
 
+    def test_a_change_of_beneficiary_that_is_not_reached_changes_nothing(self, ledger, owner, licensee):
+        """Thirty days of the old owner's, eight at a time: the book is of the new one's era when all were walked."""
+        ledger.open(0, 4000, 40 * DAY)
+        for call, reached in enumerate((8 * DAY, 16 * DAY, 24 * DAY)):
+            ledger.settle(41 * DAY + call, owner, until=30 * DAY, era=1, days=8)
+            assert ledger.book()[2:4] == (ledger.start + reached, 0)
+        ledger.settle(41 * DAY + 3, owner, until=30 * DAY, era=1, days=8)
+        assert ledger.book()[2:4] == (ledger.start + 30 * DAY, 1)
+        ledger.settle(41 * DAY + 4, licensee, era=1)
+        paid = [ledger.payments.claimable(ledger.token, who) for who in (owner, licensee)]
+        assert paid in ([3000, 1000], [2999, 1001])
+
     def test_is_the_modules_own(self, ledger, stranger):
         """Somebody else's book of the same key is another, and empty."""
         ledger.open(0, 10, 10)
