@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -480,20 +479,17 @@ class ForcedWorld:
 
     identity = b"\x07" * 32
 
-    def __init__(self, node: FakeNode, views: FakeViews, *, deadline: int, block: int = 98) -> None:
-        self.node, self.views, self.block = node, views, block
-        views.chain.head, views.chain.final = 100, 98
+    def __init__(self, node: FakeNode, views: FakeViews, *, deadline: int) -> None:
+        self.node, self.views = node, views
+        views.chain.head = 100
         views.forced[self.identity] = ForcedRelease(LICENSEE.address, 1, deadline, deadline + 10, 0, 0, False, b"")
         said = {"id": self.identity, "assetId": ASSET, "epoch": EPOCH, "licenseId": LICENSE, "point": P.point}
-        said["deadline"] = deadline
         other = {**said, "id": b"\x08" * 32, "assetId": ASSET + 1}
         keys: Any = SimpleNamespace(
             address=CONTRACTS["Keys"],
             functions=views.keys().functions,
             events=SimpleNamespace(
-                ReleaseForced=lambda: SimpleNamespace(
-                    get_logs=lambda **_: [{"args": item, "blockNumber": self.block} for item in (said, other)]
-                )
+                ReleaseForced=lambda: SimpleNamespace(get_logs=lambda **_: [{"args": said}, {"args": other}])
             ),
         )
         views.keys = lambda _address="": keys  # type: ignore[method-assign]
@@ -566,103 +562,3 @@ def test_what_can_not_be_answered_is_told(holding: FakeNode, views: FakeViews) -
     assert world.round(head=107) == []
     assert world.round(head=109) == []
     assert 'qanat_alarms_total{kind="missed"} 1' in holding.metrics.text()
-
-
-def test_a_demand_is_answered_once_it_is_final(holding: FakeNode, views: FakeViews) -> None:
-    """One that could still be taken back waits for a third of the window, and no longer: silence is slashed."""
-    world = ForcedWorld(holding, views, deadline=108, block=100)
-    assert world.round() == []  # final is 98
-    assert world.round(head=101) == []
-    assert world.round(head=102) == ["answer"]  # final is 100
-
-    never = ForcedWorld(holding, views, deadline=108, block=100)
-    views.chain.final = 50
-    for head, sent in ((100, []), (102, []), (103, ["answer"])):  # a window has 8 blocks
-        never.views.chain.head = head
-        holding.follower.refresh()
-        before = len(holding.sender.sent)
-        never.loop.round()
-        assert [item.name for item in holding.sender.sent[before:]] == sent, head
-
-
-def test_an_endpoint_that_lags_behind_forgets_no_demand(holding: FakeNode, views: FakeViews) -> None:
-    """That a final demand is unknown for a moment doesn't end it; one that isn't final was dropped."""
-    world = ForcedWorld(holding, views, deadline=106)
-    release = views.forced.pop(world.identity)
-    assert world.round() == []
-    assert set(world.loop._demands) == {world.identity}
-    views.forced[world.identity] = release
-    assert world.round(head=101) == ["answer"]
-
-    world.block = 101
-    world.loop = world.start()
-    del views.forced[world.identity]
-    assert world.round(head=102) == []
-    assert world.loop._demands == {}
-
-
-def test_demands_do_not_wait_for_each_other(holding: FakeNode, views: FakeViews) -> None:
-    """Of many, the one whose answer no block takes holds up none; those with the earliest deadlines go first."""
-    world = ForcedWorld(holding, views, deadline=106)
-    release = views.forced[world.identity]
-    said = {"assetId": ASSET, "epoch": EPOCH, "licenseId": LICENSE, "point": P.point}
-    names = {number: bytes([number]) * 32 for number in range(20, 60)}
-    deadlines = {number: 106 - number % 3 for number in names}
-    keys: Any = views.keys()
-    keys.events = SimpleNamespace(
-        ReleaseForced=lambda: SimpleNamespace(
-            get_logs=lambda **_: [
-                {"args": {**said, "id": names[number], "deadline": deadlines[number]}, "blockNumber": 98}
-                for number in names
-            ]
-        )
-    )
-    for number, identity in names.items():
-        views.forced[identity] = replace(release, deadline=deadlines[number])
-    started: list[int] = []
-    stuck, go_on, first = threading.Event(), threading.Event(), threading.Lock()
-
-    def send(function: Any, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
-        with first:
-            started.append(len(started))
-            is_first = len(started) == 1
-        if is_first:
-            stuck.set()
-            assert go_on.wait(30)
-        return {}
-
-    attended: list[int] = []
-    attend = world.loop._attend
-
-    def noted(demand: Any) -> None:
-        attended.append(demand.deadline)
-        attend(demand)
-
-    world.loop._attend = noted  # type: ignore[method-assign]
-    world.loop._sender = SimpleNamespace(send=send)  # type: ignore[assignment]
-    world.loop.config = replace(world.loop.config, poll_seconds=0.5)
-    world.round()
-    assert stuck.wait(5)
-    assert len(started) == len(names)
-    assert len(world.loop._going) == 1
-    assert attended[0] == min(deadlines.values())
-    go_on.set()
-    world.round(head=101)
-    assert not world.loop._going
-
-
-def test_demands_of_a_key_that_was_not_here_are_looked_for(
-    holding: FakeNode, views: FakeViews, dealing: Dealing
-) -> None:
-    """A dealing that comes back late: what was demanded before, in blocks that were looked at, is heard of."""
-    world = ForcedWorld(holding, views, deadline=106)
-    asked: list[int] = []
-    keys: Any = views.keys()
-    keys.events = SimpleNamespace(
-        ReleaseForced=lambda: SimpleNamespace(get_logs=lambda **given: asked.append(given["from_block"]) or [])
-    )
-    world.round()
-    world.round(head=101)
-    world.loop._known[CONTRACTS["Keys"]] = set()
-    world.round(head=102)
-    assert asked == [100 - 8 + 1, 99, 102 - 8 + 1]
