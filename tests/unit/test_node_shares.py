@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -479,17 +482,20 @@ class ForcedWorld:
 
     identity = b"\x07" * 32
 
-    def __init__(self, node: FakeNode, views: FakeViews, *, deadline: int) -> None:
-        self.node, self.views = node, views
-        views.chain.head = 100
+    def __init__(self, node: FakeNode, views: FakeViews, *, deadline: int, block: int = 98) -> None:
+        self.node, self.views, self.block = node, views, block
+        views.chain.head, views.chain.final = 100, 98
         views.forced[self.identity] = ForcedRelease(LICENSEE.address, 1, deadline, deadline + 10, 0, 0, False, b"")
         said = {"id": self.identity, "assetId": ASSET, "epoch": EPOCH, "licenseId": LICENSE, "point": P.point}
+        said["deadline"] = deadline
         other = {**said, "id": b"\x08" * 32, "assetId": ASSET + 1}
         keys: Any = SimpleNamespace(
             address=CONTRACTS["Keys"],
             functions=views.keys().functions,
             events=SimpleNamespace(
-                ReleaseForced=lambda: SimpleNamespace(get_logs=lambda **_: [{"args": said}, {"args": other}])
+                ReleaseForced=lambda: SimpleNamespace(
+                    get_logs=lambda **_: [{"args": item, "blockNumber": self.block} for item in (said, other)]
+                )
             ),
         )
         views.keys = lambda _address="": keys  # type: ignore[method-assign]
@@ -562,3 +568,119 @@ def test_what_can_not_be_answered_is_told(holding: FakeNode, views: FakeViews) -
     assert world.round(head=107) == []
     assert world.round(head=109) == []
     assert 'qanat_alarms_total{kind="missed"} 1' in holding.metrics.text()
+
+
+def test_a_demand_is_answered_once_it_is_final(holding: FakeNode, views: FakeViews) -> None:
+    """One that could still be taken back waits for a third of the window, and no longer: silence is slashed."""
+    world = ForcedWorld(holding, views, deadline=108, block=100)
+    assert world.round() == []  # final is 98
+    assert world.round(head=101) == []
+    assert world.round(head=102) == ["answer"]  # final is 100
+
+    never = ForcedWorld(holding, views, deadline=108, block=100)
+    views.chain.final = 50
+    for head, sent in ((100, []), (102, []), (103, ["answer"])):  # a window has 8 blocks
+        never.views.chain.head = head
+        holding.follower.refresh()
+        before = len(holding.sender.sent)
+        never.loop.round()
+        assert [item.name for item in holding.sender.sent[before:]] == sent, head
+
+
+def test_an_endpoint_that_lags_behind_forgets_no_demand(holding: FakeNode, views: FakeViews) -> None:
+    """That a final demand is unknown for a moment doesn't end it; one that isn't final was dropped."""
+    world = ForcedWorld(holding, views, deadline=106)
+    release = views.forced.pop(world.identity)
+    assert world.round() == []
+    assert set(world.loop._demands) == {world.identity}
+    views.forced[world.identity] = release
+    assert world.round(head=101) == ["answer"]
+
+    world.block = 101
+    world.loop = world.start()
+    del views.forced[world.identity]
+    assert world.round(head=102) == []
+    assert world.loop._demands == {}
+
+
+def test_demands_do_not_wait_for_each_other(holding: FakeNode, views: FakeViews) -> None:
+    """Of many, the one whose answer no block takes holds up none; those with the earliest deadlines go first."""
+    world = ForcedWorld(holding, views, deadline=106)
+    release = views.forced[world.identity]
+    said = {"assetId": ASSET, "epoch": EPOCH, "licenseId": LICENSE, "point": P.point}
+    names = {number: bytes([number]) * 32 for number in range(20, 60)}
+    deadlines = {number: 106 - number % 3 for number in names}
+    keys: Any = views.keys()
+    keys.events = SimpleNamespace(
+        ReleaseForced=lambda: SimpleNamespace(
+            get_logs=lambda **_: [
+                {"args": {**said, "id": names[number], "deadline": deadlines[number]}, "blockNumber": 98}
+                for number in names
+            ]
+        )
+    )
+    for number, identity in names.items():
+        views.forced[identity] = replace(release, deadline=deadlines[number])
+    started: list[int] = []
+    stuck, go_on, first = threading.Event(), threading.Event(), threading.Lock()
+
+    def send(function: Any, value: int = 0, *, steps: int = 0) -> dict[str, Any]:
+        with first:
+            started.append(len(started))
+            is_first = len(started) == 1
+        if is_first:
+            stuck.set()
+            assert go_on.wait(30)
+        return {}
+
+    attended: list[tuple[int, bytes]] = []
+    attend = world.loop._attend
+
+    def noted(demand: Any) -> None:
+        attended.append((demand.deadline, demand.identity))
+        attend(demand)
+
+    world.loop._attend = noted  # type: ignore[method-assign]
+    world.loop._sender = SimpleNamespace(send=send)  # type: ignore[assignment]
+    world.loop.config = replace(world.loop.config, poll_seconds=0.5)
+    world.round()
+    assert stuck.wait(30)
+    until(lambda: len(started) == len(names))  # all the others were sent while it waits
+    assert attended[0][0] == min(deadlines.values())
+    # a block comes while it is on its way, and none after that: it is looked at again all the same
+    ((identity, slow),) = ((key, future) for key, future in world.loop._going.items() if not future.done())
+    views.chain.head = 101
+    holding.follower.refresh()
+    world.loop.round()
+    go_on.set()
+    wait([slow], 30)
+    until(lambda: world.loop.round() or world.loop._seen)
+    assert sum(name == identity for _, name in attended) == 2
+    seen = len(attended)
+    world.loop.round()
+    assert len(attended) == seen
+
+
+def until(is_so: Callable[[], Any]) -> None:
+    """Wait until something is so, half a minute at most."""
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_demands_of_a_key_that_was_not_here_are_looked_for(
+    holding: FakeNode, views: FakeViews, dealing: Dealing
+) -> None:
+    """A dealing that comes back late: what was demanded before, in blocks that were looked at, is heard of."""
+    world = ForcedWorld(holding, views, deadline=106)
+    asked: list[int] = []
+    keys: Any = views.keys()
+    keys.events = SimpleNamespace(
+        ReleaseForced=lambda: SimpleNamespace(get_logs=lambda **given: asked.append(given["from_block"]) or [])
+    )
+    world.round()
+    world.round(head=101)
+    world.loop._known[CONTRACTS["Keys"]] = set()
+    world.round(head=102)
+    assert asked == [100 - 8 + 1, 99, 102 - 8 + 1]

@@ -3,13 +3,19 @@
 A holder that is asked by ``Keys.force`` and does not answer within the window is slashed. So this looks for demands of
 keys whose shares are here, answers each that has no answer from the own place, at a higher fee the later it gets, and
 goes on looking until the answer is final: what a reorganisation drops is sent again. Nothing is remembered on disk; a
-start looks back over the longest window that could be open.
+start looks back over the longest window that could be open, and so does a key that was not here before.
+
+Anyone can demand as much as it pays for, so demands don't wait for each other: many answers are on their way at a time,
+those with the earliest deadlines first. A demand is answered once its block is final, as a request off chain is: one
+that a reorganisation takes back, with the license that was paid for before it, must not have opened anything. Where a
+third of the window has passed it is answered all the same, since silence is slashed.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import structlog
@@ -32,18 +38,22 @@ __all__ = ["ForcedReleases"]
 _LONGEST_PAUSE = 20.0
 #: An answer that is first sent towards the deadline starts with a fee raised up to so many times (a quarter each).
 _MOST_STEPS = 6
+#: Demands attended to at a time. A block takes some 200 answers of all holders together.
+_AT_A_TIME = 32
 log = structlog.get_logger("qanat.node.forced")
 
 
 @dataclass(frozen=True)
 class _Demand:
-    """A forced release of a key whose share is here."""
+    """A forced release of a key whose share is here; ``block``: where it was demanded."""
 
     identity: bytes
     asset_id: int
     key_epoch: int
     license_id: int
     point: bytes
+    block: int
+    deadline: int
     kept: HeldDealing
 
     @property
@@ -79,8 +89,12 @@ class ForcedReleases(threading.Thread):
         self._seen = ""
         #: last block whose demands are known for good, of each Keys contract
         self._heard: dict[str, int] = {}
+        #: keys whose demands were heard of since their windows began, likewise
+        self._known: dict[str, set[tuple[int, int]]] = {}
         self._demands: dict[bytes, _Demand] = {}
         self._again_at: dict[bytes, float] = {}
+        self._going: dict[bytes, Future[None]] = {}
+        self._pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="forced")
 
     def stop(self) -> None:
         """Ask the loop to end; it finishes what it is sending."""
@@ -102,20 +116,31 @@ class ForcedReleases(threading.Thread):
                 else:
                     log.exception("round failed")
             self._ended.wait(pause)
+        self._pool.shutdown(cancel_futures=True)
 
     def round(self) -> None:
-        """Look at the chain once: forget dead dealings, hear of demands, answer and settle what is due."""
+        """Look at the chain once: forget dead dealings, hear of demands, answer and settle what is due.
+
+        What takes longer than a poll interval goes on, and the next round doesn't wait for it.
+        """
         heads = self.follower.refresh_if_older(self.config.poll_seconds / 2)
-        if heads.latest == 0 or (heads.hash == self._seen and not self._again_at):
+        if heads.latest == 0 or (heads.hash == self._seen and not self._again_at and not self._going):
             return
         self._seen = ""
         self.share_holder.forget_dead_dealings(heads.finalized)
         self._hear(heads.latest, heads.finalized)
-        for demand in list(self._demands.values()):
-            if self._ended.is_set():
-                return
-            self._attend(demand, heads.latest, heads.finalized)
-        self._seen = heads.hash
+        passed_over = set(self._going) & set(self._demands)
+        for demand in sorted(self._demands.values(), key=lambda item: item.deadline):
+            if demand.identity not in self._going:
+                self._going[demand.identity] = self._pool.submit(self._attend, demand)
+        done, _ = wait(self._going.values(), timeout=self.config.poll_seconds)
+        self._going = {identity: future for identity, future in self._going.items() if future not in done}
+        failed = [error for error in (future.exception() for future in done) if error is not None]
+        if failed:
+            raise failed[0]
+        # what was being attended to when the round began may not have seen this block
+        if not passed_over:
+            self._seen = heads.hash
 
     # ---- hearing
 
@@ -130,17 +155,25 @@ class ForcedReleases(threading.Thread):
             }
             if not mine:
                 continue
-            first = self._heard.get(contract, latest - self._longest_window(list(mine), contract)) + 1
+            if contract in self._heard and mine.keys() <= self._known[contract]:
+                first = self._heard[contract] + 1
+            else:
+                first = latest - self._longest_window(list(mine), contract) + 1
             event = self.views.keys(contract).events.ReleaseForced
             for found in logs_between(event, max(0, first), latest):
                 said = found["args"]
                 key = int(said["assetId"]), int(said["epoch"])
                 if key in mine:
-                    self._demands.setdefault(
+                    self._demands[bytes(said["id"])] = _Demand(
                         bytes(said["id"]),
-                        _Demand(bytes(said["id"]), *key, int(said["licenseId"]), bytes(said["point"]), mine[key][1]),
+                        *key,
+                        int(said["licenseId"]),
+                        bytes(said["point"]),
+                        int(found["blockNumber"]),
+                        int(said["deadline"]),
+                        mine[key][1],
                     )
-            self._heard[contract] = finalized
+            self._heard[contract], self._known[contract] = finalized, set(mine)
 
     def _longest_window(self, keys: list[tuple[int, int]], contract: str) -> int:
         shards = {self.views.key(*key, keys=contract).shard for key in keys}
@@ -148,17 +181,23 @@ class ForcedReleases(threading.Thread):
 
     # ---- answering
 
-    def _attend(self, demand: _Demand, latest: int, finalized: int) -> None:
+    def _attend(self, demand: _Demand) -> None:
         """Answer a demand that this place has not answered; settle one that is over; forget it when that is final."""
+        if self._ended.is_set():
+            return
         contract = demand.kept.contract
+        heads = self.follower.refresh_if_older(self.config.poll_seconds / 2)
+        latest, finalized = heads.latest, heads.finalized
         try:
             release = self.views.forced_release(demand.identity, keys=contract)
-        except TransactionReverted:  # a reorganisation dropped it
-            self._forget(demand)
+        except TransactionReverted:
+            # a reorganisation dropped it; one that is final an endpoint that lags behind doesn't know yet
+            if demand.block > finalized:
+                self._forget(demand)
             return
         bit = 1 << demand.kept.place
         if not release.answered & bit and latest < release.deadline:
-            self._answer(demand, release, latest)
+            self._answer(demand, release, latest, finalized)
         elif not release.answered & bit and finalized > release.deadline:
             log.error("forced release missed", asset=demand.asset_id, license=demand.license_id)
             self.alarms.raise_("missed", ("forced missed", demand.identity), asset=demand.asset_id)
@@ -169,11 +208,13 @@ class ForcedReleases(threading.Thread):
         elif release.answered & bit and self._is_to_settle(demand, release, latest):
             self._send(demand, "settle")
 
-    def _answer(self, demand: _Demand, release: ForcedRelease, latest: int) -> None:
+    def _answer(self, demand: _Demand, release: ForcedRelease, latest: int, finalized: int) -> None:
         if time.monotonic() < self._again_at.get(demand.identity, 0.0):
             return
         shard = self.views.key(demand.asset_id, demand.key_epoch, keys=demand.kept.contract).shard
         window, left = self.views.shard_parameters(shard).window, release.deadline - latest
+        if demand.block > finalized and 3 * left > 2 * window:
+            return
         if 2 * left <= window:
             self.alarms.raise_("answer_late", ("forced late", demand.identity), asset=demand.asset_id, blocks_left=left)
         place, witness = self.share_holder.answer_forced(demand.asset_id, demand.key_epoch, demand.kept, demand.point)
@@ -194,15 +235,19 @@ class ForcedReleases(threading.Thread):
         try:
             self._sender.send(call, steps=steps)
         except TransactionReverted as error:
-            self._again_at[demand.identity] = time.monotonic() + 2 * self.config.poll_seconds
+            self._again(demand)
             if error.error_name not in ("AlreadyAnswered", "AlreadySettled"):
                 log.warning("refused", what=function, asset=demand.asset_id, error=error.message)
             return False
         except QanatError:
-            self._again_at[demand.identity] = time.monotonic() + 2 * self.config.poll_seconds
+            self._again(demand)
             raise
         self._again_at.pop(demand.identity, None)
         return True
+
+    def _again(self, demand: _Demand) -> None:
+        """Look at it again in two rounds, whether or not there is a new block by then."""
+        self._again_at[demand.identity] = time.monotonic() + 2 * self.config.poll_seconds
 
     def _forget(self, demand: _Demand) -> None:
         self._demands.pop(demand.identity, None)
