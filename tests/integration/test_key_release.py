@@ -283,7 +283,8 @@ def test_a_forced_release_is_answered_or_slashed(world: World) -> None:
             world.asset, world.license, chain=network.chain, sender=sender, held=world.held(), timeout_seconds=SECONDS
         )
 
-    with clock.gathering():  # what else is sent meanwhile must not use up the window
+    # what else is sent meanwhile must not use up the window, and a demand is answered once it is final
+    with clock.gathering(), ticking(clock, 3.0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sender, "pay", killed)
             with pytest.raises(KeyboardInterrupt):

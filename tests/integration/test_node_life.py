@@ -271,11 +271,12 @@ def test_one_list_certifies_what_several_storings_sent(
         raise Stopped
 
     paths = [make_file(tmp_path, 40_000, f"file{number}") for number in range(2)]
+    epochs = longest(network)  # what waits here for others is read at the end
     with monkeypatch.context() as patched:
         patched.setattr(Certifier, "certify", stop)
         for path in paths:
             with pytest.raises(Stopped):
-                store(network, clock, path)
+                store(network, clock, path, epochs=epochs)
     away = network.hosts[3]
     os.kill(away.process.pid, signal.SIGTERM)
     assert away.process.process.wait(30) == 0
@@ -290,7 +291,7 @@ def test_one_list_certifies_what_several_storings_sent(
     seat = network.views.roster(network.shard, records[0].roster).entry_of(away.address).seat
     assert [non_signers_of(network.views, object_id, 2**63 - 1) for object_id in sent] == [(seat,)] * 2
     for path, object_id in zip(paths, sent, strict=True):
-        stored = store(network, clock, path)
+        stored = store(network, clock, path, epochs=epochs)
         assert (stored.object_id, stored.certify_transaction, stored.resumed) == (object_id, "", True)
         assert fetch(network, clock, stored, tmp_path / f"{path.name}.back") == path.read_bytes()
 
