@@ -284,7 +284,7 @@ def test_a_forced_release_is_answered_or_slashed(world: World) -> None:
         )
 
     # what else is sent meanwhile must not use up the window, and a demand is answered once it is final
-    with clock.gathering(), ticking(clock, 3.0):
+    with clock.gathering(), ticking(clock, 6.0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sender, "pay", killed)
             with pytest.raises(KeyboardInterrupt):
