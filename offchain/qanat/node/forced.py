@@ -38,7 +38,7 @@ __all__ = ["ForcedReleases"]
 _LONGEST_PAUSE = 20.0
 #: An answer that is first sent towards the deadline starts with a fee raised up to so many times (a quarter each).
 _MOST_STEPS = 6
-#: Demands attended to at a time. A block takes some 200 answers of all holders together.
+#: Demands attended to at a time. A block takes some 180 answers of all holders together.
 _AT_A_TIME = 32
 log = structlog.get_logger("qanat.node.forced")
 
