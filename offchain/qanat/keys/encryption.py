@@ -35,6 +35,7 @@ MAX_CHUNKS = 1 << 32
 
 _MAGIC = b"QNTE"
 _LAYOUT = struct.Struct(">4sBBI7s32s32s")
+_PLACE = struct.Struct(">IB").pack  # a chunk's counter, whether it is the last: the nonce after its prefix
 HEADER_BYTES = _LAYOUT.size
 WRAPPED_KEY_BYTES = DATA_KEY_BYTES + SEALED_OVERHEAD
 
@@ -281,8 +282,8 @@ def _cut(chunk: bytes, step: int, pending: bytearray) -> list[Piece]:
 
 def _nonce(prefix: bytes, counter: int, last: bool) -> bytes:
     try:
-        return prefix + (counter << 8 | last).to_bytes(5, "big")
-    except OverflowError as error:
+        return prefix + _PLACE(counter, last)
+    except struct.error as error:
         raise BadParameters(f"A file has at most {MAX_CHUNKS} chunks.") from error
 
 
