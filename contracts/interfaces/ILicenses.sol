@@ -88,6 +88,10 @@ interface ILicenses {
     error AlreadyRenewed(uint256 licenseId, uint64 end);
     error ObjectNotOfAsset(bytes32 objectId, uint256 assetId);
     error ObjectStillStored(bytes32 objectId, uint64 epoch, uint64 endEpoch);
+    /// @notice What shows that a license is older than the loss must not be later than the loss.
+    error EpochAfterLoss(bytes32 objectId, uint64 epoch, uint64 endEpoch);
+    /// @notice The license began at or after the time of the epoch's seed block: by this epoch it is not older than the loss.
+    error LicenseNotOlder(uint256 start, uint64 epoch, uint256 time);
     /// @notice The offer names nobody who could judge.
     error NoArbiter(uint256 licenseId);
     error NotArbiter(uint256 licenseId, address caller, address arbiter);
@@ -158,8 +162,9 @@ interface ILicenses {
     /// @notice Undisputed in time: the frozen money is earned. Undecided in time: it goes back. Anyone. Before: who claimed the breach gives in, and it goes back.
     /// What is earned is paid to who owned the asset when the breach was claimed.
     function conclude(uint256 licenseId) external;
-    /// @notice An object of the asset is stored no longer: ends the license as `revoke` does, if its holder wants that. Its holder.
-    function refundLost(uint256 licenseId, bytes32 objectId) external returns (uint256 refund);
+    /// @notice An object of the asset is stored no longer, and was when the license began: ends it as `revoke` does, if its holder wants that. Its holder.
+    /// @param epoch of the object's shard, up to its end epoch, whose seed block somebody revealed in Randomness and was mined after the license began
+    function refundLost(uint256 licenseId, bytes32 objectId, uint64 epoch) external returns (uint256 refund);
     /// @notice After the end, without a key release: returns the part for the release to the licensee. Anyone.
     function refundUnreleased(uint256 licenseId) external returns (uint256 amount);
 

@@ -7,6 +7,8 @@ pragma solidity 0.8.37;
 /// Safety assumptions: nobody can choose a block's value (a proposer of the chain may withhold one block, and so choose
 /// between two values, at the price of its reward). Liveness assumption: somebody reveals a block while it can still be
 /// reached; where nobody does, `valueOf` reverts for good and whoever depends on it must have a rule for that.
+///
+/// A value is 216 random bits above the block's time in seconds, 40 bits: both in one slot. Whoever draws from it hashes it.
 interface IRandomness {
     /// @notice The value of a block was proven and stored.
     event RandomnessRevealed(uint256 indexed blockNumber, bytes32 value);
@@ -33,6 +35,9 @@ interface IRandomness {
 
     /// @notice The value of a revealed block; reverts for one that is not revealed.
     function valueOf(uint256 blockNumber) external view returns (bytes32 value);
+
+    /// @notice The time in seconds of a revealed block, which its header says; reverts for one that is not revealed.
+    function timeOf(uint256 blockNumber) external view returns (uint256 timestamp);
 
     /// @notice How values are proven, so that whoever seals knows what to bring: "randao" (`RandaoBeacon`: the block's header in RLP) or "drand"
     /// (`DrandBeacon`: the header and a round's signature).

@@ -49,7 +49,7 @@ library Streams {
         int128 line;
         // --- what is above them, scaled
         uint40 fraction;
-        uint120 slope;
+        uint144 slope;
         uint40 settledTo;
         uint32 era;
     }
@@ -64,8 +64,11 @@ library Streams {
 
     uint256 private constant AMOUNT_LIMIT = 2 ** 96;
     uint256 private constant LENGTH_LIMIT = 2 ** 32;
-    /// A slope lies in 120 bits, with a sign in the buckets.
+    /// A stream's slope, and what one day changes of all: 120 bits with a sign in the buckets.
     uint256 private constant SLOPE_LIMIT = 2 ** 119;
+    /// All slopes together when a stream is opened. Days of 40 bits of seconds are fewer than 2^24, so what streams that begin later bring is below 2^143
+    /// too: whatever was opened, settling finds no slope that 144 bits don't hold.
+    uint256 private constant SUM_LIMIT = 2 ** 143;
     uint256 private constant TAIL_LIMIT = 2 ** 136;
     /// Units have a sign in the line.
     uint256 private constant BALANCE_LIMIT = 2 ** 127;
@@ -156,7 +159,6 @@ library Streams {
             time = day * DAY;
             bucket = self.buckets[day];
             slope = uint256(int256(slope) - bucket.slope);
-            if (slope >= SLOPE_LIMIT) revert BookFull(slope, SLOPE_LIMIT);
         }
         if (arrives && until > time) {
             line += int256(slope * (until - time));
@@ -169,7 +171,7 @@ library Streams {
         }
         _setLine(state, line);
         state.settledTo = uint40(time);
-        state.slope = uint120(slope);
+        state.slope = uint144(slope);
     }
 
     /// @notice Adds to the units that lie here.
@@ -190,8 +192,8 @@ library Streams {
 
     function _setSlope(State memory state, int256 change) private pure {
         uint256 slope = uint256(int256(uint256(state.slope)) + change);
-        if (slope >= SLOPE_LIMIT) revert BookFull(slope, SLOPE_LIMIT);
-        state.slope = uint120(slope);
+        if (change > 0 && slope >= SUM_LIMIT) revert BookFull(slope, SUM_LIMIT);
+        state.slope = uint144(slope);
     }
 
     function _lineOf(State memory state) private pure returns (int256) {

@@ -8,6 +8,7 @@ import {IDirectory} from "../interfaces/IDirectory.sol";
 import {ILicenses} from "../interfaces/ILicenses.sol";
 import {IObjects} from "../interfaces/IObjects.sol";
 import {IPayments} from "../interfaces/IPayments.sol";
+import {IRandomness} from "../interfaces/IRandomness.sol";
 import {IShards} from "../interfaces/IShards.sol";
 import {ModuleNames} from "../libraries/ModuleNames.sol";
 import {Holdings} from "../libraries/Holdings.sol";
@@ -153,15 +154,15 @@ contract LicenseChanges is LicenseStore {
     }
 
     /// @notice See `ILicenses.refundLost`.
-    function refundLost(uint256 licenseId, bytes32 objectId) external nonReentrant returns (uint256 refund) {
+    function refundLost(uint256 licenseId, bytes32 objectId, uint64 epoch)
+        external
+        nonReentrant
+        returns (uint256 refund)
+    {
         LicenseRecord memory record = _license(licenseId);
         if (msg.sender != record.licensee) revert ILicenses.NotLicensee(licenseId, msg.sender, record.licensee);
         if (!ASSETS.holds(record.assetId, objectId)) revert ILicenses.ObjectNotOfAsset(objectId, record.assetId);
-        IObjects objects = IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
-        uint64 endEpoch = objects.endEpochOf(objectId);
-        uint64 epoch =
-            IShards(DIRECTORY.module(ModuleNames.SHARDS)).epochAt(objects.record(objectId).shard, block.number);
-        if (epoch < endEpoch) revert ILicenses.ObjectStillStored(objectId, epoch, endEpoch);
+        _checkLostSince(_lifeOf(licenseId).start, objectId, epoch);
 
         (, uint32 era) = _tenureOf(record.assetId);
         refund = _end(licenseId, record, era, true);
@@ -246,6 +247,22 @@ contract LicenseChanges is LicenseStore {
         uint256 settledTo;
         (amount, settledTo) = _payTo(owner, assetId, token, 0, era, maxDays);
         isDone = settledTo == block.timestamp;
+    }
+
+    /// An object is over, and was not yet at `start`. When a block was mined is known of seed blocks alone, and of those that somebody revealed: any one
+    /// up to the first block without the object shows that what began before it is older than the loss.
+    function _checkLostSince(uint256 start, bytes32 objectId, uint64 epoch) private view {
+        IObjects objects = IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
+        IShards shards = IShards(DIRECTORY.module(ModuleNames.SHARDS));
+        uint64 endEpoch = objects.endEpochOf(objectId);
+        uint32 shard = objects.record(objectId).shard;
+        uint64 current = shards.epochAt(shard, block.number);
+        if (current < endEpoch) revert ILicenses.ObjectStillStored(objectId, current, endEpoch);
+        if (epoch > endEpoch) revert ILicenses.EpochAfterLoss(objectId, epoch, endEpoch);
+
+        uint256 seedBlock = shards.seedBlockOf(shard, epoch);
+        uint256 time = IRandomness(DIRECTORY.module(ModuleNames.RANDOMNESS)).timeOf(seedBlock);
+        if (start >= time) revert ILicenses.LicenseNotOlder(start, epoch, time);
     }
 
     function _checkOwner(uint256 assetId) private view returns (uint32 era) {

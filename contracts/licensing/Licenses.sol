@@ -248,7 +248,7 @@ contract Licenses is ILicenses, IEarningSource, IERC5192, LicenseStore, ERC721, 
     }
 
     /// @inheritdoc ILicenses
-    function refundLost(uint256, bytes32) external returns (uint256) {
+    function refundLost(uint256, bytes32, uint64) external returns (uint256) {
         _delegate();
     }
 

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IDrandBeacon} from "../interfaces/IDrandBeacon.sol";
 import {IRandomness} from "../interfaces/IRandomness.sol";
 import {BlockHashes} from "../libraries/BlockHashes.sol";
+import {BlockValue} from "../libraries/BlockValue.sol";
 import {Bls12381} from "../libraries/Bls12381.sol";
 import {RlpHeader} from "../libraries/RlpHeader.sol";
 import {Tags} from "../libraries/Tags.sol";
@@ -12,8 +13,8 @@ import {Tags} from "../libraries/Tags.sol";
 /// @notice The value of a block is a drand round's that was not yet signed when the block was made, for chains whose own mix is constant or set
 /// by a sequencer. The block's time is proven by its header against its hash, the round by its signature; stored once, by anyone.
 ///
-/// A block's value is keccak256(tag, chain id, this contract, block number, SHA-256 of the round's compressed signature): blocks that share a
-/// round have different values.
+/// A block's value is keccak256(tag, chain id, this contract, block number, SHA-256 of the round's compressed signature), its lowest 40 bits replaced by
+/// the block's time: blocks that share a round have different values.
 contract DrandBeacon is IRandomness, IDrandBeacon {
     using Bls12381 for Bls12381.G1;
     using Bls12381 for Bls12381.G2;
@@ -61,18 +62,24 @@ contract DrandBeacon is IRandomness, IDrandBeacon {
         uint256 length = Bls12381.PADDED_G1_BYTES;
         if (proof.length < length) revert Bls12381.PointLengthInvalid(proof.length, length);
         bytes calldata signature = proof[proof.length - length:];
-        uint64 round = roundOf(_timeOf(blockNumber, proof[:proof.length - length]));
+        uint256 timestamp = _headerTime(blockNumber, proof[:proof.length - length]);
+        uint64 round = roundOf(timestamp);
         Bls12381.G1 memory point = Bls12381.g1FromPadded(signature);
         if (!_isSigned(round, point)) revert RoundSignatureInvalid(blockNumber, round);
 
-        value = _valueFrom(blockNumber, point);
+        value = BlockValue.from(_drawnFrom(blockNumber, point), timestamp);
         _values[blockNumber] = value;
         emit RoundVerified(blockNumber, round, signature);
         emit RandomnessRevealed(blockNumber, value);
     }
 
     /// @inheritdoc IRandomness
-    function valueOf(uint256 blockNumber) external view returns (bytes32 value) {
+    function timeOf(uint256 blockNumber) external view returns (uint256) {
+        return BlockValue.timeOf(valueOf(blockNumber));
+    }
+
+    /// @inheritdoc IRandomness
+    function valueOf(uint256 blockNumber) public view returns (bytes32 value) {
         value = _values[blockNumber];
         if (value == 0) revert RandomnessUnknown(blockNumber);
     }
@@ -110,7 +117,7 @@ contract DrandBeacon is IRandomness, IDrandBeacon {
     }
 
     /// The time of a block whose header this is.
-    function _timeOf(uint256 blockNumber, bytes calldata header) private view returns (uint256 timestamp) {
+    function _headerTime(uint256 blockNumber, bytes calldata header) private view returns (uint256 timestamp) {
         bytes32 expected = BlockHashes.hashOf(blockNumber);
         if (expected == 0) revert BlockUnreachable(blockNumber, block.number);
         bytes32 got = keccak256(header);
@@ -121,7 +128,7 @@ contract DrandBeacon is IRandomness, IDrandBeacon {
         if (number != blockNumber) revert HeaderNumberMismatch(number, blockNumber);
     }
 
-    function _valueFrom(uint256 blockNumber, Bls12381.G1 memory signature) private view returns (bytes32) {
+    function _drawnFrom(uint256 blockNumber, Bls12381.G1 memory signature) private view returns (bytes32) {
         bytes32 drawn = sha256(signature.compress());
         return keccak256(abi.encode(Tags.DRAND, block.chainid, address(this), blockNumber, drawn));
     }

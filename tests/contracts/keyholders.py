@@ -65,7 +65,7 @@ class KeyWorld:
     def ticket_of(self, step: int) -> int:
         """Return a step's ticket, from the seed that the beacon gives."""
         record = self.record
-        seed = bytes(chain.provider.web3.eth.get_block(record.seedBlock)["mixHash"])
+        seed = self.system.block_value(record.seedBlock)
         total = self.system.head(record.roster).tickets
         return drawn_ticket(chain.chain_id, self.keys.address, self.asset, self.epoch, seed, step, total)
 

@@ -481,6 +481,11 @@ class System:
         """Return a block's header in RLP: what the beacon takes."""
         return encode_header(chain.provider.web3.eth.get_block(number))
 
+    def block_value(self, number: int) -> bytes:
+        """Return what the beacon gives for a block: its mix, the lowest 40 bits replaced by its time."""
+        block = chain.provider.web3.eth.get_block(number)
+        return bytes(block["mixHash"])[:27] + block["timestamp"].to_bytes(5, "big")
+
     def seal(self, epoch: int, sender: Any = None, sealer: Any = None) -> Any:
         """Go to the epoch and seal it. ``sealer`` is to be paid for it: by default the sender, who is the governor."""
         self.go_to_epoch(epoch)

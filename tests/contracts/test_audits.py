@@ -119,17 +119,17 @@ class TestSeal:
         with reverts_with(system.audits.AlreadySealed, shard=1, epoch=epoch):
             system.seal(epoch, sender=stranger)
 
-    def test_stores_the_mix_of_the_seed_block_and_counts_from_the_sealing(self, system, stranger):
+    def test_stores_the_value_of_the_seed_block_and_counts_from_the_sealing(self, system, stranger):
         """A late seal leaves the whole window: a halted chain can't slash."""
         epoch = system.epoch + 1
         seed_block = system.shards.seedBlockOf(1, epoch)
         system.go_to_block(seed_block + 15)
         receipt = system.seal(epoch, sender=stranger)
-        mix = bytes(chain.provider.web3.eth.get_block(seed_block)["mixHash"])
+        value = system.block_value(seed_block)
         deadline = receipt.block_number + 8
-        assert tuple(system.audits.seedOf(1, epoch)) == (mix, receipt.block_number, deadline)
+        assert tuple(system.audits.seedOf(1, epoch)) == (value, receipt.block_number, deadline)
         (event,) = receipt.decode_logs(system.audits.EpochSealed)
-        assert (bytes(event.seed), event.sealedBlock, event.deadline) == (mix, receipt.block_number, deadline)
+        assert (bytes(event.seed), event.sealedBlock, event.deadline) == (value, receipt.block_number, deadline)
 
     def test_names_who_is_paid_for_it_once(self, system, owner, stranger):
         """The first sealing names somebody, whoever sends it; a copy that comes second is refused (I-A6)."""

@@ -119,18 +119,20 @@ class TestReveal:
         signature = sign(number)
         point = G1Point.from_xy_bytes_be(signature[16:64] + signature[80:])
         drawn = hashlib.sha256(bytes(point.to_compressed_bytes())).digest()
-        value = keccak(
+        mixed = keccak(
             encode(
                 ["bytes32", "uint256", "address", "uint256", "bytes32"],
                 [TAG, chain.chain_id, beacon.address, block["number"], drawn],
             )
         )
+        value = mixed[:27] + block["timestamp"].to_bytes(5, "big")
         receipt = beacon.reveal(block["number"], encode_header(block) + signature, sender=stranger)
         assert receipt.events == [
             beacon.RoundVerified(blockNumber=block["number"], round=number, signature=signature),
             beacon.RandomnessRevealed(blockNumber=block["number"], value=value),
         ]
         assert beacon.isRevealed(block["number"]) is True
+        assert beacon.timeOf(block["number"]) == block["timestamp"]
         assert beacon.valueOf(block["number"]) == value
 
     def test_a_second_reveal_returns_the_same_without_a_proof(self, beacon, block, stranger):

@@ -132,7 +132,7 @@ class TestDraw:
         system.go_to_block(record.seedBlock + 1)
         from qanat.keys.drawing import drawn_ticket
 
-        seed = bytes(chain.provider.web3.eth.get_block(record.seedBlock)["mixHash"])
+        seed = system.block_value(record.seedBlock)
         ticket = drawn_ticket(chain.chain_id, other.address, world.asset, 1, seed, 0, 7)
         entries = system.shards.rosterEntries(1, 1, 0, 99)
         seat = next(i for i, e in enumerate(entries) if e.firstTicket <= ticket < e.firstTicket + e.tickets)

@@ -504,40 +504,98 @@ class TestBreach:
 
 class TestRefundLost:
     @pytest.fixture
-    def shards(self, project, market, deployer):
-        """Stand in for Shards, whose epoch the test says."""
+    def epochs(self, project, market, deployer):
+        """Stand in for Shards and Randomness: the test says which epoch it is, and when each began."""
         double = deployer.deploy(project.EpochDouble)
-        market.directory.set(name("shards"), double, sender=deployer)
+        for module in ("shards", "randomness"):
+            market.directory.set(name(module), double, sender=deployer)
         return double
 
+    @pytest.fixture
+    def lost(self, market, asset):
+        """Return the asset's object, whose last epoch is 8."""
+        return object_id(market.objects_made)
+
     def test_refunds_its_holder_when_an_object_is_stored_no_longer(
-        self, market, licenses, asset, sell, shards, owner, licensee, stranger, deployer, at
+        self, market, licenses, asset, sell, epochs, lost, licensee, stranger, deployer, at
     ):
         """From the first epoch after its last, by its holder alone, once, as a revocation would."""
         number, start, _ = sell()
-        shards.setEpoch(8, sender=deployer)
-        lost = object_id(market.objects_made)
+        epochs.reveal(9, start + 10 * DAY - 100, sender=deployer)
+        epochs.setEpoch(8, sender=deployer)
         with reverts_with(licenses.ObjectStillStored, objectId=lost, epoch=8, endEpoch=9):
-            licenses.refundLost(number, lost, sender=licensee)
-        shards.setEpoch(9, sender=deployer)
+            licenses.refundLost(number, lost, 9, sender=licensee)
+        epochs.setEpoch(9, sender=deployer)
         with reverts_with(licenses.NotLicensee, licenseId=number, caller=stranger, licensee=licensee):
-            licenses.refundLost(number, lost, sender=stranger)
+            licenses.refundLost(number, lost, 9, sender=stranger)
         at(start + 10 * DAY)
-        receipt = licenses.refundLost(number, lost, sender=licensee)
+        receipt = licenses.refundLost(number, lost, 9, sender=licensee)
         assert receipt.return_value == 250_000 + 500_002 == market.payments.claimable(market.token, licensee)
         assert receipt.events.filter(licenses.LicenseLost) == [licenses.LicenseLost(number, lost, 250_000 + 500_002)]
         assert not licenses.isLicensed(licensee, asset, TRAIN)
         with reverts_with(licenses.AlreadyRevoked, licenseId=number):
-            licenses.refundLost(number, lost, sender=licensee)
+            licenses.refundLost(number, lost, 9, sender=licensee)
 
-    def test_refuses_another_assets_object(self, market, licenses, asset, sell, shards, owner, licensee, deployer):
-        number, _, _ = sell()
+    def test_refuses_another_assets_object(self, market, licenses, asset, sell, epochs, owner, licensee, deployer):
+        number, start, _ = sell()
         market.mint(owner)
-        shards.setEpoch(99, sender=deployer)
+        epochs.setEpoch(99, sender=deployer)
+        epochs.reveal(9, start + 1, sender=deployer)
         for wrong in (object_id(market.objects_made), CAUSE):
             with reverts_with(licenses.ObjectNotOfAsset, objectId=wrong, assetId=asset):
-                licenses.refundLost(number, wrong, sender=licensee)
+                licenses.refundLost(number, wrong, 9, sender=licensee)
 
+    def test_refuses_what_began_when_it_was_over(
+        self, market, licenses, sell, epochs, lost, licensee, deployer, release, project
+    ):
+        """Else whoever buys of an asset that outlived an object takes the key, and the price back, in the same second."""
+        number, start, _ = sell()
+        release(number)
+        epochs.setEpoch(99, sender=deployer)
+        for time in (start - 1, start):  # a license of the first second without it is not older
+            epochs.reveal(9, time, sender=deployer)
+            with reverts_with(licenses.LicenseNotOlder, start=start, epoch=9, time=time):
+                licenses.refundLost(number, lost, 9, sender=licensee)
+        epochs.reveal(10, start + 1, sender=deployer)
+        with reverts_with(licenses.EpochAfterLoss, objectId=lost, epoch=10, endEpoch=9):
+            licenses.refundLost(number, lost, 10, sender=licensee)
+        with reverts_with(project.RandaoBeacon.RandomnessUnknown, blockNumber=8):
+            licenses.refundLost(number, lost, 8, sender=licensee)
+        assert market.payments.claimable(market.token, licensee) == 0
+        assert licenses.license(number).refunded == 0
+
+    def test_an_earlier_epoch_shows_it_too(self, market, licenses, sell, epochs, lost, licensee, deployer):
+        """Where nobody sealed the one in which it was lost."""
+        number, start, _ = sell()
+        epochs.setEpoch(9, sender=deployer)
+        epochs.reveal(3, start, sender=deployer)
+        epochs.reveal(4, start + 1, sender=deployer)
+        with reverts_with(licenses.LicenseNotOlder, start=start, epoch=3, time=start):
+            licenses.refundLost(number, lost, 3, sender=licensee)
+        licenses.refundLost(number, lost, 4, sender=licensee)
+        assert market.payments.claimable(market.token, licensee) > 0
+
+    def test_a_renewal_is_as_old_as_its_license_a_reinstated_one_is_not(
+        self, licenses, sell, release, renew, epochs, lost, owner, licensee, deployer, at
+    ):
+        """Who renews after the loss was licensed before it; who paid late bought again."""
+        number, start, end = sell()
+        paid_late, _, _ = sell()
+        for each in (number, paid_late):
+            release(each)
+        epochs.setEpoch(9, sender=deployer)
+        epochs.reveal(9, start + DAY, sender=deployer)
+        at(end - 2 * DAY)
+        renew(number)
+        at(end + MONTH // 2)
+        receipt = licenses.refundLost(number, lost, 9, sender=licensee)
+        assert receipt.return_value == PRICE // 2
+        renew(paid_late)
+        again = end + MONTH
+        at(again)
+        licenses.reinstate(paid_late, licensee, 0, sender=owner)
+        with reverts_with(licenses.LicenseNotOlder, start=again, epoch=9, time=start + DAY):
+            licenses.refundLost(paid_late, lost, 9, sender=licensee)
 
 class TestTenures:
     def test_are_kept_with_their_ends(self, market, asset, owner, stranger, at, chain):

@@ -158,6 +158,19 @@ class TestSettleStreams:
             if not paid:
                 assert ledger.book()[2] == ledger.start + reached
 
+    def test_is_never_too_much_whatever_begins_later(self, ledger, owner):
+        """Streams that begin on days of their own, each as fast as one may be: a day's slopes are bounded, not what they come to."""
+        amount, days = 2**96 - 1, range(1, 8)
+        for call, day in enumerate(days):
+            ledger.open(call, amount, (day + 3) * DAY + DAY // 2, start=day * DAY + DAY // 2)
+        ledger.stop(4 * DAY, amount, 2 * DAY + DAY // 2, 5 * DAY + DAY // 2, opened=1, to=person(owner))
+        back = ledger.payments.claimable(ledger.token, owner)
+        assert back == amount // 2
+        ledger.settle(5 * DAY, owner, days=2)
+        ledger.settle(20 * DAY, owner)
+        assert ledger.payments.claimable(ledger.token, owner) == amount * len(days)
+        assert ledger.book()[:2] == (0, 0)
+
     def test_refuses_accounts_and_shares_that_make_no_sense(self, ledger, owner):
         """Zero as either, and more than the whole."""
         ledger.open(0, 10, 10)

@@ -63,6 +63,11 @@ def forge_hash(chain, number, value):
     assert "error" not in answer
 
 
+def value_of(block):
+    """Return the value of a block: its mix, the lowest 40 bits replaced by its time."""
+    return bytes(block["mixHash"])[:27] + block["timestamp"].to_bytes(5, "big")
+
+
 def make_header(number, mix, **changes):
     """Fields of a header, which need not be a block's."""
     fields = [
@@ -102,6 +107,15 @@ class TestReveal:
         with reverts_with(beacon.RandomnessAbsent, blockNumber=number):
             beacon.reveal(number, header, sender=deployer)
 
+    @pytest.mark.parametrize("time", [b"", (2**40).to_bytes(6, "big")], ids=["none", "late"])
+    def test_refuses_a_time_that_it_could_not_keep(self, beacon, chain, deployer, time):
+        number = head(chain)
+        fill_window(chain, number, 300)
+        header = make_header(number, keccak(b"mix"), field_11=time)
+        forge_hash(chain, number, keccak(header))
+        with reverts_with(beacon.BlockTimeInvalid, timestamp=int.from_bytes(time, "big")):
+            beacon.reveal(number, header, sender=deployer)
+
     def test_refuses_a_header_that_names_another_number(self, beacon, chain, deployer):
         """Where a chain's headers were built in another way, its field 8 would not be the number."""
         number = head(chain)
@@ -119,31 +133,33 @@ class TestReveal:
         with reverts_with(beacon.HeaderMalformed):
             beacon.reveal(number, forged, sender=deployer)
 
-    def test_stores_the_mix_and_tells(self, beacon, chain, stranger):
+    def test_stores_mix_and_time_and_tells(self, beacon, chain, stranger):
         mine(chain, 2)
         number = head(chain)
-        mix = bytes(block_of(chain, number)["mixHash"])
-        assert mix != bytes(32)
+        block = block_of(chain, number)
+        assert bytes(block["mixHash"]) != bytes(32)
+        value = value_of(block)
         receipt = beacon.reveal(number, header_of(chain, number), sender=stranger)
-        assert receipt.events == [beacon.RandomnessRevealed(blockNumber=number, value=mix)]
+        assert receipt.events == [beacon.RandomnessRevealed(blockNumber=number, value=value)]
         assert beacon.isRevealed(number) is True
-        assert beacon.valueOf(number) == mix
+        assert beacon.valueOf(number) == value
+        assert beacon.timeOf(number) == block["timestamp"]
 
     def test_a_second_reveal_returns_the_same_without_a_proof(self, beacon, chain, stranger, deployer):
         number = head(chain)
-        mix = bytes(block_of(chain, number)["mixHash"])
+        value = value_of(block_of(chain, number))
         beacon.reveal(number, header_of(chain, number), sender=stranger)
-        assert beacon.reveal.call(number, b"anything", sender=deployer) == mix
+        assert beacon.reveal.call(number, b"anything", sender=deployer) == value
         receipt = beacon.reveal(number, b"anything", sender=deployer)
         assert receipt.events == []
-        assert beacon.valueOf(number) == mix
+        assert beacon.valueOf(number) == value
 
     def test_a_value_outlives_the_window(self, beacon, chain, stranger):
         number = head(chain)
-        mix = bytes(block_of(chain, number)["mixHash"])
+        value = value_of(block_of(chain, number))
         beacon.reveal(number, header_of(chain, number), sender=stranger)
         mine(chain, 300)
-        assert beacon.valueOf(number) == mix
+        assert beacon.valueOf(number) == value
 
     @pytest.mark.parametrize("age", [1, 255, 256, 257, 258])
     def test_reaches_blocks_on_both_sides_of_blockhash(self, beacon, chain, stranger, age):
@@ -153,7 +169,7 @@ class TestReveal:
         header = header_of(chain, number)
         fill_window(chain, number, age)
         beacon.reveal(number, header, sender=stranger)
-        assert beacon.valueOf(number) == bytes(block_of(chain, number)["mixHash"])
+        assert beacon.valueOf(number) == value_of(block_of(chain, number))
 
     def test_needs_the_history_contract_beyond_256_blocks(self, beacon, chain, stranger):
         """On a chain without it, near blocks are reached and far ones are not, whatever it answers."""
@@ -181,14 +197,14 @@ class TestReveal:
         mine(chain, 2)
         number = head(chain)
         data = beacon.reveal.encode_input(number, header_of(chain, number))
-        mix = bytes(block_of(chain, number)["mixHash"])
+        value = value_of(block_of(chain, number))
         mine(chain, 1)
         call = {"from": stranger.address, "to": beacon.address, "data": "0x" + bytes(data).hex()}
         answer = chain.provider.web3.provider.make_request(
             "eth_call", [call, "latest", {}, {"number": hex(number + age)}]
         )
         if reached:
-            assert answer["result"] == "0x" + mix.hex()
+            assert answer["result"] == "0x" + value.hex()
         else:
             error = keccak(text="BlockUnreachable(uint256,uint256)")[:4] + encode(
                 ["uint256"] * 2, [number, number + age]
@@ -202,6 +218,8 @@ class TestValueOf:
         assert beacon.isRevealed(number) is False
         with reverts_with(beacon.RandomnessUnknown, blockNumber=number):
             beacon.valueOf(number)
+        with reverts_with(beacon.RandomnessUnknown, blockNumber=number):
+            beacon.timeOf(number)
 
 
 class TestParse:

@@ -21,11 +21,14 @@ from click.testing import CliRunner
 from qanat import bls
 from qanat.chain.connection import Chain
 from qanat.chain.deployment import Deployment
+from qanat.chain.randomness import randomness_proof
 from qanat.chain.sender import Sender
 from qanat.chain.signer import KeySigner
 from qanat.chain.views import ObjectStatus, OpenRequest, Views
 from qanat.cli import main
 from qanat.cli.command import development_account
+from qanat.errors import BadParameters
+from qanat.licensing.losses import Loss, Proof, find_loss, find_proof
 from qanat.node.paid import FILE, Account, VoucherBook
 from qanat.objects import encode
 from qanat.payments import ClaimList, make_voucher, read_voucher
@@ -593,6 +596,47 @@ class TestOwnersAndLicensees:
         assert run("license", "--refund", license_id, account=STRANGER)["refunded"] == 25 * TOKEN
         run("claim", account=LICENSEE)
         assert balance(world, "QUSD", LICENSEE) == before
+
+    def test_what_is_unearned_of_lost_data_comes_back_to_who_was_licensed_before(self, world, asset):
+        """The seed block of the first epoch without it is shown with its header; who bought later gets nothing."""
+        words = ("--price", "30", "--purposes", "infer", "--earned-at-release", "0", "--days", "30")
+        offer = run("offer", "--asset", asset.id, *words, account=OWNER)["offer"]
+        before = balance(world, "QUSD", LICENSEE)
+        license_id = run("license", "--offer", offer, account=LICENSEE)["license"]
+        run("license", "--refund", license_id, account=LICENSEE, code=34)
+        end = run("terminate", "--object", "0x" + asset.object_id.hex(), account=OWNER)["end_epoch"]
+        shard = world.views.object(asset.object_id).shard
+        mine(world, world.views.seed_block(shard, end) - world.chain.latest())
+        late = run("license", "--offer", offer, account=LICENSEE)["license"]
+        run("license", "--refund", license_id, account=STRANGER, code=14)
+        done = run("license", "--refund", license_id, account=LICENSEE)
+        assert (done["lost"], done["epoch"]) == ("0x" + asset.object_id.hex(), end)
+        assert 29 * TOKEN < done["refunded"] <= 30 * TOKEN
+        run("license", "--refund", late, account=LICENSEE, code=14)
+        run("license", "--refund", license_id, account=LICENSEE, code=34)
+        run("claim", account=LICENSEE)
+        assert balance(world, "QUSD", LICENSEE) == before - 60 * TOKEN + done["refunded"]
+
+    def test_a_loss_is_shown_by_an_epoch_before_it_once_its_own_block_is_out_of_reach(self, world, asset):
+        """Epochs between purchase and loss, of which one was sealed; and none."""
+        offer = run("offer", "--asset", asset.id, "--price", "30", "--days", "300", account=OWNER)["offer"]
+        license_id = run("license", "--offer", offer, account=LICENSEE)["license"]
+        record = world.views.object(asset.object_id)
+        start = world.views.license(license_id).start
+        sealed = world.views.epoch_at(record.shard, world.chain.latest()) + 2
+        block = world.views.seed_block(record.shard, sealed)
+        mine(world, block + 1 - world.chain.latest())
+        beacon = world.chain.contract("RandaoBeacon")
+        assert sealed < record.end_epoch
+        Sender(world.chain, development_account(STRANGER)).send(beacon.functions.reveal(block, randomness_proof(world.chain, block, ())))
+        loss = Loss(asset.object_id, record.shard, record.end_epoch)
+        mine(world, world.views.seed_block(record.shard, record.end_epoch) - world.chain.latest() + 8_200)
+        assert find_loss(world.views, asset.id) == loss
+        assert find_proof(world.chain, world.views, loss, start) == Proof(sealed, block, True)
+        with pytest.raises(BadParameters, match="Nothing shows"):
+            find_proof(world.chain, world.views, loss, int(str(world.chain.block(block)["timestamp"]), 16))
+        done = run("license", "--refund", license_id, account=LICENSEE)
+        assert (done["epoch"], done["refunded"] > 0) == (sealed, True)
 
     def test_a_seat_is_renewed_and_all_is_paid_to_the_owner(self, world, asset):
         """The one seat is taken; its license lasts two periods; what both earned comes with the owner's next claim."""

@@ -30,6 +30,7 @@ __all__ = [
     "QUICKNET",
     "DrandNetwork",
     "block_randomness",
+    "block_value",
     "drand_key",
     "drand_value",
     "is_round",
@@ -100,11 +101,17 @@ def is_round(key: bytes, number: int, signature: bytes) -> bool:
     return signature_kernel("fast").pairing_holds(signature, key, round_message(number), DRAND_TAG)
 
 
-def drand_value(chain_id: int, beacon: str, block: int, signature: bytes) -> bytes:
-    """Return the value that ``DrandBeacon`` gives a block whose round has this signature (128 bytes)."""
+def block_value(random: bytes, timestamp: int) -> bytes:
+    """Return what a module keeps of a block: 216 of its random bits above its time in seconds, 40 bits."""
+    return random[:27] + timestamp.to_bytes(5, "big")
+
+
+def drand_value(chain_id: int, beacon: str, block: int, timestamp: int, signature: bytes) -> bytes:
+    """Return the value that ``DrandBeacon`` gives a block of that time whose round has this signature (128 bytes)."""
     drawn = hashlib.sha256(compress_raw(from_padded(signature))).digest()
     types = ["bytes32", "uint256", "address", "uint256", "bytes32"]
-    return keccak(encode(types, [_VALUE_TAG, chain_id, to_canonical_address(beacon), block, drawn]))
+    mixed = keccak(encode(types, [_VALUE_TAG, chain_id, to_canonical_address(beacon), block, drawn]))
+    return block_value(mixed, timestamp)
 
 
 # ---- for who seals
@@ -194,18 +201,19 @@ def block_randomness(chain: Chain, block: int, sealed_block: int) -> bytes:
     """
     content = chain.block(block)
     encode_header(content)  # or it raises: the header hashes to the block's hash
+    timestamp = _integer(content["timestamp"])
     address = module_in_force(chain, sealed_block)
     beacon = chain.contract_at("DrandBeacon", address)
     if bytes(chain.call(beacon.functions.scheme())).rstrip(b"\0") == b"randao":
-        return bytes.fromhex(str(content["mixHash"])[2:])
-    number = int(chain.call(beacon.functions.roundOf(_integer(content["timestamp"]))))
+        return block_value(bytes.fromhex(str(content["mixHash"])[2:]), timestamp)
+    number = int(chain.call(beacon.functions.roundOf(timestamp)))
     events = beacon.events.RoundVerified().get_logs(
         from_block=block, to_block=sealed_block, argument_filters={"blockNumber": block}
     )
     for event in events:
         signature = bytes(event["args"]["signature"])
         if is_round(bytes(chain.call(beacon.functions.publicKey())), number, signature):
-            return drand_value(chain.chain_id, address, block, signature)
+            return drand_value(chain.chain_id, address, block, timestamp, signature)
     raise AuditFailed(f"No true signature of drand's round {number} was shown for block {block}.", round=number)
 
 

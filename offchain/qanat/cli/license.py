@@ -12,7 +12,8 @@ from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
-    from qanat.chain.views import OfferTerms, Views
+    from qanat.chain.views import LicenseRecord, OfferTerms, Views
+    from qanat.licensing.losses import Loss
 
 __all__ = ["COMMAND", "license_", "time_of"]
 
@@ -29,7 +30,7 @@ def license_(
     seat: int | None,
     refund: int | None,
 ) -> Outcome:
-    """Buy under an offer, published or signed; or take back the part for a release that never came."""
+    """Buy under an offer, published or signed; or take back what is due: for a key that never came, or data that was lost."""
     from qanat.errors import BadParameters
 
     if sum(item is not None for item in (offer, signed, refund)) != 1:
@@ -156,6 +157,56 @@ def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> in
 
 
 def _refund(session: Session, number: int) -> Outcome:
+    """Of a license that runs: what is unearned, if its asset lost an object. Else what a key would have cost."""
+    from qanat.licensing.losses import find_loss
+
+    record = session.views.license(number)
+    now = int(str(session.chain.block()["timestamp"]), 16)
+    if not record.revoked_at and now < record.end:
+        loss = find_loss(session.views, record.asset_id)
+        if loss is not None:
+            return _refund_lost(session, number, record, loss)
+    return _refund_unreleased(session, number)
+
+
+def _refund_lost(session: Session, number: int, record: LicenseRecord, loss: Loss) -> Outcome:
+    from qanat.chain.connection import events_in
+    from qanat.chain.randomness import module_in_force, randomness_proof, relays_of
+    from qanat.errors import BadParameters
+    from qanat.licensing.losses import find_proof
+
+    chain, licenses = session.chain, session.chain.contract("Licenses")
+    if record.licensee != session.address:
+        raise BadParameters(
+            f"License {number} runs, and its asset's data is stored no longer: {record.licensee} alone may end it for that.",
+            licensee=record.licensee,
+        )
+    start = int(chain.call(licenses.functions.periodsOf(number))[0])
+    proof = find_proof(chain, session.views, loss, start)
+    session.confirm(
+        f"End license {number}, since object 0x{loss.object_id.hex()} of its asset is stored no longer",
+        ["take back what it has not earned", "you are not licensed from then on, whoever stores the data"],
+        transactions=1 if proof.is_revealed else 2,
+    )
+    if not proof.is_revealed:
+        beacon = chain.contract_at("RandaoBeacon", module_in_force(chain))
+        shown = randomness_proof(chain, proof.block, relays_of(chain))
+        session.sender.send(beacon.functions.reveal(proof.block, shown))
+    receipt = session.sender.send(licenses.functions.refundLost(number, loss.object_id, proof.epoch))
+    amount = sum(int(item["refund"]) for item in events_in(receipt, licenses, "LicenseLost"))
+    return Outcome(
+        {
+            "license": number,
+            "refunded": amount,
+            "lost": loss.object_id,
+            "epoch": proof.epoch,
+            "transaction": bytes(receipt["transactionHash"]),
+        },
+        [f"License {number} has ended; {session.amount(amount, record.token)} went back: `qanat claim` pays it out."],
+    )
+
+
+def _refund_unreleased(session: Session, number: int) -> Outcome:
     licenses = session.chain.contract("Licenses")
     call = licenses.functions.refundUnreleased(number)
     session.sender.estimate(call)
@@ -179,7 +230,7 @@ def time_of(seconds: int) -> str:
 COMMAND = Command(
     name="license",
     run=license_,
-    summary="Buy a license; or get back what a key that never came would have cost.",
+    summary="Buy a license; or get money back for lost data, or for a key that never came.",
     example="--offer 1 --max-price 25",
     parameters=(
         click.option("--offer", type=click.IntRange(min=0), help="Number of the offer to buy under."),
@@ -198,7 +249,8 @@ COMMAND = Command(
             "--refund",
             type=click.IntRange(min=0),
             metavar="LICENSE",
-            help="Take back a release's part after the end, if no key came.",
+            help="Take back what is due: all that is unearned, if the asset's data is stored no longer, which ends the "
+            "license; after its end a release's part, if no key came.",
         ),
     ),
 )
