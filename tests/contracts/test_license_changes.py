@@ -548,7 +548,7 @@ class TestRefundLost:
     def test_refuses_what_began_when_it_was_over(
         self, market, licenses, sell, epochs, lost, licensee, deployer, release, project
     ):
-        """Else whoever buys of an asset that outlived an object takes the key, and the price back, in the same second."""
+        """Else who buys of an asset that outlived an object takes the key, and the price back, in the same second."""
         number, start, _ = sell()
         release(number)
         epochs.setEpoch(99, sender=deployer)
@@ -596,6 +596,7 @@ class TestRefundLost:
         licenses.reinstate(paid_late, licensee, 0, sender=owner)
         with reverts_with(licenses.LicenseNotOlder, start=again, epoch=9, time=start + DAY):
             licenses.refundLost(paid_late, lost, 9, sender=licensee)
+
 
 class TestTenures:
     def test_are_kept_with_their_ends(self, market, asset, owner, stranger, at, chain):

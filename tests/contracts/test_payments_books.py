@@ -159,7 +159,7 @@ class TestSettleStreams:
                 assert ledger.book()[2] == ledger.start + reached
 
     def test_is_never_too_much_whatever_begins_later(self, ledger, owner):
-        """Streams that begin on days of their own, each as fast as one may be: a day's slopes are bounded, not what they come to."""
+        """Streams that begin on days of their own, as fast as may be: a day's slopes are bounded, not their sum."""
         amount, days = 2**96 - 1, range(1, 8)
         for call, day in enumerate(days):
             ledger.open(call, amount, (day + 3) * DAY + DAY // 2, start=day * DAY + DAY // 2)

@@ -28,6 +28,7 @@ from qanat.chain.views import ObjectStatus, OpenRequest, Views
 from qanat.cli import main
 from qanat.cli.command import development_account
 from qanat.errors import BadParameters
+from qanat.licensing import losses
 from qanat.licensing.losses import Loss, Proof, find_loss, find_proof
 from qanat.node.paid import FILE, Account, VoucherBook
 from qanat.objects import encode
@@ -103,7 +104,7 @@ def register(world, number, account, *more, code=0):
 
 
 def mine(world, blocks):
-    world.chain.rpc("anvil_mine", hex(blocks))
+    world.chain.rpc("anvil_mine", hex(blocks), "0x1")  # a second each
 
 
 def balance(world, symbol, account):
@@ -617,8 +618,9 @@ class TestOwnersAndLicensees:
         run("claim", account=LICENSEE)
         assert balance(world, "QUSD", LICENSEE) == before - 60 * TOKEN + done["refunded"]
 
-    def test_a_loss_is_shown_by_an_epoch_before_it_once_its_own_block_is_out_of_reach(self, world, asset):
-        """Epochs between purchase and loss, of which one was sealed; and none."""
+    def test_a_loss_is_shown_by_an_epoch_before_it_once_its_own_block_is_out_of_reach(self, world, asset, monkeypatch):
+        """Epochs between purchase and loss, of which one was sealed; and none. (Mining 8,191 blocks takes minutes.)"""
+        monkeypatch.setattr(losses, "_REVEALABLE_BLOCKS", 20)
         offer = run("offer", "--asset", asset.id, "--price", "30", "--days", "300", account=OWNER)["offer"]
         license_id = run("license", "--offer", offer, account=LICENSEE)["license"]
         record = world.views.object(asset.object_id)
@@ -628,9 +630,10 @@ class TestOwnersAndLicensees:
         mine(world, block + 1 - world.chain.latest())
         beacon = world.chain.contract("RandaoBeacon")
         assert sealed < record.end_epoch
-        Sender(world.chain, development_account(STRANGER)).send(beacon.functions.reveal(block, randomness_proof(world.chain, block, ())))
+        shown = randomness_proof(world.chain, block, ())
+        Sender(world.chain, development_account(STRANGER)).send(beacon.functions.reveal(block, shown))
         loss = Loss(asset.object_id, record.shard, record.end_epoch)
-        mine(world, world.views.seed_block(record.shard, record.end_epoch) - world.chain.latest() + 8_200)
+        mine(world, world.views.seed_block(record.shard, record.end_epoch) - world.chain.latest() + 21)
         assert find_loss(world.views, asset.id) == loss
         assert find_proof(world.chain, world.views, loss, start) == Proof(sealed, block, True)
         with pytest.raises(BadParameters, match="Nothing shows"):

@@ -30,7 +30,7 @@ def license_(
     seat: int | None,
     refund: int | None,
 ) -> Outcome:
-    """Buy under an offer, published or signed; or take back what is due: for a key that never came, or data that was lost."""
+    """Buy under an offer, published or signed; or take back what is due: for lost data, or a key that never came."""
     from qanat.errors import BadParameters
 
     if sum(item is not None for item in (offer, signed, refund)) != 1:
@@ -178,7 +178,7 @@ def _refund_lost(session: Session, number: int, record: LicenseRecord, loss: Los
     chain, licenses = session.chain, session.chain.contract("Licenses")
     if record.licensee != session.address:
         raise BadParameters(
-            f"License {number} runs, and its asset's data is stored no longer: {record.licensee} alone may end it for that.",
+            f"Data of license {number} is stored no longer, for which {record.licensee} alone may end it.",
             licensee=record.licensee,
         )
     start = int(chain.call(licenses.functions.periodsOf(number))[0])

@@ -31,7 +31,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Proof:
-    """An epoch that shows a license to be older than a loss, its seed block, and whether that is still to be revealed."""
+    """An epoch that shows a license to be older than a loss, its seed block, and whether that was revealed."""
 
     epoch: int
     block: int
