@@ -132,6 +132,8 @@ interface IObjects {
     function ownerOf(bytes32 objectId) external view returns (address);
     /// @notice First epoch after its last; 0 if never certified.
     function endEpochOf(bytes32 objectId) external view returns (uint64);
+    /// @notice The Shards in whose epochs its objects' terms are counted: since its first object the same for good.
+    function shards() external view returns (address);
     function certificationDeadlineOf(bytes32 objectId) external view returns (uint256);
     function nonceOf(address owner) external view returns (uint256);
 

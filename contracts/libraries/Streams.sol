@@ -192,7 +192,7 @@ library Streams {
 
     function _setSlope(State memory state, int256 change) private pure {
         uint256 slope = uint256(int256(uint256(state.slope)) + change);
-        if (change > 0 && slope >= SUM_LIMIT) revert BookFull(slope, SUM_LIMIT);
+        if (slope > type(uint144).max || (change > 0 && slope >= SUM_LIMIT)) revert BookFull(slope, SUM_LIMIT);
         state.slope = uint144(slope);
     }
 
@@ -206,7 +206,9 @@ library Streams {
 
     function _setLine(State memory state, int256 line) private pure {
         int256 whole = line >> FRACTION_BITS;
-        if (whole >= int256(BALANCE_LIMIT)) revert BookFull(uint256(whole), BALANCE_LIMIT);
+        if (whole >= int256(BALANCE_LIMIT) || whole < -int256(BALANCE_LIMIT)) {
+            revert BookFull(uint256(whole), BALANCE_LIMIT);
+        }
         state.line = int128(whole);
         state.fraction = uint40(uint256(line));
     }

@@ -253,7 +253,8 @@ contract LicenseChanges is LicenseStore {
     /// up to the first block without the object shows that what began before it is older than the loss.
     function _checkLostSince(uint256 start, bytes32 objectId, uint64 epoch) private view {
         IObjects objects = IObjects(DIRECTORY.module(ModuleNames.OBJECTS));
-        IShards shards = IShards(DIRECTORY.module(ModuleNames.SHARDS));
+        // those of its terms: another Shards counts other epochs
+        IShards shards = IShards(objects.shards());
         uint64 endEpoch = objects.endEpochOf(objectId);
         uint32 shard = objects.record(objectId).shard;
         uint64 current = shards.epochAt(shard, block.number);

@@ -8,6 +8,11 @@ import {ObjectRecord} from "../types/Types.sol";
 contract ObjectsDouble {
     mapping(bytes32 objectId => address) public ownerOf;
     mapping(bytes32 objectId => uint64) public endEpochOf;
+    address public shards;
+
+    function setShards(address shards_) external {
+        shards = shards_;
+    }
 
     function put(bytes32 objectId, address owner, uint64 endEpoch) external {
         ownerOf[objectId] = owner;

@@ -434,6 +434,11 @@ contract Objects is ObjectStore, IObjects {
     }
 
     /// @inheritdoc IObjects
+    function shards() external view returns (address) {
+        return address(_shards());
+    }
+
+    /// @inheritdoc IObjects
     function nonceOf(address owner) external view returns (uint256) {
         return _nonces[owner];
     }

@@ -507,8 +507,8 @@ class TestRefundLost:
     def epochs(self, project, market, deployer):
         """Stand in for Shards and Randomness: the test says which epoch it is, and when each began."""
         double = deployer.deploy(project.EpochDouble)
-        for module in ("shards", "randomness"):
-            market.directory.set(name(module), double, sender=deployer)
+        market.objects.setShards(double, sender=deployer)
+        market.directory.set(name("randomness"), double, sender=deployer)
         return double
 
     @pytest.fixture

@@ -373,9 +373,9 @@ class TestToken:
             for call in (licenses.revoke, licenses.revokeForBreach):
                 with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
                     call(unknown, CAUSE, EVIDENCE, sender=owner)
-            for call, argument in ((licenses.renew, CAUSE), (licenses.decide, 0), (licenses.refundLost, CAUSE)):
+            for call, *rest in ((licenses.renew, CAUSE), (licenses.decide, 0), (licenses.refundLost, CAUSE, 1)):
                 with reverts_with(licenses.LicenseUnknown, licenseId=unknown):
-                    call(unknown, argument, sender=owner)
+                    call(unknown, *rest, sender=owner)
 
     @pytest.mark.parametrize(
         ("interface", "answer"),

@@ -29,7 +29,7 @@ from qanat.cli import main
 from qanat.cli.command import development_account
 from qanat.errors import BadParameters
 from qanat.licensing import losses
-from qanat.licensing.losses import Loss, Proof, find_loss, find_proof
+from qanat.licensing.losses import Loss, Proof, find_losses, find_proof
 from qanat.node.paid import FILE, Account, VoucherBook
 from qanat.objects import encode
 from qanat.payments import ClaimList, make_voucher, read_voucher
@@ -632,14 +632,42 @@ class TestOwnersAndLicensees:
         assert sealed < record.end_epoch
         shown = randomness_proof(world.chain, block, ())
         Sender(world.chain, development_account(STRANGER)).send(beacon.functions.reveal(block, shown))
-        loss = Loss(asset.object_id, record.shard, record.end_epoch)
-        mine(world, world.views.seed_block(record.shard, record.end_epoch) - world.chain.latest() + 21)
-        assert find_loss(world.views, asset.id) == loss
-        assert find_proof(world.chain, world.views, loss, start) == Proof(sealed, block, True)
+        end_block = world.views.seed_block(record.shard, record.end_epoch)
+        loss = Loss(asset.object_id, record.shard, record.end_epoch, end_block)
+        mine(world, end_block - world.chain.latest() + 21)
+        assert find_losses(world.views, asset.id) == [loss]
+        assert find_proof(world.views, [loss], start) == Proof(loss, sealed, block, True)
         with pytest.raises(BadParameters, match="Nothing shows"):
-            find_proof(world.chain, world.views, loss, int(str(world.chain.block(block)["timestamp"]), 16))
+            find_proof(world.views, [loss], int(str(world.chain.block(block)["timestamp"]), 16))
         done = run("license", "--refund", license_id, account=LICENSEE)
         assert (done["epoch"], done["refunded"] > 0) == (sealed, True)
+
+    def test_of_several_losses_one_counts_that_is_later_than_the_license(self, world, asset):
+        """One object was over before, the next version's comes to its end while the license runs."""
+        first = world.views.object(asset.object_id)
+        other = stored_object(world, epochs=5)
+        second = world.views.object(other)
+        words = ("--version-of", asset.id, "--object", "0x" + other.hex(), "--content-hash", "cd" * 32)
+        run("mint", *words, "--metadata", "newer", account=OWNER)
+        mine(world, world.views.seed_block(first.shard, first.end_epoch) - world.chain.latest())
+        assert second.end_epoch > first.end_epoch
+        license_id = run("license", "--offer", asset.offer, account=LICENSEE)["license"]
+        run("license", "--refund", license_id, account=LICENSEE, code=14)
+        mine(world, world.views.seed_block(second.shard, second.end_epoch) - world.chain.latest())
+        run("license", "--refund", license_id, account=LICENSEE, code=14)  # the newest block can't be shown yet
+        mine(world, 1)
+        assert [item.object_id for item in find_losses(world.views, asset.id)] == [other, asset.object_id]
+        done = run("license", "--refund", license_id, account=LICENSEE)
+        assert (done["lost"], done["epoch"]) == ("0x" + other.hex(), second.end_epoch)
+
+    def test_a_claim_takes_back_what_a_key_would_have_cost(self, world, asset):
+        """Of a license that is over, without a word more."""
+        before = balance(world, "QUSD", LICENSEE)
+        run("license", "--offer", asset.offer, account=LICENSEE)
+        world.chain.rpc("evm_increaseTime", 31 * 86_400)
+        mine(world, 1)
+        assert any("key of license" in item for item in run("claim", account=LICENSEE)["collected"])
+        assert balance(world, "QUSD", LICENSEE) == before
 
     def test_a_seat_is_renewed_and_all_is_paid_to_the_owner(self, world, asset):
         """The one seat is taken; its license lasts two periods; what both earned comes with the owner's next claim."""

@@ -31,7 +31,17 @@ from hypothesis.stateful import (
 )
 
 from qanat.licensing.streams import FRACTION_BITS, Book, Stream
-from tests.contracts.licensing import COMMERCIAL, EVALUATE, INFER, NO_PERMIT, TRAIN, make_market, terms_hash
+from tests.contracts.licensing import (
+    COMMERCIAL,
+    EVALUATE,
+    INFER,
+    NO_PERMIT,
+    TRAIN,
+    make_market,
+    name,
+    object_id,
+    terms_hash,
+)
 
 FAR = 2**40
 ZERO = "0x" + "00" * 20
@@ -41,6 +51,8 @@ HIGH_PRICE = 2**88
 DAY = 86_400
 DISPUTE_SECONDS, DECISION_SECONDS = 14 * DAY, 60 * DAY
 MAX_DAYS = 400
+#: The first epochs without the object of each asset, of which the world begins in one before.
+FIRST_EPOCH, END_EPOCHS = 7, (8, 9)
 BY_OWNER = st.sampled_from([True, True, True, False])
 #: From a transaction to the next.
 SOON = st.one_of(st.integers(1, 600), st.integers(1, 600), st.integers(1, 2 * DAY))
@@ -81,6 +93,8 @@ class License:
     start: int
     #: each period's stream, by its place in the asset's book; None if it streams nothing
     periods: list[tuple[int, int, int | None]]
+    #: since its sale, or since it was reinstated
+    since: int
     seat: int = 0
     released_at: int | None = None
     revoked_at: int | None = None
@@ -148,21 +162,32 @@ class AssetBook:
 class World:
     """Contracts and people, made once, spoken to without Ape: its bookkeeping takes most of a transaction's time."""
 
+    #: stands in for Shards and Randomness, where assets' objects come to their ends
+    epochs: Any = None
+
     def __init__(self, project, accounts):
         self.market = make_market(project, accounts[0])
         self.people = [accounts[number] for number in range(1, 5)]
         self.holder = accounts[5]
         self.market.operators.put(self.holder, self.holder, sender=accounts[0])
         self.assets = [self.market.mint(self.people[owner]) for owner in (0, 1)]
+        double = accounts[0].deploy(project.EpochDouble)
+        double.setEpoch(FIRST_EPOCH, sender=accounts[0])
+        self.market.objects.setShards(double, sender=accounts[0])
+        self.market.directory.set(name("randomness"), double, sender=accounts[0])
+        for asset, end in zip(self.assets, END_EPOCHS, strict=True):
+            self.market.objects.put(object_id(asset), self.people[0], end, sender=accounts[0])
         self.web3 = accounts.provider.web3
         for person in self.people:
             self.market.token.mint(person, 2**200, sender=person)
             self.market.token.approve(self.market.payments, 2**256 - 1, sender=person)
-        self.licenses, self.payments, self.token, self.nft = (
+        self.licenses, self.payments, self.token, self.nft, self.epochs = (
             self.web3.eth.contract(
                 address=contract.address, abi=[item.model_dump(by_alias=True) for item in contract.contract_type.abi]
             )
-            for contract in (self.market.licenses, self.market.payments, self.market.token, self.market.assets)
+            for contract in (
+                *(self.market.licenses, self.market.payments, self.market.token, self.market.assets, double),
+            )
         )
         self.now = self.web3.eth.get_block("latest")["timestamp"]
         #: of the last call that was sent
@@ -234,6 +259,8 @@ class LicenseMoney(RuleBasedStateMachine):
         self.balances = [0] * len(self.world.people)
         # (license, payer) → what it paid when the license was over
         self.late: dict[tuple[int, int], int] = {}
+        #: epoch of now, and when those began whose first block somebody revealed
+        self.epoch, self.began = FIRST_EPOCH, dict[int, int]()
         self.touched: tuple[int, License] | None = None
 
     def teardown(self):
@@ -348,7 +375,7 @@ class LicenseMoney(RuleBasedStateMachine):
         if self.do(call, buyer, seconds, succeeds=lambda: self.is_for_sale(offer, seat)):
             for_release = offer.price * offer.bps // 10_000
             period = self.open(offer.asset, offer.price - for_release, self.now, self.now + offer.duration, for_release)
-            self.licenses.append(License(offer, [(buyer, self.now)], self.now, [period], seat))
+            self.licenses.append(License(offer, [(buyer, self.now)], self.now, [period], self.now, seat))
             self.touched = len(self.licenses), self.licenses[-1]
 
     def open(self, asset: int, amount: int, start: int, end: int, held: int = 0) -> tuple[int, int, int | None]:
@@ -482,6 +509,7 @@ class LicenseMoney(RuleBasedStateMachine):
             period = (self.now, self.now + item.offer.duration, None)
             # what costs nothing touches no book
             item.periods.append(self.open(item.offer.asset, amount, *period[:2]) if amount else period)
+            item.since = self.now
             del self.late[license_id, payer]
 
     @precondition(lambda self: self.licenses)
@@ -606,6 +634,38 @@ class LicenseMoney(RuleBasedStateMachine):
 
         if self.do(self.world.licenses.functions.refundUnreleased(license_id), caller, seconds, succeeds=is_due):
             self.refund_now(item, item.for_release)
+
+    @precondition(lambda self: self.world.epochs is not None and self.epoch < END_EPOCHS[-1] + 1)
+    @rule(seconds=st.integers(2, 3_000), is_revealed=st.booleans())
+    def begin_an_epoch(self, seconds, is_revealed):
+        """The last block before the next transaction is an epoch's first; somebody reveals it, or nobody ever."""
+        self.epoch += 1
+        functions = self.world.epochs.functions
+        self.do(functions.setEpoch(self.epoch), 0, seconds, succeeds=True)
+        if is_revealed:
+            self.began[self.epoch] = self.now
+            self.do(functions.reveal(self.epoch, self.now), 0, 1, succeeds=True)
+
+    @precondition(lambda self: self.world.epochs is not None and self.licenses)
+    @rule(number=st.integers(0, 100), back=st.integers(-1, 2), by_holder=BY_OWNER, seconds=SOON)
+    def lose(self, number, back, by_holder, seconds):
+        """An asset's object is over: who was licensed before that gets back what is unearned."""
+        license_id, item = self.pick(number)
+        asset = item.offer.asset
+        end = END_EPOCHS[asset]
+        epoch = end - back
+        call = self.world.licenses.functions.refundLost(license_id, object_id(self.world.assets[asset]), epoch)
+
+        def can() -> bool:
+            is_over, is_before = self.epoch >= end, epoch <= end
+            is_older = item.since < self.began.get(epoch, 0)
+            return by_holder and item.is_running(self.now) and is_over and is_before and is_older
+
+        caller = item.holder if by_holder else (item.holder + 1) % 4
+        if self.do(call, caller, seconds, succeeds=can):
+            left = self.stop(item)
+            item.revoked_at = self.now
+            self.refund_now(item, left)
 
     @precondition(lambda self: self.licenses)
     @rule(number=st.integers(0, 100))

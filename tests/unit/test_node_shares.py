@@ -656,6 +656,9 @@ def test_demands_do_not_wait_for_each_other(holding: FakeNode, views: FakeViews)
     wait([slow], 30)
     until(lambda: world.loop.round() or (world.loop._seen and not world.loop._going))
     assert sum(name == identity for _, name in attended) >= 2
+    seen = len(attended)
+    world.loop.round()
+    assert len(attended) == seen  # nothing is on its way, and the block was seen: no call is made
 
 
 def until(is_so: Callable[[], Any]) -> None:

@@ -19,7 +19,7 @@ DAYS_AT_ONCE = 2_000
 
 
 def claim(session: Session, *, lists: tuple[Path, ...] = ()) -> Outcome:
-    """Collect what was earned as operator, restaker, owner, payer, or stands in lists; then pay it out."""
+    """Collect what is due as operator, restaker, owner, payer, licensee, or stands in lists; then pay it out."""
     chain, views = session.chain, session.views
     me = session.address
     index = session.synced_index()
@@ -28,6 +28,7 @@ def claim(session: Session, *, lists: tuple[Path, ...] = ()) -> Outcome:
         *_as_restaker(session, index),
         *_as_asset_owner(session, index),
         *_as_payer(session, index),
+        *_as_licensee(session, index),
         *(call for path in lists for call in _of_list(session, path)),
     ]
     due = passing(session, calls)
@@ -116,6 +117,13 @@ def _as_asset_owner(session: Session, index: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def _as_licensee(session: Session, index: Any) -> list[tuple[str, Any]]:
+    """What licenses that are over would have paid for a key that never came."""
+    licenses, now = session.chain.contract("Licenses").functions, session.chain.timestamp()
+    ended = [item for item in index.licenses(licensee=session.address) if item.end <= now and not item.released]
+    return [(f"the key of license {item.license_id}", licenses.refundUnreleased(item.license_id)) for item in ended]
+
+
 def _of_list(session: Session, path: Path) -> list[tuple[str, Any]]:
     """What the account may still claim under the root of a list's file, if that is accepted."""
     from qanat.payments.claims import ClaimList
@@ -187,7 +195,8 @@ COMMAND = Command(
     summary="Collect everything that the account has earned, and pay it out.",
     details=(
         "Storage and intake fees of an operator, rewards of a restaker, "
-        "license earnings of an asset's owner, refunds of a payer, and what lists of claims have for the account."
+        "license earnings of an asset's owner, refunds of a payer, what a licensee's key that never came would have "
+        "cost, and what lists of claims have for the account."
     ),
     example="--list harvest.json",
     parameters=(

@@ -103,10 +103,12 @@ def _most(session: Session, terms: OfferTerms, max_price: str | None, what: str)
 
 def _buy(session: Session, call: Any, terms: OfferTerms, what: str) -> Outcome:
     from qanat.chain.views import as_json, purpose_names
+    from qanat.licensing.losses import find_losses
     from qanat.licensing.texts import name_of_text
 
     licenses, payments = session.chain.contract("Licenses"), session.chain.contract("Payments")
     session.check_payable(call, terms.token, terms.price)
+    lost = find_losses(session.views, terms.asset_id)
     session.confirm(
         f"Buy a license of asset {terms.asset_id} under {what}",
         [
@@ -115,6 +117,10 @@ def _buy(session: Session, call: Any, terms: OfferTerms, what: str) -> Outcome:
             + (f", {terms.uses} uses" if terms.uses else "")
             + (", nobody else meanwhile" if terms.exclusive else ""),
             f"license text: {name_of_text(terms.text_hash)}",
+            *(
+                f"object 0x{loss.object_id.hex()} of it is stored no longer, for which nothing comes back"
+                for loss in lost
+            ),
         ],
         transactions=2,
     )
@@ -158,18 +164,18 @@ def _seat(views: Views, offer: int, terms: OfferTerms, wanted: int | None) -> in
 
 def _refund(session: Session, number: int) -> Outcome:
     """Of a license that runs: what is unearned, if its asset lost an object. Else what a key would have cost."""
-    from qanat.licensing.losses import find_loss
+    from qanat.licensing.losses import find_losses
 
     record = session.views.license(number)
     now = int(str(session.chain.block()["timestamp"]), 16)
     if not record.revoked_at and now < record.end:
-        loss = find_loss(session.views, record.asset_id)
-        if loss is not None:
-            return _refund_lost(session, number, record, loss)
+        losses = find_losses(session.views, record.asset_id)
+        if losses:
+            return _refund_lost(session, number, record, losses)
     return _refund_unreleased(session, number)
 
 
-def _refund_lost(session: Session, number: int, record: LicenseRecord, loss: Loss) -> Outcome:
+def _refund_lost(session: Session, number: int, record: LicenseRecord, losses: list[Loss]) -> Outcome:
     from qanat.chain.connection import events_in
     from qanat.chain.randomness import module_in_force, randomness_proof, relays_of
     from qanat.errors import BadParameters
@@ -182,9 +188,10 @@ def _refund_lost(session: Session, number: int, record: LicenseRecord, loss: Los
             licensee=record.licensee,
         )
     start = int(chain.call(licenses.functions.periodsOf(number))[0])
-    proof = find_proof(chain, session.views, loss, start)
+    proof = find_proof(session.views, losses, start)
+    lost = proof.loss.object_id
     session.confirm(
-        f"End license {number}, since object 0x{loss.object_id.hex()} of its asset is stored no longer",
+        f"End license {number}, since object 0x{lost.hex()} of its asset is stored no longer",
         ["take back what it has not earned", "you are not licensed from then on, whoever stores the data"],
         transactions=1 if proof.is_revealed else 2,
     )
@@ -192,13 +199,13 @@ def _refund_lost(session: Session, number: int, record: LicenseRecord, loss: Los
         beacon = chain.contract_at("RandaoBeacon", module_in_force(chain))
         shown = randomness_proof(chain, proof.block, relays_of(chain))
         session.sender.send(beacon.functions.reveal(proof.block, shown))
-    receipt = session.sender.send(licenses.functions.refundLost(number, loss.object_id, proof.epoch))
+    receipt = session.sender.send(licenses.functions.refundLost(number, lost, proof.epoch))
     amount = sum(int(item["refund"]) for item in events_in(receipt, licenses, "LicenseLost"))
     return Outcome(
         {
             "license": number,
             "refunded": amount,
-            "lost": loss.object_id,
+            "lost": lost,
             "epoch": proof.epoch,
             "transaction": bytes(receipt["transactionHash"]),
         },

@@ -123,6 +123,7 @@ class ForcedReleases(threading.Thread):
 
         What takes longer than a poll interval goes on, and the next round doesn't wait for it.
         """
+        self._take_in(0.0)
         heads = self.follower.refresh_if_older(self.config.poll_seconds / 2)
         if heads.latest == 0 or (heads.hash == self._seen and not self._again_at and not self._going):
             return
@@ -133,14 +134,19 @@ class ForcedReleases(threading.Thread):
         for demand in sorted(self._demands.values(), key=lambda item: item.deadline):
             if demand.identity not in self._going:
                 self._going[demand.identity] = self._pool.submit(self._attend, demand)
-        done, _ = wait(self._going.values(), timeout=self.config.poll_seconds)
-        self._going = {identity: future for identity, future in self._going.items() if future not in done}
-        failed = [error for error in (future.exception() for future in done) if error is not None]
-        if failed:
-            raise failed[0]
+        self._take_in(self.config.poll_seconds)
         # what was being attended to when the round began may not have seen this block
         if not passed_over:
             self._seen = heads.hash
+
+    def _take_in(self, seconds: float) -> None:
+        """Forget what comes to its end within so many seconds. What failed is attended to again, and raised."""
+        done, _ = wait(self._going.values(), timeout=seconds)
+        self._going = {identity: future for identity, future in self._going.items() if future not in done}
+        failed = [error for error in (future.exception() for future in done) if error is not None]
+        if failed:
+            self._seen = ""
+            raise failed[0]
 
     # ---- hearing
 
