@@ -747,6 +747,13 @@ class TestOwnersAndLicensees:
         free = run("offer", *words, "--transferable", "--exclusive", account=OWNER)["offer"]
         license_id = run("license", "--offer", free, account=LICENSEE)["license"]
         run("license", "--offer", bound, account=LICENSEE, code=34)
+        other = run(
+            "offer", "--asset", asset, "--price", "40", "--days", "10", "--earned-at-release", "100", account=OWNER
+        )
+        second = run("license", "--offer", other["offer"], account=LICENSEE)["license"]
+        call = world.chain.contract("Licenses").functions.recordRelease
+        me = Sender(world.chain, development_account(LICENSEE))
+        me.send(call(second, world.address(LICENSEE), bytes(31) + b"\1", 2**40, b""))
         stranger = "0x" + "77" * 20
         run("transfer", "--license", license_id, "--to", stranger, account=OWNER, code=14)
         run("transfer", "--license", license_id, "--to", stranger, account=LICENSEE)
@@ -759,19 +766,27 @@ class TestOwnersAndLicensees:
         mine(world, 1)
         token = world.chain.deployment.token("QUSD").address
         # in whole units, rounded down: where not a second more than five days passed, a unit less than half
-        assert 15 * TOKEN - 1 <= run("claim", account=OWNER)["paid"][token] < 16 * TOKEN
+        assert 55 * TOKEN - 1 <= run("claim", account=OWNER)["paid"][token] < 56 * TOKEN
         csv_file = tmp_path / "revenue.csv"
         told = run("revenue", "--csv", csv_file, account=OWNER)
         mine_of = [item for item in told["entries"] if item["asset"] == asset]
-        assert [item["event"] for item in mine_of] == ["sale", "paid to the owner", "paid to the owner"]
+        assert [(item["event"], item["license"]) for item in mine_of] == [
+            *(("sale", license_id), ("sale", second)),
+            *(("paid to the owner", license_id), ("paid to the owner", second), ("paid to the owner", license_id)),
+        ]
         assert sum(item["amount"] for item in mine_of) == 0
         assert len(csv_file.read_text().splitlines()) == 1 + len(told["entries"])
         (book,) = run("revenue", "--asset", asset)["books"]
-        assert (book["balance"], book["licenses"][0]["earned"]) == (0, 30 * TOKEN)
-        # each owner what its time brought, in the tree as in the table
-        payouts = {item["account"].lower(): -item["amount"] for item in mine_of[1:]}
-        assert {item["account"].lower(): item["amount"] for item in book["paid"]} == payouts
-        assert set(payouts) == {world.address(OWNER).lower(), stranger}
+        assert (book["balance"], [item["earned"] for item in book["licenses"]]) == (0, [30 * TOKEN, 40 * TOKEN])
+        # each owner what its time brought, and from which sale, in the tree as in the table
+        seller, buyer = book["paid"]
+        assert (seller["account"].lower(), buyer["account"].lower()) == (world.address(OWNER).lower(), stranger)
+        assert [item["license"] for item in seller["sales"]] == [license_id, second]
+        assert [item["license"] for item in buyer["sales"]] == [license_id]
+        assert 15 * TOKEN - 1 <= seller["sales"][0]["amount"] < 16 * TOKEN
+        assert seller["sales"][1]["amount"] == 40 * TOKEN
+        assert seller["sales"][0]["amount"] + buyer["sales"][0]["amount"] == 30 * TOKEN
+        assert seller["amount"] == sum(item["amount"] for item in seller["sales"])
 
     def test_the_market_is_browsed(self, world, asset):
         """By purpose, price, and what the asset's description says."""

@@ -12,6 +12,8 @@ import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
+from qanat.licensing.shares import Sale, divide, parts_of
+from qanat.licensing.streams import Stream
 
 __all__ = ["COMMAND", "revenue"]
 
@@ -89,24 +91,87 @@ def _entries(session: Session, index: Any, wanted: set[int]) -> Iterator[dict[st
             account = item.licensee if who is None else str(event.arguments[who])
             token = str(offers[item.offer_id].token)
             yield entry(event, item.asset_id, what, number, account, token, sign * int(event.arguments[field]))
+    for event, asset, parts in _settlements(session, index, wanted):
+        token, owner = str(event.arguments["token"]), "0x" + str(event.arguments["to"])[-40:]
+        taken = {"protocol's part": int(event.arguments["fee"]), "upstream part": int(event.arguments["upstreamPart"])}
+        for license_id, amount in divide(parts, sum(taken.values())).items():
+            account = session.chain.web3.to_checksum_address(owner)
+            yield entry(event, asset, "paid to the owner", license_id, account, token, -amount)
+        for what, amount in taken.items():
+            if amount:
+                yield entry(event, asset, what, None, "", token, -amount)
+
+
+def _settlements(session: Session, index: Any, wanted: set[int]) -> Iterator[tuple[Any, int, dict[int | None, int]]]:
+    """What was paid out of assets' books: the event, the asset, each license's part."""
     payments, module = session.chain.contract("Payments"), session.chain.contract("Licenses").address
-    accounts = {
-        "0x"
-        + bytes(session.chain.call(payments.functions.moduleAccount(module, number.to_bytes(32, "big")))).hex(): number
-        for number in wanted
-    }
+    accounts = {}
+    for number in wanted:
+        account = session.chain.call(payments.functions.moduleAccount(module, number.to_bytes(32, "big")))
+        accounts["0x" + bytes(account).hex()] = number
+    settled: dict[tuple[int, str], list[Any]] = {}
     for event in index.events("StreamsSettled", contract="Payments"):
         asset = accounts.get(str(event.arguments["account"]))
-        if asset is None:
+        if asset is not None:
+            settled.setdefault((asset, str(event.arguments["token"])), []).append(event)
+    for (asset, token), events in settled.items():
+        for event, parts in zip(events, _parts(session, index, asset, token, events), strict=True):
+            yield event, asset, parts
+
+
+def _parts(session: Session, index: Any, asset: int, token: str, events: list[Any]) -> list[dict[int | None, int]]:
+    """Which licenses each settlement of an asset's book paid for: what a breach was decided to earn, or by streams."""
+    sales = _sales(session, index, asset, token)
+    mine = {sale.license_id for sale in sales}
+    decided = {
+        (event.transaction, int(event.arguments["earned"])): int(event.arguments["licenseId"])
+        for event in index.events("BreachConcluded", contract="Licenses")
+        if int(event.arguments["licenseId"]) in mine
+    }
+    breaches = [decided.get((event.transaction, int(event.arguments["amount"]))) for event in events]
+    linear = [
+        (int(event.arguments["settledTo"]), int(event.arguments["amount"]))
+        for event, license_id in zip(events, breaches, strict=True)
+        if license_id is None
+    ]
+    found = iter(parts_of(sales, linear))
+    return [
+        next(found) if license_id is None else {license_id: int(event.arguments["amount"])}
+        for event, license_id in zip(events, breaches, strict=True)
+    ]
+
+
+def _sales(session: Session, index: Any, asset: int, token: str) -> list[Sale]:
+    """An asset's licenses in a token with what their periods stream, as `LicenseChanges` opens and stops it."""
+    offers = {item.offer_id: item.terms for item in index.offers(asset)}
+    times: dict[int, int] = {}
+
+    def time_of(event: Any) -> int:
+        if event.block not in times:
+            times[event.block] = session.chain.timestamp(event.block)
+        return times[event.block]
+
+    later: dict[int, list[tuple[int, int, int]]] = {}
+    for name in ("LicenseRenewed", "LicenseReinstated"):
+        for event in index.events(name, contract="Licenses"):
+            end, paid = int(event.arguments["end"]), int(event.arguments["price"])
+            later.setdefault(int(event.arguments["licenseId"]), []).append((end, paid, time_of(event)))
+    sales = []
+    for item in index.licenses(asset_id=asset):
+        terms = offers[item.offer_id]
+        if str(terms.token) != token:
             continue
-        token, fee = str(event.arguments["token"]), int(event.arguments["fee"])
-        upstream, amount = int(event.arguments["upstreamPart"]), int(event.arguments["amount"])
-        owner = session.chain.web3.to_checksum_address("0x" + str(event.arguments["to"])[-40:])
-        yield entry(event, asset, "paid to the owner", None, owner, token, -(amount - fee - upstream))
-        if fee:
-            yield entry(event, asset, "protocol's part", None, "", token, -fee)
-        if upstream:
-            yield entry(event, asset, "upstream part", None, "", token, -upstream)
+        record = session.views.license(item.license_id)
+        for_release = record.price * record.earned_at_release_bps // 10_000
+        periods = [(record.start + terms.duration, record.price - for_release, record.start)]
+        sale = Sale(item.license_id)
+        for end, amount, opened in periods + sorted(later.get(item.license_id, [])):
+            stream = Stream(amount, end - terms.duration, end, opened)
+            sale.streams.append(stream.stop(record.revoked_at) if record.revoked_at else stream)
+        if record.released_at:
+            sale.at_once.append((record.released_at, for_release))
+        sales.append(sale)
+    return sales
 
 
 def _books(session: Session, index: Any, asset: int) -> Iterator[dict[str, Any]]:
@@ -136,13 +201,21 @@ def _books(session: Session, index: Any, asset: int) -> Iterator[dict[str, Any]]
 
 
 def _paid(entries: list[dict[str, Any]], asset: int, token: str) -> list[dict[str, Any]]:
-    """To whom what licenses earned has gone by now: each owner for its time, the protocol, what is upstream."""
-    sums: dict[tuple[str, str], int] = {}
+    """To whom what licenses earned has gone by now, and from which: owners for their time, the protocol, upstream."""
+    sums: dict[tuple[str, str], dict[int | None, int]] = {}
     for item in entries:
         if (item["asset"], item["token"]) == (asset, token) and item["event"] in _PAID:
-            key = (_PAID[item["event"]], item["account"])
-            sums[key] = sums.get(key, 0) - item["amount"]
-    return [{"who": who, "account": account or None, "amount": amount} for (who, account), amount in sums.items()]
+            sales = sums.setdefault((_PAID[item["event"]], item["account"]), {})
+            sales[item["license"]] = sales.get(item["license"], 0) - item["amount"]
+    return [
+        {
+            "who": who,
+            "account": account or None,
+            "amount": sum(sales.values()),
+            "sales": [{"license": number, "amount": units} for number, units in sales.items() if who == "owner"],
+        }
+        for (who, account), sales in sums.items()
+    ]
 
 
 def _tree(session: Session, books: list[dict[str, Any]]) -> list[Any]:
@@ -158,7 +231,10 @@ def _tree(session: Session, books: list[dict[str, Any]]) -> list[Any]:
             tree.add(f"license {item['license']} of {item['licensee']}: {state}, earned {earned}, returned {back}")
         for item in book["paid"]:
             whom = " ".join(filter(None, (item["who"], item["account"])))
-            tree.add(f"{whom}: was paid {session.amount(item['amount'], book['token'])}")
+            branch = tree.add(f"{whom}: was paid {session.amount(item['amount'], book['token'])}")
+            for sale in item["sales"]:
+                of = "sales that the index lacks" if sale["license"] is None else f"license {sale['license']}"
+                branch.add(f"of {of}: {session.amount(sale['amount'], book['token'])}")
         trees.append(tree)
     return trees
 
