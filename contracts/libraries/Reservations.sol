@@ -38,7 +38,8 @@ library Reservations {
     function reserve(State storage self, uint32 purposes, uint256 end, bool exclusive) internal {
         uint256 lanes = self.lanes;
         uint256 taken = lanes;
-        for (uint256 lane; lane < LANES; ++lane) {
+        // up to the highest purpose
+        for (uint256 lane; lane < LANES && purposes >> lane != 0; ++lane) {
             if (purposes >> lane & 1 == 0) continue;
             uint256 value = lanes >> lane * LANE_BITS & LANE;
             uint256 until = value >> 1;
@@ -64,7 +65,7 @@ library Reservations {
     function prolong(State storage self, uint32 purposes, uint256 end, bool exclusive) internal {
         uint256 lanes = self.lanes;
         uint256 taken = lanes;
-        for (uint256 lane; lane < LANES; ++lane) {
+        for (uint256 lane; lane < LANES && purposes >> lane != 0; ++lane) {
             if (purposes >> lane & 1 == 0) continue;
             if (end > (lanes >> lane * LANE_BITS & LANE) >> 1) taken = _with(taken, lane, end, exclusive);
         }

@@ -182,12 +182,13 @@ library Streams {
     }
 
     function _change(Book storage self, uint256 day, int256 slope, int256 tail) private {
-        Bucket memory bucket = self.buckets[day];
-        slope += bucket.slope;
-        tail += int256(uint256(bucket.tail));
+        Bucket storage bucket = self.buckets[day];
+        (int256 slopeBefore, uint256 tailBefore) = (bucket.slope, bucket.tail);
+        slope += slopeBefore;
+        tail += int256(tailBefore);
         if (uint256(tail) >= TAIL_LIMIT) revert BookFull(uint256(tail), TAIL_LIMIT);
         if (slope >= int256(SLOPE_LIMIT) || slope < -int256(SLOPE_LIMIT)) revert BookFull(uint256(slope), SLOPE_LIMIT);
-        self.buckets[day] = Bucket({slope: int120(slope), tail: uint136(uint256(tail))});
+        (bucket.slope, bucket.tail) = (int120(slope), uint136(uint256(tail)));
     }
 
     function _setSlope(State memory state, int256 change) private pure {

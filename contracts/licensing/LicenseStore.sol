@@ -126,14 +126,15 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
         view
         returns (Core memory core)
     {
-        core = _coreOf(offerId);
+        Offer storage published = _offers[offerId];
+        core = _coreIn(published, offerId);
         if (core.flags & WITHDRAWN != 0) revert ILicenses.OfferIsWithdrawn(offerId);
         (address owner, uint64 handovers) = ASSETS.tenureOf(core.assetId);
         if (core.handovers != handovers) {
             revert ILicenses.OfferVoid(offerId, _ownerIn(core.assetId, core.handovers), owner);
         }
 
-        bytes32 expected = _offers[offerId].termsHash;
+        bytes32 expected = published.termsHash;
         if (termsHash != expected) revert ILicenses.TermsChanged(termsHash, expected);
         if (core.price > maxPrice) revert ILicenses.PriceAboveMaximum(core.price, maxPrice);
     }
@@ -146,7 +147,11 @@ abstract contract LicenseStore is ReentrancyGuardTransient {
     }
 
     function _coreOf(uint256 offerId) internal view returns (Core memory core) {
-        core = _offers[offerId].core;
+        return _coreIn(_offers[offerId], offerId);
+    }
+
+    function _coreIn(Offer storage published, uint256 offerId) private view returns (Core memory core) {
+        core = published.core;
         if (core.token == address(0)) revert ILicenses.OfferUnknown(offerId);
     }
 

@@ -172,13 +172,14 @@ contract Payments is IPayments, ReentrancyGuardTransient, EIP712 {
         uint256 start,
         uint256 end
     ) external nonReentrant onlyModule {
-        if (held + amount == 0) return;
-        _take(token, from, held + amount);
+        uint256 all = held + amount;
+        if (all == 0) return;
+        _take(token, from, all);
 
         bytes32 account = moduleAccount(msg.sender, key);
         Streams.Book storage book = _books[token][account];
         Streams.State memory state = _stateIn(book, era);
-        state.credit(held + amount);
+        state.credit(all);
         if (amount != 0) book.open(state, amount, start, end);
         book.state = state;
         emit StreamOpened(token, account, from, held, amount, start, end);

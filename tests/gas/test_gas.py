@@ -435,7 +435,7 @@ def test_answers_over_many_objects(accounts, four, large, noted, samples):
 def test_licensing(project, accounts, noted):
     """An asset, an offer, sales of it, a renewal, a revocation, and what is paid on; `_first` of a first-time user."""
     market = licensing.make_market(project, accounts[0])
-    owner, (one, two, three) = accounts[1], accounts[2:5]
+    owner, (one, two, three, four) = accounts[1], (*accounts[2:5], accounts[6])
     ids = [licensing.object_id(number) for number in (1, 2)]
     for object_id in ids:
         market.objects.put(object_id, owner, 9, sender=accounts[0])
@@ -454,13 +454,20 @@ def test_licensing(project, accounts, noted):
     noted("licenses.buy", market.licenses.buy(offer, digest, price, sender=two))
     assert market.licenses.isLicensed(two, asset, licensing.TRAIN)
     noted("licenses.is_licensed_call", Question(market.licenses.isLicensed, two, asset, licensing.TRAIN))
+    noted("licenses.is_licensed_call_first", Question(market.licenses.isLicensed, three, asset, licensing.TRAIN))
     noted("licenses.publish_offer", market.licenses.publishOffer(market.terms(asset), sender=owner))
     noted("licenses.renew_first", market.licenses.renew(1, digest, sender=one))
     noted("licenses.renew", market.licenses.renew(2, digest, sender=two))
-    number = market.buy(offer, three)
+    number, next_one = market.buy(offer, three), market.buy(offer, four)
     start = market.licenses.license(number).start
+    # four was refunded before, for another asset's license
+    market.objects_made = len(ids)
+    other = market.buy(market.offer(owner, market.mint(owner)), four)
+    market.licenses.revoke(other, bytes(32), bytes(32), sender=owner)
     networks.provider.set_timestamp(start + 10 * licensing.DAY)
-    noted("licenses.revoke", market.licenses.revoke(number, bytes(32), bytes(32), sender=owner))
+    noted("licenses.revoke_first", market.licenses.revoke(number, bytes(32), bytes(32), sender=owner))
+    chain.pending_timestamp += 60
+    noted("licenses.revoke", market.licenses.revoke(next_one, bytes(32), bytes(32), sender=owner))
     noted("licenses.settle", market.licenses.settle(asset, market.token, 400, sender=two))
     networks.provider.set_timestamp(start + 11 * licensing.DAY)
     market.licenses.settle(asset, market.token, 400, sender=two)
