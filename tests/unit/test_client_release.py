@@ -54,6 +54,28 @@ def test_a_silent_holder_does_not_keep_the_first_release_from_the_others(
     assert asked == {place: place <= silent + 1 for place in range(4)}
 
 
+@pytest.mark.parametrize(("block", "is_evidence"), [(1000, True), (870, True), (869, False), (1001, False), (0, False)])
+def test_a_lie_under_a_block_that_no_report_is_taken_of_is_no_evidence(
+    monkeypatch: pytest.MonkeyPatch, block: int, is_evidence: bool
+) -> None:
+    """Named as a liar in any case; what nobody could report is not kept as a proof."""
+    made: Any = object.__new__(release._Release)
+    context = SimpleNamespace(asset_id=1, key_epoch=1)
+    made.held = SimpleNamespace(holders=("a",), context=context, record=SimpleNamespace(shard=1))
+    made.started, made.answers, made.right = time.monotonic(), {}, {}
+    made.license_id, made.licensee, made.blinded = 3, bytes(20), b""
+    made.key = SimpleNamespace(point=bytes(96))
+    made.chain = SimpleNamespace(latest=lambda: 1000)
+    made.views = SimpleNamespace(shard_parameters=lambda _shard: SimpleNamespace(window=30, reporting=100))
+    made._has_signed = lambda *_: True
+    monkeypatch.setattr(release, "is_right", lambda *_: False)
+    said = {"answer": "0x" + "00" * 96, "signature": "0x" + "00" * 128, "blockNumber": block}
+    made._judge(0, said, SimpleNamespace(points=[b""]))
+    assert made.answers[0].state == "lied"
+    assert (made.answers[0].receipt is not None) is is_evidence
+    assert (str(block) in made.answers[0].error) is not is_evidence
+
+
 @pytest.mark.parametrize("block", [-1, 1 << 48, 1.0, True, "7", None, [7]])
 def test_a_receipt_of_no_block_is_a_lie_and_nothing_else(block: Any) -> None:
     """A right answer beside it is no evidence that could be kept; the other holders' answers count as before."""

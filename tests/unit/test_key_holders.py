@@ -103,6 +103,14 @@ def test_a_shard_that_is_too_small_is_called_so(tickets: list[int]) -> None:
         plan_holders(tickets)
 
 
+def test_four_operators_are_all_holders() -> None:
+    """No plan stands on one honest operator; one of a person's own says where it is above the bound."""
+    plan = plan_holders([1] * 4)
+    assert (plan.threshold, plan.holders, plan.reading) == (2, 4, 0.0)
+    assert "above the bound" not in plan.explain()
+    assert "above the bound of 1e-06" in evaluate_holders([1] * 9, 2, 5).explain()
+
+
 def test_a_shard_of_many_small_ones_beside_giants_may_be_too_small() -> None:
     """Two large honest operators are drawn early; the rest is the adversary's. The best is told."""
     with pytest.raises(BadParameters, match="too small") as found:

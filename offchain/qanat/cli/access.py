@@ -14,7 +14,27 @@ if TYPE_CHECKING:
     from qanat.client.release import ReleasedKey
     from qanat.keys.receipts import SignedReceipt
 
-__all__ = ["COMMAND", "access", "keep_answers"]
+__all__ = ["COMMAND", "access", "keep_answers", "key_end_told"]
+
+#: Blocks from whose times it is reckoned how long others take.
+_PACE_BLOCKS = 1_000
+
+
+def key_end_told(session: Session, asset_id: int, seconds: int | None = None) -> list[str]:
+    """Say until when holders must release an asset's key, if it has one; nothing where that is ``seconds`` away."""
+    from qanat.client.release import key_end
+
+    chain, end = session.chain, key_end(session.views, asset_id)
+    if end is None:
+        return []
+    latest = chain.latest()
+    before = max(0, latest - _PACE_BLOCKS)
+    pace = (chain.timestamp(latest) - chain.timestamp(before)) / max(1, latest - before)
+    left = max(0, end - latest) * pace
+    if seconds is not None and seconds <= left:
+        return []
+    told = f"its holders must release its key until block {end} only, in about {left / 86_400:.3g} days"
+    return [f"{told}: deal it anew before (`qanat mint --asset {asset_id} --key-holder drawn`)"]
 
 
 def access(

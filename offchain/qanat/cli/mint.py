@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qanat import strict_json
-from qanat.cli.command import Command
+from qanat.cli.command import DEVELOPMENT_CHAINS, Command
 from qanat.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def mint(
     dealt = None
     if plan is not None and data_key is not None:
         dealt = _deal(session, number, data_key, ids[0], plan, recovery)
-        says += _told(dealt)
+        says += _told(session, dealt)
     if opened is not None and not deposit:
         says += warn_of_only_key(session)
     says.append(f"Next: qanat offer --asset {number} --price 25 --purposes train")
@@ -160,7 +160,7 @@ def _deposit_only(
         plan = _plan(session, object_id, holders)
         session.confirm(f"Deal a new key of asset {asset}", [plan.explain()], transactions=3)
         dealt = _deal(session, asset, data_key, object_id, plan, None)
-        return Outcome({"asset": asset, "key_holder": None, "key": _shown(dealt)}, _told(dealt))
+        return Outcome({"asset": asset, "key_holder": None, "key": _shown(dealt)}, _told(session, dealt))
     chosen = holder or key_holder_of(asset, chain=session.chain)
     deposit_key(asset, data_key, chain=session.chain, signer=session.signer, key_holder=chosen)
     return Outcome({"asset": asset, "key_holder": chosen}, [f"Operator {chosen} holds the data key of asset {asset}."])
@@ -201,7 +201,7 @@ def _plan(session: Session, object_id: bytes, holders: str | None) -> HolderPlan
     """How many holders are drawn from the object's shard, and how many of them open the key."""
     from qanat.client.dealing import MOST_REDRAWS, willing_entries
     from qanat.errors import BadParameters
-    from qanat.keys.holders import evaluate_holders, plan_holders
+    from qanat.keys.holders import LEAST_HOLDERS, evaluate_holders, plan_holders
 
     views = session.views
     roster, willing = willing_entries(views, views.object(object_id).shard)
@@ -211,6 +211,11 @@ def _plan(session: Session, object_id: bytes, holders: str | None) -> HolderPlan
     threshold, _, count = holders.partition("/")
     if not (threshold.isdecimal() and count.isdecimal()):
         raise BadParameters(f"{holders!r} is no choice of holders.", hint="Write it T/M: 4/7.")
+    if int(count) < LEAST_HOLDERS and session.chain.chain_id not in DEVELOPMENT_CHAINS:
+        raise BadParameters(
+            f"{holders} stands on a single honest operator: that is for development chains.",
+            hint=f"Have at least {LEAST_HOLDERS} holders, or leave the choice to the planner.",
+        )
     return evaluate_holders(tickets, int(threshold), int(count), MOST_REDRAWS, roster.tickets)
 
 
@@ -257,11 +262,14 @@ def _resend(session: Session, asset: int | None, *, is_alone: bool) -> Outcome:
     return Outcome({"asset": asset, "key": {"epoch": epoch, "holders": list(holders), "failed": failed}}, says)
 
 
-def _told(dealt: DealtKey) -> list[str]:
+def _told(session: Session, dealt: DealtKey) -> list[str]:
+    from qanat.cli.access import key_end_told
+
     count = len(dealt.holders)
     return [
         f"Key epoch {dealt.key_epoch} of asset {dealt.asset_id}: {dealt.threshold} of {count} holders release the key.",
         *(f"Holder {operator} was replaced: {why}" for operator, why in dealt.replaced.items()),
+        *key_end_told(session, dealt.asset_id),
     ]
 
 

@@ -214,6 +214,7 @@ def _publish(session: Session, terms: OfferTerms) -> Outcome:
 def _lines(session: Session, terms: OfferTerms) -> list[str]:
     """What the terms say, for who is to agree to them."""
     from qanat.chain.views import purpose_names
+    from qanat.cli.access import key_end_told
     from qanat.licensing.texts import name_of_text
 
     price, purposes = session.amount(terms.price, terms.token), ", ".join(purpose_names(terms.purposes))
@@ -228,6 +229,7 @@ def _lines(session: Session, terms: OfferTerms) -> list[str]:
         lines.append("exclusive: nobody else gets a license for these purposes while one is in force")
     if terms.transferable:
         lines.append("whoever holds a license may pass it on")
+    lines += key_end_told(session, terms.asset_id, terms.duration)
     if int(terms.arbiter, 16):
         lines.append(f"{terms.arbiter} judges whether a licensee broke the terms: then nothing unearned goes back")
     return lines

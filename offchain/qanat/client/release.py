@@ -137,6 +137,18 @@ def held_key(asset_id: int, *, chain: Chain, key_epoch: int | None = None) -> He
     return HeldKey(record, context, holders, bytes(logs[-1]["args"]["published"]))
 
 
+def key_end(views: Views, asset_id: int) -> int | None:
+    """Return the block from which no release of an asset's newest dealt key can be forced; None where none was dealt.
+
+    Holders answer after it as they like: they have no duty any more, until the owner deals the key anew.
+    """
+    epoch = views.key_epochs(asset_id)[1]
+    if epoch == 0:
+        return None
+    record = views.key(asset_id, epoch)
+    return views.seed_block(record.shard, record.end_epoch - 1)
+
+
 def request_shares(
     asset_id: int,
     license_id: int,
@@ -339,14 +351,22 @@ class _Release:
             self.right[place] = answer
             self._note(place, "right", receipt=receipt, signature=signature)
             return
-        signed = self._has_signed(place, receipt, signature)
+        signed, in_time = self._has_signed(place, receipt, signature), self._is_reportable(block)
+        told = ", and signed" if signed else "; its receipt is not signed by it"
+        if signed and not in_time:
+            told = f"; its receipt names block {block}, of which no report is taken"
         self._note(
             place,
             "lied",
-            "its answer is wrong" + (", and signed" if signed else "; its receipt is not signed by it"),
-            receipt=receipt if signed else None,
-            signature=signature if signed else b"",
+            f"its answer is wrong{told}",
+            receipt=receipt if signed and in_time else None,
+            signature=signature if signed and in_time else b"",
         )
+
+    def _is_reportable(self, block: int) -> bool:
+        """Whether the chain takes a report of a fault in a block now, as `Keys` reckons it."""
+        parameters, latest = self.views.shard_parameters(self.held.record.shard), self.chain.latest()
+        return block <= latest <= block + parameters.window + parameters.reporting
 
     def _has_signed(self, place: int, receipt: Receipt, signature: bytes) -> bool:
         context = self.held.context

@@ -21,7 +21,7 @@ from qanat.errors import BadParameters
 from qanat.keys.context import MAX_HOLDERS
 
 DEFAULT_BOUND = 1e-6
-LEAST_OPERATORS = 4
+LEAST_OPERATORS = LEAST_HOLDERS = 4
 """With three, 2 of 3 stands on a single honest operator: good for a demonstration."""
 
 
@@ -48,6 +48,7 @@ class HolderPlan:
             f"{self.threshold} of {self.holders} holders from the {self.operators} operators that hold keys. An "
             f"adversary with a third of the stake can read with probability at most {self.reading:.2g}, and withhold "
             f"(at the price of slashes) with at most {self.starving:.2g}, {self.redraws} redraws counted."
+            + (f" That is above the bound of {DEFAULT_BOUND:g}." if self.reading > DEFAULT_BOUND else "")
         )
 
 
@@ -142,7 +143,7 @@ def plan_holders(
     allowed = 0.5 if starving_bound is None else starving_bound
     best: HolderPlan | None = None
     if operators >= LEAST_OPERATORS:
-        for holders in range(2, min(operators, most) + 1):
+        for holders in range(LEAST_HOLDERS, min(operators, most) + 1):
             tails = adversarial_draws(tickets, min(operators, holders + redraws), roster_tickets)
             threshold = next((t for t in range(2, holders + 1) if t >= len(tails) or tails[t] <= bound), holders)
             plan = evaluate_holders(tickets, threshold, holders, redraws, roster_tickets)
