@@ -33,7 +33,10 @@ echo "== the ledger, its books, rewards"
 .venv/bin/python -m pytest -q tests/contracts/test_payments*.py tests/contracts/test_rewards.py
 
 echo "== money against the exact model, under random calls"
-.venv/bin/python -m pytest -q tests/properties/test_money.py tests/properties/test_license_money.py
+.venv/bin/python -m pytest -q tests/properties/test_money.py tests/properties/test_license_money.py tests/properties/test_whole_ledger.py tests/properties/test_accrual.py
+
+echo "== commands: offers, licenses, refunds, transfers, revenue, the market, claims"
+.venv/bin/python -m pytest -q tests/integration/test_commands.py -k "TestOwnersAndLicensees or claim or list or read or voucher"
 
 echo "== Forge's invariants of money, with hostile tokens"
 make fuzz ARGS='--match-contract Money'
