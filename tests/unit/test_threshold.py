@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ecc.optimized_bls12_381 import G1, G2, add, multiply, neg, normalize, pairing
+from pyhpke import OpenError
 
 from qanat.errors import (
     BadParameters,
@@ -24,6 +26,7 @@ from qanat.field import MODULUS
 from qanat.keys import schnorr
 from qanat.keys.context import KeyContext, possession_context
 from qanat.keys.curve import G1_IDENTITY, CurveKernel, curve_kernel, lagrange_at, multiply_g1
+from qanat.keys.encryption import FileEncryption
 from qanat.keys.release import (
     LicenseeKey,
     blinded_base,
@@ -32,7 +35,7 @@ from qanat.keys.release import (
     open_key,
     release,
 )
-from qanat.keys.seal import SealingKey
+from qanat.keys.seal import SealContext, SealingKey, seal
 from qanat.keys.sealed_share import SEALED_SHARE_BYTES, open_share, seal_share
 from qanat.keys.shares import (
     Commitments,
@@ -45,7 +48,7 @@ from qanat.keys.shares import (
     evaluate,
     wrap,
 )
-from tests.unit.hpke_by_hand import AES_128_GCM, AES_256_GCM, open_base
+from tests.unit.hpke_by_hand import AES_128_GCM, AES_256_GCM, open_base, open_pyhpke
 
 CHAIN = 31337
 KEYS = b"\x0a" * 20
@@ -336,24 +339,56 @@ def test_sealed_shares_open_for_their_holder_and_place_only(dealing: Dealing) ->
         seal_share(5, digest, 1, HOLDERS[1], b"\1" * 31)
 
 
-def test_the_oracle_opens_rfc_9180s_own_vector() -> None:
+ORACLES = pytest.mark.parametrize("oracle", [open_base, open_pyhpke], ids=["by hand", "pyhpke"])
+Oracle = Callable[..., bytes]
+
+
+@ORACLES
+def test_the_oracle_opens_rfc_9180s_own_vector(oracle: Oracle) -> None:
     """Appendix A.1.1: X25519, HKDF-SHA256, AES-128-GCM, base mode, sequence number 0."""
     enc = "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"
     ciphertext = "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a"
     private = bytes.fromhex("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8")
     info, aad = b"Ode on a Grecian Urn", b"Count-0"
-    opened = open_base(bytes.fromhex(enc + ciphertext), private, info, AES_128_GCM, aad)
+    opened = oracle(bytes.fromhex(enc + ciphertext), private, info, AES_128_GCM, aad)
     assert opened == b"Beauty is truth, truth beauty"
 
 
-def test_a_sealed_share_is_hpke(dealing: Dealing) -> None:
-    """Opened by the oracle, which shares no code with the library, under the context that format.md names."""
+def opens_as_hpke(oracle: Oracle, sealed: bytes, key: SealingKey, info: bytes) -> bytes:
+    """Open with an oracle, which must refuse another context and another key."""
+    for other, wrong in ((key.to_bytes(), info + b"\0"), (keccak(b"other"), info)):
+        with pytest.raises((InvalidTag, OpenError)):
+            oracle(sealed, other, wrong, AES_256_GCM)
+    return oracle(sealed, key.to_bytes(), info, AES_256_GCM)
+
+
+@ORACLES
+def test_a_sealed_share_is_hpke(dealing: Dealing, oracle: Oracle) -> None:
+    """Opened by code of HPKE that isn't the library's, under the context that format.md names."""
     key, digest = SealingKey.from_bytes(keccak(b"a")), digest_of(CONTEXT, dealing.commitments)
     sealed = seal_share(dealing.shares[3], digest, 3, HOLDERS[3], key.public)
     info = b"QANAT_SHARE_V1" + digest + b"\x00\x03" + HOLDERS[3]
-    assert open_base(sealed, key.to_bytes(), info, AES_256_GCM) == dealing.shares[3].to_bytes(32, "big")
-    with pytest.raises(InvalidTag):
-        open_base(sealed, key.to_bytes(), info + b"\0", AES_256_GCM)
+    assert opens_as_hpke(oracle, sealed, key, info) == dealing.shares[3].to_bytes(32, "big")
+
+
+@ORACLES
+def test_a_sealed_data_key_is_hpke(oracle: Oracle) -> None:
+    """The same, under the context of format.md's sealed data key."""
+    key = SealingKey.from_bytes(keccak(b"a"))
+    sealed = seal(DATA_KEY, key.public, SealContext(CHAIN, KEYS, 7, b"\x02" * 32, LICENSEE))
+    numbers = CHAIN.to_bytes(32, "big") + (7).to_bytes(32, "big")
+    info = b"QANAT_SEAL_V1" + numbers + KEYS + b"\x02" * 32 + LICENSEE
+    assert opens_as_hpke(oracle, sealed, key, info) == DATA_KEY
+
+
+@ORACLES
+def test_a_headers_wrapped_key_is_hpke(oracle: Oracle) -> None:
+    """The last field of an encryption header, under the 81 bytes before it, as version 1 has them."""
+    key = SealingKey.from_bytes(keccak(b"a"))
+    header = FileEncryption(DATA_KEY, recovery_key=key.public).header
+    assert len(header) == 161
+    info = b"QANAT_RECOVERY_WRAP_V1" + header[:4] + b"\x01" + header[5:81]
+    assert opens_as_hpke(oracle, header[81:], key, info) == DATA_KEY
 
 
 # ---- releasing
@@ -403,6 +438,24 @@ def test_the_identity_is_refused_as_p_and_as_the_sum(dealing: Dealing) -> None:
     with pytest.raises(InvalidPoint):
         release(CONTEXT, dealing.shares[0], outside_g1())
     assert not is_right(G1_IDENTITY, dealing.commitments.points[0], G1_IDENTITY)
+
+
+@pytest.mark.parametrize("name", ["fast", "reference"])
+def test_an_r_that_is_the_identity_serves_nobody(
+    dealing: Dealing, licensee: LicenseeKey, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No message is known that hashes to it; were there one, answers would be [s]P, and the key that of [s]0."""
+    given = answers(dealing, licensee.point)
+    monkeypatch.setattr(KeyContext, "base", lambda self, kernel: G1_IDENTITY)
+    for act in (
+        lambda: blinded_base(CONTEXT, licensee.point, kernel=name),
+        lambda: release(CONTEXT, dealing.shares[0], licensee.point, kernel=name),
+        lambda: open_key(CONTEXT, dealing.commitments, licensee, given, kernel=name),
+    ):
+        with pytest.raises(InvalidPoint, match="R is the identity"):
+            act()
+    with pytest.raises(InvalidPoint, match="The identity is no key"):
+        deal_polynomial(CONTEXT, COEFFICIENTS, DATA_KEY, kernel=name)
 
 
 def test_one_secret_for_two_assets_would_open_both_without_proofs() -> None:
