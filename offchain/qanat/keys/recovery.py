@@ -112,7 +112,7 @@ class RecoveryFile:
             kind = (content["kind"], content["version"])
             extra = content["extra"]
             result = cls(
-                chain_id=int(content["chain_id"]),
+                chain_id=_chain_id(content["chain_id"]),
                 contract=str(content["contract"]),
                 object_id=bytes.fromhex(content["object_id"]),
                 owner=str(content["owner"]),
@@ -146,6 +146,12 @@ class RecoveryFile:
 
     def _bound(self) -> bytes:
         return json.dumps(self._fields(), sort_keys=True, separators=(",", ":")).encode("utf-8")
+
+
+def _chain_id(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 256:
+        raise ValueError("no chain id")
+    return value
 
 
 def _to_sign(chain_id: int, object_id: bytes, salt: bytes) -> TypedData:
