@@ -8,10 +8,10 @@ import pytest
 from ape import chain
 from eth_utils import keccak, to_bytes
 
-from qanat.keys.context import BASE_TAG
+from qanat.keys.context import BASE_TAG, tag
 from qanat.keys.curve import curve_kernel
 from qanat.keys.holding import Receipt
-from qanat.keys.release import LicenseeKey, open_key
+from qanat.keys.release import LicenseeKey, blinded_base, is_right, open_key
 from qanat.keys.shares import deal, deal_polynomial, digest_of
 from tests.contracts.keyholders import DATA_KEY, make_key_world
 from tests.contracts.reverts import reverts_with
@@ -440,13 +440,23 @@ class TestForce:
                 keys.force(asset, epoch, licensed, *values, sender=sender)
 
     def test_refuses_the_identity_and_what_is_no_point(self, dealt):
-        """As P; and R + P, for which P = -R would have to be proven."""
+        """As P; R + P: the next test."""
         from tests.contracts import curve_points as cp
 
         asset, epoch, licensed, _, c, z = dealt.force_arguments()
         for bad in (bytes(96), b"\1" * 96, b"\xff" * 96, cp.raw(cp.g1_outside_subgroup())):
             with reverts_with(dealt.system.project.IKeyProofs.PointRejected, point=bad):
                 dealt.keys.force(asset, epoch, licensed, bad, c, z, sender=dealt.licensee)
+
+    def test_a_sum_that_is_the_identity_is_refused(self, dealt):
+        """P = -R: no proof of it is known that would get it past `force`, so the contract that adds is asked itself."""
+        proofs = dealt.system.project.KeyProofs.at(dealt.keys.PROOFS())
+        digest = keccak(tag("key-base") + dealt.context.identity)
+        minus_base = KERNEL.combine_g1([dealt.context.base(KERNEL)], [MINUS_ONE])
+        with reverts_with(dealt.system.project.IKeyProofs.PointRejected, point=minus_base):
+            proofs.blind(digest, minus_base)
+        point = dealt.licensee_key.point
+        assert bytes(proofs.blind(digest, point)) == blinded_base(dealt.context, point)
 
     def test_refuses_when_holders_have_no_duty_any_more(self, dealt):
         dealt.system.go_to_epoch(dealt.record.endEpoch - 1)
@@ -468,16 +478,24 @@ class TestAnswer:
         assert forced.keys.releaseOf(forced.release_id()).answered == 0b1010
 
     def test_refuses_every_wrong_answer(self, forced):
-        """To another P, of another holder, altered, the identity, outside of the subgroup."""
+        """To another P, of another holder, altered, the identity, outside of the subgroup; Python says the same."""
         from tests.contracts import curve_points as cp
 
         good = forced.witness(0)
+        right = good[96:192]
         other = forced.witness(0, LicenseeKey(5))[96:192]
         foreign = forced.witness(1)[96:192]
-        bad = (other, foreign, bytes(96), cp.raw(cp.g1_outside_subgroup()), b"\1" * 96, good[:96])
+        negative = KERNEL.combine_g1([right], [MINUS_ONE])
+        bad = (other, foreign, negative, bytes(96), cp.raw(cp.g1_outside_subgroup()), b"\1" * 96, good[:96])
+        commitment = forced.dealing.commitments.points[0]
         for answer in bad:
+            assert not any(is_right(good[:96], commitment, answer, kernel=name) for name in ("fast", "reference"))
             with reverts_with(forced.keys.AnswerWrong, place=0):
                 forced.keys.answer(*forced.names(), 0, good[:96] + answer + good[192:], sender=forced.owner)
+        assert all(is_right(good[:96], commitment, right, kernel=name) for name in ("fast", "reference"))
+        receipt = forced.keys.answer(*forced.names(), 0, good, sender=forced.owner)
+        (event,) = receipt.decode_logs(forced.keys.ReleaseAnswered)
+        assert bytes(event.answer) == right
 
     def test_refuses_what_does_not_belong_to_it(self, forced):
         """Another R + P, another place's commitment or path, other lengths, an unknown place or release."""
@@ -822,8 +840,6 @@ class TestReportUnlicensed:
 
 def test_r_is_the_same_on_chain(project, dealt, deployer):
     """Hashed by the contract's own library and by the package, under the contract's own tag."""
-    from qanat.keys.context import tag
-
     harness = deployer.deploy(project.Bls12381Harness)
     digest = keccak(tag("key-base") + dealt.context.identity)
     from qanat.kzg.points import to_padded
