@@ -16,10 +16,15 @@ from qanat.chain.connection import Chain
 from qanat.chain.deploy import deploy
 from qanat.chain.parameters import load_parameters
 from qanat.chain.sender import Sender
+from qanat.chain.signer import KeySigner
 from qanat.cli.command import development_account
+from qanat.client.release import HeldKey
 from qanat.devnet.anvil import Clock, start_anvil
 from qanat.devnet.network import Network, OperatorHost
 from qanat.devnet.processes import Supervisor, assign_ports
+from qanat.keys.context import request_hash
+from qanat.keys.release import LicenseeKey
+from qanat.node.keyholder import key_request
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKETS_EACH = 1
@@ -99,6 +104,25 @@ def ticking(clock: Clock, seconds: float = 0.7) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(10)
+
+
+def signed_ask(
+    held: HeldKey, license_id: int, holder: str, *, chain: Chain, signer: KeySigner, deadline: int = 2_000_000_000_000
+) -> tuple[str, dict[str, Any]]:
+    """Return path and body with which a licensee asks a holder for its part of a key, with a fresh P."""
+    key, context = LicenseeKey.generate(), held.context
+    licenses = chain.contract("Licenses").address
+    recipient = request_hash(context.identity, key.point)
+    signed = key_request(context.chain_id, licenses, license_id, holder, recipient, deadline)
+    possession = key.prove(context.chain_id, context.contract, bytes.fromhex(signer.address[2:]))
+    asked = {
+        "licenseId": license_id,
+        "point": "0x" + key.point.hex(),
+        "possession": "0x" + possession.hex(),
+        "deadline": deadline,
+        "signature": "0x" + bytes(signer.sign_typed_data(*signed)).hex(),
+    }
+    return f"/keys/{context.asset_id}/{context.key_epoch}/release", asked
 
 
 def go_to_epoch(network: Network, clock: Clock, epoch: int) -> None:

@@ -25,6 +25,9 @@ make demo
 echo "== nodes as holders: killed, lied for, replayed at, forced, slashed"
 .venv/bin/python -m pytest -q tests/integration/test_key_release.py
 
+echo "== no secret in anything that a whole demo leaves, with holders that crash as they answer"
+.venv/bin/python -m pytest -q tests/integration/test_demo_secrets.py
+
 echo "== threshold keys: vectors, kernels, attacks, holders, what a node takes and answers"
 .venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_threshold.py tests/unit/test_key_*.py tests/unit/test_encryption.py tests/unit/test_node_keys.py \
     tests/unit/test_node_shares.py tests/unit/test_client_release.py tests/unit/test_client_regain.py

@@ -7,6 +7,7 @@ Each command's file holds a plain function of a :class:`~qanat.cli.session.Sessi
 from __future__ import annotations
 
 import importlib
+import resource
 from typing import TYPE_CHECKING
 
 import click
@@ -83,3 +84,10 @@ def main() -> None:
     Every command takes --json for programs, shows what it is about to spend and asks first, unless --yes. Exit codes:
     docs/errors.md.
     """
+    _leave_no_core()
+
+
+def _leave_no_core() -> None:
+    """Let no core dump be written of this process, nor of those it starts: all its keys would stand in it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

@@ -42,13 +42,21 @@ _NOT_DUE = frozenset({"SnapshotTooEarly", "TicketsUnchanged"})
 
 
 def run_demo(
-    root: Path, console: Console, *, file: Path | None, operators: int, owner: int | None = None
+    root: Path,
+    console: Console,
+    *,
+    file: Path | None,
+    operators: int,
+    owner: int | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Run the demo in a checkout and write ``build/demo.json``.
 
     :param file: what is stored; by default a data set that set-up brought.
     :param operators: how many, 4 to 32.
     :param owner: number of the data owner's test account, by default one that no other role has.
+    :param folder: where all it leaves goes, its report and deployment too; by default ``build/demo``, with the report
+        beside it and the deployment in ``deployments``. It is emptied first.
 
     Raises what went wrong; no process is left behind either way.
     """
@@ -60,7 +68,8 @@ def run_demo(
     _check_owner(owner, operators)
     chosen = default_file(root) if file is None else file
     size = _readable(chosen)
-    report = root / "build" / "demo.json"
+    kept = root / "build" / "demo" if folder is None else folder
+    report = root / "build" / "demo.json" if folder is None else folder / "demo.json"
     report.unlink(missing_ok=True)
     started = time.monotonic()
 
@@ -69,15 +78,16 @@ def run_demo(
 
     named = f"{DEFAULT.title}; {DEFAULT.license}" if file is None else str(chosen)
     console.print(f"A file's whole life on a local chain: {size:,} bytes ({named})", highlight=False)
-    with Supervisor(root / "build" / "demo" / "logs") as supervisor:
-        network = Network(root, root / "build" / "demo", supervisor, "", owner=owner, hold_keys=True)
+    with Supervisor(kept / "logs") as supervisor:
+        network = Network(root, kept, supervisor, "", owner=owner, hold_keys=True)
         network.clear()
         tell("Anvil starts, all contracts are deployed")
         _, network.url = start_anvil(supervisor, root, assign_ports(1)[0])
         clock = Clock(network.url).start()
         try:
             with network.environment_set():
-                network.use(_deploy(network.url, _deployment_file(root)))
+                deployment = _deployment_file(root) if folder is None else folder / "local.json"
+                network.use(_deploy(network.url, deployment))
                 demo = Demo(network, clock, chosen, operators, tell, console)
                 result = demo.run()
         except BaseException:
@@ -88,7 +98,7 @@ def run_demo(
         if any(child.running for child in supervisor.stop_all()):
             raise ScenarioFailed("A process did not end.")
     report.write_text(json.dumps(result, indent=2) + "\n")
-    _show(console, demo.story, result)
+    _show(console, demo.story, result, report.relative_to(root) if folder is None else report)
     return result
 
 
@@ -402,7 +412,7 @@ def _readable(file: Path) -> int:
         raise FileUnreadable(f"{file} cannot be read: {error.strerror}.", path=str(file)) from error
 
 
-def _show(console: Console, story: list[tuple[str, str]], result: dict[str, Any]) -> None:
+def _show(console: Console, story: list[tuple[str, str]], result: dict[str, Any], report: Path) -> None:
     from rich import box
     from rich.table import Table
 
@@ -411,5 +421,5 @@ def _show(console: Console, story: list[tuple[str, str]], result: dict[str, Any]
         table.add_row(who, what)
     table.columns[1].overflow = "fold"
     table.add_row("file", f"SHA-256 {result['file']['sha256']}, restored and equal")
-    table.add_row("time", f"{result['seconds']} s; details in build/demo.json")
+    table.add_row("time", f"{result['seconds']} s; details in {report}")
     console.print(table)
