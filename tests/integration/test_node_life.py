@@ -18,11 +18,13 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from qanat.auditor import Finding, audit, follow
 from qanat.chain.artifacts import load_artifacts
 from qanat.chain.journal import state_folder
 from qanat.chain.views import DutyStatus, ObjectStatus
+from qanat.cli import main
 from qanat.cli.command import development_account
 from qanat.cli.keys import keys
 from qanat.cli.session import Session
@@ -713,6 +715,33 @@ def test_an_owner_comes_back_with_a_recovery_file_alone(
     assert not (back / ids[2][2:]).exists()
     assert json.loads(home.read_text())["public"] == public
     assert home.stat().st_mode & 0o077 == 0
+
+
+def test_who_has_the_only_key_is_warned_until_it_is_backed_up(
+    network: Network, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is typed says so after storing, and after minting what only its owner can open; no longer after a backup."""
+    monkeypatch.setenv("QANAT_STATE", str(tmp_path / "state"))
+    warning = "Warning: if this machine is lost, so is the only key to this data."
+    who = ("--test-account", network.actor("owner").number, "--yes")
+    where = ("--rpc", network.url, "--deployment", network.folder / "local.json")
+
+    def said(*words: object) -> str:
+        with clock.settling():
+            done = CliRunner().invoke(main, [str(word) for word in (*words, *who, *where)])
+        assert done.exit_code == 0, (done.output, done.exception)
+        return " ".join(done.output.split())
+
+    for name, warned in (("before", True), ("after", False)):
+        out = tmp_path / name
+        settings = ("--shard", network.shard, "--epochs", 4, "--tolerate-down", 1, "--availability", 0.99)
+        stored = said("store", make_file(tmp_path, 20_000, f"{name}.bin"), *settings, "--out-dir", out)
+        minted = said("mint", "--recovery", *out.glob("*.recovery.json"), "--key-holder", "self")
+        assert ("operators signed" in stored, "is minted" in minted) == (True, True)
+        assert [warning in text for text in (stored, minted)] == [warned, warned]
+        assert ["qanat keys backup --out FILE" in text for text in (stored, minted)] == [warned, warned]
+        if warned:
+            assert "Keep it away from this machine" in said("keys", "backup", "--out", tmp_path / "backup.json")
 
 
 def longest(network: Network) -> int:
