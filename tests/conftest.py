@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # The same examples on every machine and every run; `make fuzz` looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True, max_examples=50)
+# The same where it is enough that a test fails (`make mutants`): no search for the shortest example.
+BRIEF = [phase for phase in Phase if phase not in {Phase.shrink, Phase.explain}]
+settings.register_profile("unshrunk", settings.get_profile("fixed"), phases=BRIEF)
 settings.register_profile(
     "fuzz",
     deadline=None,

@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "FOUNDRY_INVARIANT_DEPTH": "100",
     # that it fails is enough: no search for the shortest sequence
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+    "HYPOTHESIS_PROFILE": "unshrunk",
 }
 LIMIT_S = 1_800
 

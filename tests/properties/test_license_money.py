@@ -532,8 +532,12 @@ class LicenseMoney(RuleBasedStateMachine):
         digest = licenses.functions.keyRequestDigest(license_id, self.world.holder.address, key, FAR).call()
         signature = Account.unsafe_sign_hash(digest, self.world.people[item.holder].private_key).signature
         call = licenses.functions.recordRelease(license_id, self.world.holder.address, key, FAR, bytes(signature))
-        recorded = self.do(call, self.world.holder, seconds, succeeds=lambda: item.is_running(self.now))
-        if recorded and item.released_at is None:
+        if self.do(call, self.world.holder, seconds, succeeds=lambda: item.is_running(self.now)):
+            self.release_now(item)
+
+    def release_now(self, item: License) -> None:
+        """The first release is kept, and its part is earned."""
+        if item.released_at is None:
             item.released_at = self.now
             if item.for_release:
                 self.hand_over(item.offer.asset)

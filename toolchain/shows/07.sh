@@ -32,8 +32,8 @@ echo "== threshold keys: vectors, kernels, attacks, holders, what a node takes a
 .venv/bin/python -m pytest -q -p no:ape_test tests/unit/test_threshold.py tests/unit/test_key_*.py tests/unit/test_encryption.py tests/unit/test_node_keys.py \
     tests/unit/test_node_shares.py tests/unit/test_client_release.py tests/unit/test_client_regain.py
 
-echo "== Keys on chain: draws, dealings, forced releases, slashes"
-.venv/bin/python -m pytest -q tests/contracts/test_keys.py
+echo "== Keys on chain: draws, dealings, forced releases and their money, slashes"
+.venv/bin/python -m pytest -q tests/contracts/test_keys.py tests/properties/test_key_money.py
 
 echo "== Effects and Requirements"
 .venv/bin/python toolchain/shows/methods.py keys
