@@ -396,7 +396,9 @@ def test_an_owner_encrypts_anew(world: World, tmp_path: Path) -> None:
         network.start_nodes(down)
     before, newest = world.data_key(), network.views.key_epochs(world.asset)[0]
     with world.clock.settling():
-        stored = owner.run("store", file=world.folder / "file", epochs=40, out_dir=tmp_path, tolerate_down=1)
+        # what these tests let holders miss is no measure of them
+        words = {"tolerate_down": 1, "availability": 0.99}
+        stored = owner.run("store", file=world.folder / "file", epochs=40, out_dir=tmp_path, **words)
     recovery = Path(stored["recovery"])
     with world.clock.settling(), ticking(world.clock, 0.2):
         made = owner.run("mint", version_of=world.asset, recovery=recovery, key_holder="drawn", holders="2/3")
