@@ -6,14 +6,15 @@ import csv
 import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qanat.cli.command import Command
 from qanat.cli.session import Outcome, Session, table
-from qanat.licensing.shares import Sale, divide, parts_of
-from qanat.licensing.streams import Stream
+
+if TYPE_CHECKING:
+    from qanat.licensing.shares import Sale
 
 __all__ = ["COMMAND", "revenue"]
 
@@ -59,6 +60,8 @@ def revenue(session: Session, *, asset: int | None, csv_file: Path | None) -> Ou
 
 def _entries(session: Session, index: Any, wanted: set[int]) -> Iterator[dict[str, Any]]:
     """Every event that has to do with an asset's money, with its amount; what goes out of a book is negative."""
+    from qanat.licensing.shares import divide
+
     licenses = {item.license_id: item for item in index.licenses() if item.asset_id in wanted}
     offers = {item.offer_id: item.terms for item in index.offers()}
     times: dict[int, str] = {}
@@ -121,6 +124,8 @@ def _settlements(session: Session, index: Any, wanted: set[int]) -> Iterator[tup
 
 def _parts(session: Session, index: Any, asset: int, token: str, events: list[Any]) -> list[dict[int | None, int]]:
     """Which licenses each settlement of an asset's book paid for: what a breach was decided to earn, or by streams."""
+    from qanat.licensing.shares import parts_of
+
     sales = _sales(session, index, asset, token)
     mine = {sale.license_id for sale in sales}
     decided = {
@@ -143,6 +148,9 @@ def _parts(session: Session, index: Any, asset: int, token: str, events: list[An
 
 def _sales(session: Session, index: Any, asset: int, token: str) -> list[Sale]:
     """An asset's licenses in a token with what their periods stream, as `LicenseChanges` opens and stops it."""
+    from qanat.licensing.shares import Sale
+    from qanat.licensing.streams import Stream
+
     offers = {item.offer_id: item.terms for item in index.offers(asset)}
     times: dict[int, int] = {}
 
