@@ -57,6 +57,8 @@ OPERATORS = 4
 SECONDS = 180.0
 #: Epochs of the longest object stored here: what is over is looked for when it is over, too.
 LONGEST = 30
+#: Epochs of the roster that serves all tests here, on a slow machine too.
+TERM = 140
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +72,10 @@ def relay() -> Iterator[Relay]:
 def running(tmp_path_factory: pytest.TempPathFactory, relay: Relay) -> Iterator[tuple[Network, Clock]]:
     """Four nodes, of which the first reports misses and carries out slashes."""
     folder = tmp_path_factory.mktemp("network")
-    # each transaction is a block here: reports and settlements of other epochs must not use up a window
-    longer = {"plan_changes": {"window": 24}, "delays": {"withdrawal": 90, "timelock": 120}}
-    with running_network(folder, OPERATORS, drandRelays=[relay.url], **longer) as (network, clock):
+    # each transaction is a block here: reports and settlements of other epochs must not use up a window; and between two
+    # windows nodes serve what is challenged in each epoch
+    longer = {"plan_changes": {"epoch": 40, "window": 24}, "delays": {"withdrawal": 110, "timelock": 160}}
+    with running_network(folder, OPERATORS, term_epochs=TERM, drandRelays=[relay.url], **longer) as (network, clock):
         yield network, clock
 
 
