@@ -71,7 +71,7 @@ def running(
     ]
     folder = tmp_path_factory.mktemp("network")
     # as docs/node.md says, the window is longer than q reads of cold slices; blocks pass fast here
-    longer = {"plan_changes": {"window": 24}, "delays": {"withdrawal": 90, "timelock": 120}}
+    longer = {"plan_changes": {"epoch": 40, "window": 24}, "delays": {"withdrawal": 110, "timelock": 160}}
     with running_network(folder, OPERATORS, **longer) as (network, clock):
         for host, store in zip(network.hosts, stores, strict=False):
             host.process.stop()

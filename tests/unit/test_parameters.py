@@ -143,6 +143,13 @@ class TestInequalities:
         with pytest.raises(BadParameters, match="withdrawal delay"):
             write({name: value + 3})
 
+    def test_a_window_is_shorter_than_an_epoch(self, write):
+        """Else nodes would serve few rows at all times."""
+        delays = {"delays/withdrawal": 90, "delays/timelock": 120}
+        write({**delays, "shards/main/window": 19})
+        with pytest.raises(BadParameters, match="window of 20 blocks is not shorter than the epoch of 20"):
+            write({**delays, "shards/main/window": 20})
+
     def test_the_timelock_outlasts_withdrawal_and_an_epoch(self, write):
         """By one block at least (I-D1)."""
         write({"delays/timelock": 87})

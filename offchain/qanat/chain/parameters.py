@@ -443,6 +443,14 @@ def _check_shard(network: NetworkParameters, shard: ShardPlan) -> None:
     for symbol, weight in shard.collaterals.items():
         _between(where, f"weight of {symbol}", weight, 1, MAX_WEIGHT)
 
+    # DESIGN §5.3: nodes serve few rows while an epoch can be answered; windows that follow each other leave no time to read
+    if shard.window >= shard.epoch:
+        raise BadParameters(
+            f"{where}: the window of {shard.window} blocks is not shorter than the epoch of {shard.epoch}: nodes would "
+            "never serve all that they hold.",
+            got=shard.window,
+            limit=shard.epoch - 1,
+        )
     # DESIGN §5.1: what is owed for an epoch is known, reported and taken before its stake can leave
     needed = shard.epoch + shard.sealing + shard.window + shard.reporting + delays.resolution + delays.guardian
     if delays.withdrawal < needed:
