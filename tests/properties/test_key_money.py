@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import pytest
 from eth_abi import encode
@@ -51,12 +50,12 @@ BRIEFLY = st.integers(1, 600)
 
 @dataclass(frozen=True)
 class Key:
-    """A key in force; its asset and its holders are indexes."""
+    """A key in force; its asset is an index."""
 
     made: KeyWorld
     asset: int
-    #: the person at each place
-    holders: tuple[int, ...]
+    #: the account at each place
+    holders: tuple[str, ...]
 
     @property
     def prepaid(self) -> int:
@@ -105,20 +104,14 @@ class KeyMoneyWorld(World):
         self.assets = [self.mint(system, number) for number in range(2)]
         #: what storage is paid with lies there, untouched
         self.fees = int(system.fees_left)
-        self.secrets = [LicenseeKey(scalar) for scalar in SECRETS]
-        self.point_hashes = [keccak(secret.point) for secret in self.secrets]
+        self.make_secrets()
         self.keys = [self.make_key(system, *each) for each in KEYS]
-
-        end = self.keys[0].made.record.endEpoch
-        assert {key.made.record.endEpoch for key in self.keys} == {end}
         #: from this block on the roster's term ends in an epoch or less
-        self.ends_at = int(system.shards.seedBlockOf(system.shard, end - 1))
+        self.ends_at = self.end_of_forcing(system)
         self.account = keccak(
             encode(["address", "bytes32"], [system.keys.address, b"forced releases".ljust(32, b"\0")])
         )
-        latest = self.web3.eth.get_block("latest")
-        self.now, self.block = latest["timestamp"], latest["number"]
-        self.receipt: dict[str, Any] = {}
+        self.look()
 
     def of(self, contract):
         """Return web3's contract."""
@@ -131,16 +124,20 @@ class KeyMoneyWorld(World):
         system.assets.mint([stored], bytes(32), "ipfs://description", sender=self.people[number])
         return int(system.assets.count())
 
+    def make_secrets(self) -> None:
+        """What licensees ask with."""
+        self.secrets = [LicenseeKey(scalar) for scalar in SECRETS]
+        self.point_hashes = [keccak(secret.point) for secret in self.secrets]
+
+    def end_of_forcing(self, system) -> int:
+        """Return the first block in which nothing can be forced any more: what serves the keys ends soon."""
+        (end,) = {key.made.record.endEpoch for key in self.keys}
+        return int(system.shards.seedBlockOf(system.shard, end - 1))
+
     def make_key(self, system, asset: int, places: int, threshold: int) -> Key:
         made = KeyWorld(system, self.market, self.people[asset], None, self.assets[asset], 0, 0)
         made.put_in_force(places, threshold)
-        numbers = {person.address: number for number, person in enumerate(self.people)}
-        return Key(made, asset, tuple(numbers[holder] for holder in made.holders()))
-
-    def send(self, function, sender, at: int):
-        done = super().send(function, sender, at)
-        self.block = int(self.receipt["blockNumber"], 16)
-        return done
+        return Key(made, asset, tuple(made.holders()))
 
     def mine(self, blocks: int, at: int) -> None:
         """Mine blocks, the last of them stamped `at`."""
@@ -188,7 +185,6 @@ class KeyMoney(LicenseMoney):
 
     def __init__(self):
         super().__init__()
-        self.start_block = self.world.block
         self.demands: list[Demand] = []
 
     def teardown(self):
@@ -197,10 +193,6 @@ class KeyMoney(LicenseMoney):
             self.check(enumerate(self.licenses, start=1))
         finally:
             self.undo()
-
-    def undo(self):
-        super().undo()
-        self.world.block = self.start_block
 
     # ---- help
 
@@ -397,8 +389,9 @@ class KeyMoney(LicenseMoney):
         if not self.do(call, caller, seconds, succeeds=lambda: not demand.settled and is_over()):
             return
         demand.settled = True
+        accounts = [person.address for person in self.world.people]
         for place in demand.answered:
-            self.balances[key.holders[place]] += ANSWER_FEE
+            self.balances[accounts.index(key.holders[place])] += ANSWER_FEE
         paid = ANSWER_FEE * len(demand.answered)
         self.balances[demand.payer] += key.prepaid - paid
         assert self.said_settled() == (self.release_id(demand), paid, key.prepaid - paid)

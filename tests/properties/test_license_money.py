@@ -189,7 +189,12 @@ class World:
                 *(self.market.licenses, self.market.payments, self.market.token, self.market.assets, double),
             )
         )
-        self.now = self.web3.eth.get_block("latest")["timestamp"]
+        self.look()
+
+    def look(self) -> None:
+        """Begin at the chain's newest block."""
+        latest = self.web3.eth.get_block("latest")
+        self.now, self.block = latest["timestamp"], latest["number"]
         #: of the last call that was sent
         self.receipt: dict[str, Any] = {}
 
@@ -202,7 +207,7 @@ class World:
         self.now = at
         while (receipt := self.rpc("eth_getTransactionReceipt", transaction)) is None:
             time.sleep(0.002)
-        self.receipt = receipt
+        self.receipt, self.block = receipt, int(receipt["blockNumber"], 16)
         return int(receipt["status"], 16) == 1
 
     def rpc(self, method: str, *parameters):
@@ -251,7 +256,7 @@ class LicenseMoney(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.snapshot = self.world.rpc("evm_snapshot")
-        self.start_time = self.world.now
+        self.start_time, self.start_block = self.world.now, self.world.block
         self.now = self.world.now
         self.books = [AssetBook(owner, Book(), []) for owner in (0, 1)]
         self.offers: list[Offer] = []
@@ -271,7 +276,7 @@ class LicenseMoney(RuleBasedStateMachine):
 
     def undo(self):
         self.world.rpc("evm_revert", self.snapshot)
-        self.world.now = self.start_time
+        self.world.now, self.world.block = self.start_time, self.start_block
 
     # ---- help
 

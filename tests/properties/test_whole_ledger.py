@@ -1,14 +1,15 @@
-"""All who book in one Payments against an exact ghost: licenses, storage fees, lists, paid reads.
+"""All who book in one Payments against an exact ghost: licenses, storage fees, lists, paid reads, forced releases.
 
 The machine of `test_license_money.py` (sales, keys released, renewals, revocations, refunds, transfers, expiry, time)
 goes on here beside lists (open, fund, propose, contest, finalise, claim in parts), deposits for reads (vouchers in
-batches, withdrawals after their notice) and storage fees (objects opened, failed, settled, returned), all in one ledger
-and between the same persons, whose claims are one sum. Objects, Audits, Rewards, RestakerRewards, Licenses, Assets,
-ClaimLists and Payments are the real ones.
+batches, withdrawals after their notice), storage fees (objects opened, failed, settled, returned) and forced releases
+of a key (prepaid, answered, settled), all in one ledger and between the same persons, whose claims are one sum.
+Objects, Audits, Rewards, RestakerRewards, Licenses, Assets, ClaimLists, Keys and Payments are the real ones.
 
-The token of licenses and storage changes its mood: it lies, refuses, keeps a part, calls back; lists and deposits are
-in it and in an honest one. The ghost says of each call whether that stops it. After every step, in both tokens: what
-each person, list, deposit and fee account has is the ghost's to the unit, and all together is what is recorded.
+The token of licenses, storage and releases changes its mood: it lies, refuses, keeps a part, calls back; lists and
+deposits are in it and in an honest one. The ghost says of each call whether that stops it. After every step, in both
+tokens: what each person, list, deposit, fee account and Keys has is the ghost's to the unit, and all together is what
+is recorded.
 """
 
 from __future__ import annotations
@@ -27,18 +28,23 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from qanat.payments.claims import ClaimList
 from qanat.payments.vouchers import Voucher, voucher_request
 from tests.contracts.licensing import Market
-from tests.contracts.system import deploy_system, make_data
-from tests.properties.test_license_money import DAY, SOON, ZERO, LicenseMoney, World
+from tests.contracts.system import ANSWER_FEE, SHARD, deploy_system, make_data
+from tests.properties.test_key_money import NEVER, Demand, KeyMoneyWorld
+from tests.properties.test_license_money import DAY, EVALUATE, SOON, ZERO, LicenseMoney
 
 NOTICE = 7 * DAY
 HOUR = 3_600
 FAULTY, HONEST = 0, 1
 GOOD, SILENT, RETURNS_FALSE, REVERTS, KEEPS_FEE, CALLS_BACK = range(6)
 #: Calls that take tokens from somebody; what isn't good or calls back makes each of them fail.
-TAKES = {"buy", "buyWith", "renew", "payIn", "depositForReads", "open"}
+TAKES = {"buy", "buyWith", "renew", "payIn", "depositForReads", "open", "force"}
 TO_PAYER_BPS, COMMISSION_BPS, BPS = 6_000, 1_000, 10_000
 TOKEN = st.sampled_from([FAULTY, HONEST])
 PERSON = st.integers(0, 3)
+#: Of the one key: its holders, and how many of them open it.
+PLACES, THRESHOLD = 3, 2
+#: Blocks that a run may take when it no longer waits for deadlines.
+SPARE_BLOCKS = 100
 
 
 @dataclass
@@ -99,8 +105,8 @@ class Duty:
     to: dict[str, int] | None = None
 
 
-class WholeWorld(World):
-    """A whole system, an asset of each of two persons, an epoch that was answered in part."""
+class WholeWorld(KeyMoneyWorld):
+    """A whole system, an asset of each of two persons, an epoch that was answered in part, a key of the first asset."""
 
     def __init__(self, project, accounts):
         token = accounts[0].deploy(project.MoodyToken)
@@ -125,9 +131,11 @@ class WholeWorld(World):
         honest = accounts[0].deploy(project.MintableToken)
         lists = accounts[0].deploy(project.ClaimLists, system.payments)
         self.web3 = accounts.provider.web3
-        contracts = (system.licenses, system.payments, token, system.assets, honest, lists, system.rewards)
-        made = [self.of(contract) for contract in (*contracts, system.objects)]
-        self.licenses, self.payments, self.token, self.nft, self.honest, self.lists, self.rewards, self.objects = made
+        contracts = (system.licenses, system.payments, token, system.assets, system.keys)
+        self.licenses, self.payments, self.token, self.nft, self.keys_contract = map(self.of, contracts)
+        self.honest, self.lists, self.rewards, self.objects = map(
+            self.of, (honest, lists, system.rewards, system.objects)
+        )
         self.tokens = [self.token, self.honest]
         for person in self.people:
             for each in (token, honest):
@@ -136,16 +144,15 @@ class WholeWorld(World):
 
         self.chain_id = self.web3.eth.chain_id
         self.store(system, operators)
+        for operator in operators:
+            system.restaking.acceptSlasher(system.keys, sender=operator)
+        self.make_secrets()
+        self.keys = [self.make_key(system, 0, PLACES, THRESHOLD)]
+        self.ends_at = self.end_of_forcing(system)
         self.request = tuple(system.request(make_data(n=6, k=2, zeros=True), epochs=1).values())
         storage, intake, _ = system.objects.quote(self.request)
         self.opening = int(storage + intake)
-        self.now = self.web3.eth.get_block("latest")["timestamp"]
-        self.receipt = {}
-
-    def of(self, contract):
-        """Return web3's contract."""
-        abi = [item.model_dump(by_alias=True) for item in contract.contract_type.abi]
-        return self.web3.eth.contract(address=contract.address, abi=abi)
+        self.look()
 
     def store(self, system, operators):
         """Store an object for each of two assets, which two operators of three answer for, and let one more fail."""
@@ -189,6 +196,7 @@ class WholeWorld(World):
             "repair": system.rewards.repairAccount(1),
             "booked": payments.moduleAccount(restakers, b"booked".ljust(32, b"\0")),
             "inbox": payments.moduleAccount(restakers, b"inbox".ljust(32, b"\0")),
+            "keys": payments.moduleAccount(system.keys, b"forced releases".ljust(32, b"\0")),
         }
         self.named = {name: bytes(account) for name, account in named.items()}
         assert payments.balanceOf(system.payment_token, named["fees"]) == paid
@@ -218,6 +226,7 @@ class WholeLedger(LicenseMoney):
         self.plain[self.world.named["fees"]] = self.world.fees
         self.duties_done: set[int] = set()
         self.rest_taken = False
+        self.demands: list[Demand] = []
 
     # ---- help
 
@@ -239,6 +248,8 @@ class WholeLedger(LicenseMoney):
             return arguments[0] == self.world.token.address
         if name == "renew":
             return self.licenses[arguments[0] - 1].offer.price > 0
+        if name == "force":
+            return True
         if name == "open":
             return function.address == self.world.objects.address
         return self.offers[arguments[0] - 1].price > 0
@@ -360,6 +371,84 @@ class WholeLedger(LicenseMoney):
         request[8] = keccak(number.to_bytes(32, "big"))
         if self.do(self.world.objects.functions.open(tuple(request)), person, seconds, succeeds=True):
             self.plain[self.world.named["fees"]] += self.world.opening
+
+    # ---- forced releases
+
+    @initialize()
+    def first_offer(self):
+        """And a license whose releases need no record."""
+        super().first_offer()
+        self.publish(asset=0, price=50_021, purposes=EVALUATE, duration=300 * DAY, bps=0, seconds=1, transferable=True)
+        self.buy(1, 2, 0, 1)
+
+    def forcible(self) -> list[tuple[int, int]]:
+        """Return (license, point) of what may be forced now."""
+        known = {(demand.license, demand.point) for demand in self.demands}
+        return [
+            (license_id, point)
+            for license_id, item in enumerate(self.licenses, start=1)
+            for point in range(NEVER)
+            if (license_id, point) not in known and self.may_force(license_id)
+        ]
+
+    def may_force(self, license_id: int) -> bool:
+        item = self.licenses[license_id - 1]
+        recorded = item.released_at is not None or item.offer.bps == 0
+        in_force = recorded and item.offer.asset == 0 and item.holds(item.holder, self.now)
+        return in_force and self.world.block + 1 < self.world.ends_at
+
+    def open_demands(self) -> list[Demand]:
+        return [demand for demand in self.demands if not demand.settled]
+
+    @precondition(lambda self: self.forcible())
+    @rule(number=st.integers(0, 1_000), seconds=st.integers(1, 50))
+    def force(self, number, seconds):
+        """Prepaid, by who has a license."""
+        candidates = self.forcible()
+        license_id, point = candidates[number % len(candidates)]
+        payer = self.licenses[license_id - 1].holder
+        key = self.world.keys[0]
+        arguments = (license_id, *self.world.possession(point, payer))
+        call = self.world.keys_contract.functions.force(key.made.asset, key.made.epoch, *arguments)
+        if self.do(call, payer, seconds, succeeds=lambda: self.may_force(license_id)):
+            self.plain[self.world.named["keys"]] += key.prepaid
+            self.demands.append(Demand(0, license_id, point, payer, self.world.block + SHARD["window"]))
+
+    @precondition(lambda self: self.open_demands())
+    @rule(
+        number=st.integers(0, 100),
+        places=st.sets(st.integers(0, PLACES - 1)),
+        settles=st.sampled_from(["no", "at once", "late"]),
+        caller=PERSON,
+    )
+    def answer_and_settle(self, number, places, settles, caller):
+        """Who answered in time is paid, and the rest goes back to who forced it, whoever is licensed now."""
+        open_ = self.open_demands()
+        demand = open_[number % len(open_)]
+        key, functions = self.world.keys[0], self.world.keys_contract.functions
+        names = self.world.names(0, demand.license, demand.point)
+        for place in sorted(places):
+            call = functions.answer(*names, place, self.world.witness(0, place, demand.point))
+            counts = self.is_in_time(demand) and place not in demand.answered
+            if self.do(call, caller, 1, succeeds=counts):
+                demand.answered.add(place)
+        missing = demand.deadline - self.world.block
+        if settles == "late" and missing > 0 and self.world.block + missing < self.world.ends_at - SPARE_BLOCKS:
+            self.now += 12 * missing
+            self.world.mine(missing, self.now)
+        is_over = not self.is_in_time(demand) or len(demand.answered) == PLACES
+        if settles == "no" or not self.do(functions.settle(*names), caller, 1, succeeds=is_over):
+            return
+        demand.settled = True
+        expected = {self.key_of(key.holders[place]): ANSWER_FEE for place in demand.answered}
+        payer = self.key_of(self.account(demand.payer))
+        rest = key.prepaid - ANSWER_FEE * len(demand.answered)
+        expected |= {payer: rest} if rest else {}
+        assert self.moved() == {**expected, self.world.named["keys"]: -key.prepaid}
+
+    def is_in_time(self, demand: Demand) -> bool:
+        """Whether an answer in the next block counts."""
+        return self.world.block < demand.deadline
 
     # ---- lists
 
