@@ -45,6 +45,8 @@ PERSON = st.integers(0, 3)
 PLACES, THRESHOLD = 3, 2
 #: Blocks that a run may take when it no longer waits for deadlines.
 SPARE_BLOCKS = 100
+#: Holders that answer, in their order.
+ANSWERS = st.sampled_from([(), (0,), (1, 0), (2, 0, 1), (2, 1, 0)])
 
 
 @dataclass
@@ -374,12 +376,14 @@ class WholeLedger(LicenseMoney):
 
     # ---- forced releases
 
-    @initialize()
-    def first_offer(self):
-        """And a license whose releases need no record."""
+    @initialize(answers=st.tuples(ANSWERS, ANSWERS))
+    def first_offer(self, answers):
+        """And a license whose releases need no record, and two that are forced."""
         super().first_offer()
         self.publish(asset=0, price=50_021, purposes=EVALUATE, duration=300 * DAY, bps=0, seconds=1, transferable=True)
         self.buy(1, 2, 0, 1)
+        for places in answers:
+            self.force(0, places, 1)
 
     def forcible(self) -> list[tuple[int, int]]:
         """Return (license, point) of what may be forced now."""
@@ -397,13 +401,10 @@ class WholeLedger(LicenseMoney):
         in_force = recorded and item.offer.asset == 0 and item.holds(item.holder, self.now)
         return in_force and self.world.block + 1 < self.world.ends_at
 
-    def open_demands(self) -> list[Demand]:
-        return [demand for demand in self.demands if not demand.settled]
-
     @precondition(lambda self: self.forcible())
-    @rule(number=st.integers(0, 1_000), seconds=st.integers(1, 50))
-    def force(self, number, seconds):
-        """Prepaid, by who has a license."""
+    @rule(number=st.integers(0, 1_000), places=ANSWERS, seconds=st.integers(1, 50))
+    def force(self, number, places, seconds):
+        """Prepaid, by who has a license; some holders answer at once."""
         candidates = self.forcible()
         license_id, point = candidates[number % len(candidates)]
         payer = self.licenses[license_id - 1].holder
@@ -413,31 +414,39 @@ class WholeLedger(LicenseMoney):
         if self.do(call, payer, seconds, succeeds=lambda: self.may_force(license_id)):
             self.plain[self.world.named["keys"]] += key.prepaid
             self.demands.append(Demand(0, license_id, point, payer, self.world.block + SHARD["window"]))
+            self.answer(self.demands[-1], places, payer)
 
-    @precondition(lambda self: self.open_demands())
-    @rule(
-        number=st.integers(0, 100),
-        places=st.sets(st.integers(0, PLACES - 1)),
-        settles=st.sampled_from(["no", "at once", "late"]),
-        caller=PERSON,
-    )
-    def answer_and_settle(self, number, places, settles, caller):
-        """Who answered in time is paid, and the rest goes back to who forced it, whoever is licensed now."""
-        open_ = self.open_demands()
-        demand = open_[number % len(open_)]
-        key, functions = self.world.keys[0], self.world.keys_contract.functions
+    def answer(self, demand: Demand, places: tuple[int, ...], caller: int) -> None:
+        """What comes in time, and first of its place, counts."""
         names = self.world.names(0, demand.license, demand.point)
-        for place in sorted(places):
-            call = functions.answer(*names, place, self.world.witness(0, place, demand.point))
+        for place in places:
+            witness = self.world.witness(0, place, demand.point)
+            call = self.world.keys_contract.functions.answer(*names, place, witness)
             counts = self.is_in_time(demand) and place not in demand.answered
             if self.do(call, caller, 1, succeeds=counts):
                 demand.answered.add(place)
+
+    @precondition(lambda self: self.demands)
+    @rule(
+        number=st.integers(0, 100),
+        places=ANSWERS,
+        settles=st.sampled_from(["no", "at once", "late", "late"]),
+        caller=PERSON,
+    )
+    def answer_and_settle(self, number, places, settles, caller):
+        """Who answered in time is paid, and the rest goes back to who forced it, whoever is licensed now; once."""
+        chosen = [demand for demand in self.demands if not demand.settled] or self.demands
+        demand = chosen[number % len(chosen)]
+        key = self.world.keys[0]
+        settle = self.world.keys_contract.functions.settle(*self.world.names(0, demand.license, demand.point))
+        self.answer(demand, places, caller)
         missing = demand.deadline - self.world.block
         if settles == "late" and missing > 0 and self.world.block + missing < self.world.ends_at - SPARE_BLOCKS:
             self.now += 12 * missing
             self.world.mine(missing, self.now)
         is_over = not self.is_in_time(demand) or len(demand.answered) == PLACES
-        if settles == "no" or not self.do(functions.settle(*names), caller, 1, succeeds=is_over):
+        can = is_over and not demand.settled
+        if settles == "no" or not self.do(settle, caller, 1, succeeds=can):
             return
         demand.settled = True
         expected = {self.key_of(key.holders[place]): ANSWER_FEE for place in demand.answered}
@@ -445,6 +454,7 @@ class WholeLedger(LicenseMoney):
         rest = key.prepaid - ANSWER_FEE * len(demand.answered)
         expected |= {payer: rest} if rest else {}
         assert self.moved() == {**expected, self.world.named["keys"]: -key.prepaid}
+        self.do(settle, caller, 1, succeeds=False)
 
     def is_in_time(self, demand: Demand) -> bool:
         """Whether an answer in the next block counts."""
