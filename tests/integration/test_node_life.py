@@ -72,8 +72,8 @@ def relay() -> Iterator[Relay]:
 def running(tmp_path_factory: pytest.TempPathFactory, relay: Relay) -> Iterator[tuple[Network, Clock]]:
     """Four nodes, of which the first reports misses and carries out slashes."""
     folder = tmp_path_factory.mktemp("network")
-    # each transaction is a block here: reports and settlements of other epochs must not use up a window; and between two
-    # windows nodes serve what is challenged in each epoch
+    # each transaction is a block here: reports and settlements of other epochs must not use up a window; and windows
+    # leave time between them, in which nodes serve what is challenged
     longer = {"plan_changes": {"epoch": 40, "window": 24}, "delays": {"withdrawal": 110, "timelock": 160}}
     with running_network(folder, OPERATORS, term_epochs=TERM, drandRelays=[relay.url], **longer) as (network, clock):
         yield network, clock

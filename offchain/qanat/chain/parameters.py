@@ -443,7 +443,7 @@ def _check_shard(network: NetworkParameters, shard: ShardPlan) -> None:
     for symbol, weight in shard.collaterals.items():
         _between(where, f"weight of {symbol}", weight, 1, MAX_WEIGHT)
 
-    # DESIGN §5.3: nodes serve few rows while an epoch can be answered; windows that follow each other leave no time to read
+    # DESIGN §5.3: nodes serve few rows while an epoch can be answered; windows without gaps leave no time to read
     if shard.window >= shard.epoch:
         raise BadParameters(
             f"{where}: the window of {shard.window} blocks is not shorter than the epoch of {shard.epoch}: nodes would "
