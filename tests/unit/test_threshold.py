@@ -48,6 +48,7 @@ from qanat.keys.shares import (
     evaluate,
     wrap,
 )
+from qanat.kzg.reference_points import read_g1
 from tests.unit.hpke_by_hand import AES_128_GCM, AES_256_GCM, open_base, open_pyhpke
 
 CHAIN = 31337
@@ -105,9 +106,7 @@ def test_a_release_by_hand(dealing: Dealing, licensee: LicenseeKey) -> None:
     reference = curve_kernel("reference")
     base_raw = CONTEXT.base(reference)
     assert base_raw == CONTEXT.base(KERNEL)
-    from qanat.keys.curve_reference import _read_g1  # the point as py_ecc has it
-
-    base = _read_g1(base_raw)
+    base = read_g1(base_raw)
     blinded = add(base, multiply(G1, licensee.scalar))
     assert raw_g1(blinded) == blinded_base(CONTEXT, licensee.point)
     given = answers(dealing, licensee.point, (0, 2, 4))
@@ -116,9 +115,9 @@ def test_a_release_by_hand(dealing: Dealing, licensee: LicenseeKey) -> None:
         share = dealing.shares[place]
         assert answer == raw_g1(multiply(blinded, share))
         unblinded.append(
-            add(_read_g1(answer), neg(multiply(_read_g1(dealing.commitments.matches[place]), licensee.scalar)))
+            add(read_g1(answer), neg(multiply(read_g1(dealing.commitments.matches[place]), licensee.scalar)))
         )
-    assert pairing(G2, _read_g1(given[0])) == pairing(multiply(G2, dealing.shares[0]), blinded)
+    assert pairing(G2, read_g1(given[0])) == pairing(multiply(G2, dealing.shares[0]), blinded)
     total = None
     for weight, point in zip(lagrange_at([1, 3, 5], 0), unblinded, strict=True):
         part = multiply(point, weight)

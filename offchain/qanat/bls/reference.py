@@ -7,27 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from py_ecc.bls.hash_to_curve import hash_to_G1
-from py_ecc.fields import optimized_bls12_381_FQ as Fp
-from py_ecc.fields import optimized_bls12_381_FQ2 as Fp2
-from py_ecc.fields import optimized_bls12_381_FQ12 as Fp12
-from py_ecc.optimized_bls12_381.optimized_curve import (
-    G2,
-    Z1,
-    Z2,
-    add,
-    b,
-    b2,
-    curve_order,
-    is_inf,
-    is_on_curve,
-    multiply,
-    neg,
-    normalize,
-)
-from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
+from py_ecc.optimized_bls12_381.optimized_curve import G2, Z1, Z2, add, multiply, neg
 
-from qanat.errors import BadParameters, InvalidPoint
-from qanat.kzg.points import NUMBER_BYTES, RAW_BYTES, RAW_G2_BYTES, check_raw, from_padded, to_padded
+from qanat.errors import BadParameters
+from qanat.kzg import reference_points
+from qanat.kzg.points import from_padded, to_padded
+from qanat.kzg.reference_points import pairings_equal
 
 
 class ReferenceSignatures:
@@ -49,9 +34,7 @@ class ReferenceSignatures:
 
     def pairing_holds(self, signature: bytes, key: bytes, message: bytes, tag: bytes) -> bool:
         """Check e(signature, G2) e(-H(message), key) = 1."""
-        left = pairing(G2, _read_g1(signature), final_exponentiate=False)
-        right = pairing(_read_g2(key), neg(_hash(message, tag)), final_exponentiate=False)
-        return bool(final_exponentiate(left * right) == Fp12.one())
+        return pairings_equal(_read_g1(signature), G2, _hash(message, tag), _read_g2(key))
 
     def add_signatures(self, signatures: Sequence[bytes]) -> bytes:
         """Add in G1."""
@@ -86,41 +69,17 @@ def _hash(message: bytes, tag: bytes) -> Any:
     return hash_to_G1(message, tag, hashlib.sha256)  # type: ignore[arg-type]
 
 
-def _numbers(data: bytes) -> list[int]:
-    return [int.from_bytes(data[at : at + NUMBER_BYTES], "big") for at in range(0, len(data), NUMBER_BYTES)]
-
-
 def _read_g1(data: bytes) -> Any:
-    raw = from_padded(data)
-    check_raw(raw)
-    x, y = _numbers(raw)
-    return _checked((Fp(x), Fp(y), Fp(1)), b, data) if any(raw) else Z1
+    return reference_points.read_g1(from_padded(data))
 
 
 def _read_g2(data: bytes) -> Any:
-    raw = from_padded(data)
-    check_raw(raw, RAW_G2_BYTES)
-    x0, x1, y0, y1 = _numbers(raw)
-    return _checked((Fp2([x0, x1]), Fp2([y0, y1]), Fp2.one()), b2, data) if any(raw) else Z2
-
-
-def _checked(point: Any, constant: Any, data: bytes) -> Any:
-    if not is_on_curve(point, constant):
-        raise InvalidPoint("A point is not on the curve.", point=data)
-    if not is_inf(multiply(point, curve_order)):
-        raise InvalidPoint("A point is not in the subgroup of order r.", point=data)
-    return point
+    return reference_points.read_g2(from_padded(data))
 
 
 def _write_g1(point: Any) -> bytes:
-    if is_inf(point):
-        return to_padded(bytes(RAW_BYTES))
-    x, y = normalize(point)
-    return to_padded(b"".join(int(number).to_bytes(NUMBER_BYTES, "big") for number in (x, y)))
+    return to_padded(reference_points.write_g1(point))
 
 
 def _write_g2(point: Any) -> bytes:
-    if is_inf(point):
-        return to_padded(bytes(RAW_G2_BYTES))
-    x, y = normalize(point)
-    return to_padded(b"".join(int(number).to_bytes(NUMBER_BYTES, "big") for number in (*x.coeffs, *y.coeffs)))
+    return to_padded(reference_points.write_g2(point))

@@ -32,10 +32,8 @@ class Opened:
     transaction: str
 
 
-def open_request(
-    job: Job, shape: Shape, size: int, manifest: Manifest | None = None, *, max_payment: int = 0
-) -> OpenRequest:
-    """Return what ``Objects.open`` takes, or, without a manifest, what it would cost: shape, size and term say that."""
+def open_request(job: Job, shape: Shape, size: int, manifest: Manifest | None = None) -> OpenRequest:
+    """Return what ``Objects.open`` takes, but for the most to pay; without a manifest it does for what that costs."""
     nothing = bytes(32)
     return OpenRequest(
         shard=job.shard,
@@ -49,7 +47,7 @@ def open_request(
         tree_root=nothing if manifest is None else manifest.tree.root,
         content_hash=nothing if manifest is None else manifest.content_hash,
         header_hash=nothing if manifest is None else bytes(keccak(manifest.header)),
-        max_payment=max_payment,
+        max_payment=0,
     )
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -334,7 +334,7 @@ class _Storing:
         )
         if self.confirm is not None and not self.confirm(quote):
             raise Refused("Not stored: nothing was paid.", hint="The encoded file is kept for the next time.")
-        request = open_request(job, manifest.shape, manifest.size, manifest, max_payment=quote.total)
+        request = replace(request, max_payment=quote.total)
         first = job.nonce
 
         def prepared(nonce: int, object_id: bytes) -> None:
