@@ -128,7 +128,7 @@ halmos: setup ## prove the arithmetic of shares
 	@toolchain/analysers/halmos.sh $(ARGS)
 slither: setup ## static analysis of the contracts; fails for findings of medium impact and above that nobody explained
 	@toolchain/analysers/slither.sh
-erc: setup ## Slither's checks of ERC-165 and 721 on assets and licenses
+erc: setup ## Slither's checks of ERC-165 and 721 on assets and licenses, of ERC-20 and 2612 on the test token
 	@toolchain/analysers/erc.sh
 coverage: setup ## lines and branches of contracts/restaking that the Forge tests reach; fails below all of them
 	@toolchain/analysers/coverage.sh

@@ -16,6 +16,7 @@ from slither.utils.erc import ERCS
 #: Contract → standards that it has.
 CHECKED = {
     "Assets": ("ERC165", "ERC721"),
+    "FaucetToken": ("ERC20", "ERC2612"),
     "Licenses": ("ERC165", "ERC721"),
 }
 
