@@ -15,7 +15,8 @@ from qanat.bls import SecretKey, signature_kernel
 from qanat.bls.signatures import POSSESSION_TAG, SIGNATURE_TAG
 from qanat.errors import BadParameters, FileUnreadable, InvalidPoint, InvalidSignature, WrongKeyFile
 from qanat.field import MODULUS
-from qanat.kzg.points import FIELD_MODULUS
+from qanat.kzg.points import FIELD_MODULUS, from_padded, to_padded
+from tests.unit.foreign_points import on_another_curve
 
 FAST_COST = 1 << 10
 DIGEST = hashlib.sha256(b"message").digest()
@@ -104,6 +105,7 @@ def bad_signatures() -> dict[str, bytes]:
         "empty": b"",
         "padding": b"\x01" + good[1:],
         "off the curve": good[:-1] + bytes([good[-1] ^ 1]),
+        "of order r on another curve": to_padded(on_another_curve(from_padded(good))),
         "outside the subgroup": bytes(64) + (2).to_bytes(64, "big"),  # (0, 2): on the curve y^2 = x^3 + 4, order 3
         "number not below p": number + (2).to_bytes(64, "big"),
     }
@@ -138,7 +140,8 @@ def off_subgroup_key() -> bytes:
 def test_bad_points_are_refused_as_keys(kernel: str) -> None:
     """Wrong length, padding, curve or subgroup raise InvalidPoint."""
     good = make_key().public_key
-    for bad in (b"", good[:-1], b"\x01" + good[1:], good[:-1] + bytes([good[-1] ^ 1]), off_subgroup_key()):
+    foreign = to_padded(on_another_curve(from_padded(good)))
+    for bad in (b"", good[:-1], b"\x01" + good[1:], good[:-1] + bytes([good[-1] ^ 1]), off_subgroup_key(), foreign):
         with pytest.raises(InvalidPoint):
             bls.check_key(bad, kernel=kernel)
 

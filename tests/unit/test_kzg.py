@@ -22,6 +22,7 @@ from qanat.field import MODULUS, root_of_unity
 from qanat.kzg import commitment_kernel
 from qanat.kzg.folding import batch_weights
 from qanat.kzg.points import COMPRESSED_IDENTITY, FIELD_MODULUS, RAW_IDENTITY, compress_raw, from_padded, to_padded
+from tests.unit.foreign_points import on_another_curve
 
 GENERATOR = "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
 ORDER_THREE = b"\x80" + bytes(47)  # x = 0, y^2 = 4: on the curve, of order 3
@@ -181,6 +182,7 @@ def test_byte_forms_of_points_go_back_and_forth(kernel: str) -> None:
         bytes(95) + b"\2",  # order 3
         FIELD_MODULUS.to_bytes(48, "big") + bytes(47) + b"\2",
         b"\x40" + bytes(95),
+        on_another_curve(raw),
     ):
         with pytest.raises(InvalidPoint):
             group.from_raw(bad)

@@ -16,7 +16,7 @@ from qanat.field import MODULUS, base, emit, root_of_unity
 from qanat.kzg import commitment_kernel, folding, ladders, msm, points_in_words
 from qanat.kzg.basis import batch_workspace
 from qanat.kzg.points import COMPRESSED_IDENTITY, RAW_IDENTITY
-from qanat.kzg.reference import unchecked_point
+from qanat.kzg.reference_points import unchecked_point
 
 GENERATOR = bytes.fromhex(
     "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"

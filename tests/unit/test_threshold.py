@@ -49,6 +49,7 @@ from qanat.keys.shares import (
     wrap,
 )
 from qanat.kzg.reference_points import read_g1
+from tests.unit.foreign_points import on_another_curve
 from tests.unit.hpke_by_hand import AES_128_GCM, AES_256_GCM, open_base, open_pyhpke
 
 CHAIN = 31337
@@ -162,10 +163,10 @@ def test_kernels_agree(name: str) -> None:
     assert curve.hash_to_g1(b"m", b"tag") == KERNEL.hash_to_g1(b"m", b"tag")
     assert curve.pairings_equal(raw_g1(multiply(G1, 6)), curve.g2, raw_g1(multiply(G1, 2)), raw_g2(multiply(G2, 3)))
     assert not curve.pairings_equal(curve.g1, curve.g2, raw_g1(multiply(G1, 2)), curve.g2)
-    for bad in (b"\x01" + bytes(95), bytes(95), b"\xff" * 96, outside_g1()):
+    for bad in (b"\x01" + bytes(95), bytes(95), b"\xff" * 96, outside_g1(), on_another_curve(curve.g1)):
         with pytest.raises(InvalidPoint):
             curve.combine_g1([bad], [1])
-    for bad in (b"\x01" + bytes(191), bytes(96), b"\xff" * 192):
+    for bad in (b"\x01" + bytes(191), bytes(96), b"\xff" * 192, on_another_curve(curve.g2)):
         with pytest.raises(InvalidPoint):
             curve.combine_g2([bad], [1])
 

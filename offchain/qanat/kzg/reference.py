@@ -9,26 +9,13 @@ from typing import Any
 from py_ecc.bls.hash import os2ip
 from py_ecc.bls.point_compression import compress_G1, decompress_G1, decompress_G2
 from py_ecc.fields import optimized_bls12_381_FQ as Fp
-from py_ecc.fields import optimized_bls12_381_FQ12 as Fp12
-from py_ecc.optimized_bls12_381.optimized_curve import (
-    G1,
-    G2,
-    Z1,
-    add,
-    b,
-    eq,
-    is_inf,
-    is_on_curve,
-    multiply,
-    neg,
-    normalize,
-)
-from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
+from py_ecc.optimized_bls12_381.optimized_curve import G1, G2, Z1, add, eq, multiply, neg
 from py_ecc.typing import Optimized_Point3D
 
 from qanat.errors import InvalidPoint
 from qanat.field import ELEMENT_BYTES, MODULUS, batch_inverse, kernel, root_of_unity
-from qanat.kzg.points import NUMBER_BYTES, RAW_IDENTITY, check_compressed, check_raw
+from qanat.kzg.points import NUMBER_BYTES, check_compressed
+from qanat.kzg.reference_points import pairings_equal, read_g1, write_g1
 from qanat.kzg.setup import BLOB_ELEMENTS, reverse_bits, trusted_setup
 
 ReferencePoint = Optimized_Point3D[Fp]
@@ -62,18 +49,12 @@ class ReferenceCommitments:
 
     def from_raw(self, data: bytes) -> ReferencePoint:
         """Read 96 bytes, with curve and subgroup checks."""
-        check_raw(data)
-        point = unchecked_point(data)
-        if not is_on_curve(point, b):
-            raise InvalidPoint("A raw G1 point is not on the curve.", point=data)
-        return _in_subgroup(point, data)
+        point: ReferencePoint = read_g1(data)
+        return point
 
     def to_raw(self, point: ReferencePoint) -> bytes:
         """Write 96 bytes."""
-        if is_inf(point):
-            return RAW_IDENTITY
-        x, y = normalize(point)
-        return int(x).to_bytes(NUMBER_BYTES, "big") + int(y).to_bytes(NUMBER_BYTES, "big")
+        return write_g1(point)
 
     def add(self, left: ReferencePoint, right: ReferencePoint) -> ReferencePoint:
         """Return the sum."""
@@ -137,20 +118,11 @@ class ReferenceCommitments:
         point = add(self.decompress(commitment), neg(multiply(G1, int.from_bytes(y, "big"))))
         quotient = self.decompress(proof)
         shifted = add(_tau_g2(), neg(multiply(G2, int.from_bytes(z, "big"))))
-        left = pairing(G2, neg(point), final_exponentiate=False)
-        right = pairing(shifted, quotient, final_exponentiate=False)
-        return bool(final_exponentiate(left * right) == Fp12.one())
+        return pairings_equal(point, G2, quotient, shifted)
 
     def _commit(self, values: Sequence[int]) -> ReferencePoint:
         used = [i for i, value in enumerate(values) if value]
         return self.combine([_lagrange(i) for i in used], [values[i] for i in used])
-
-
-def unchecked_point(raw: bytes) -> ReferencePoint:
-    """Return the point of 96 raw bytes, whatever they say."""
-    if raw == RAW_IDENTITY:
-        return Z1
-    return Fp(os2ip(raw[:NUMBER_BYTES])), Fp(os2ip(raw[NUMBER_BYTES:])), Fp(1)
 
 
 @cache

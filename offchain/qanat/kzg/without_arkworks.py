@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qanat.kzg.polynomials import Polynomials
-from qanat.kzg.reference import ReferenceCommitments, ReferencePoint, unchecked_point
+from qanat.kzg.reference import ReferenceCommitments, ReferencePoint
+from qanat.kzg.reference_points import unchecked_point
 
 
 class CommitmentsWithoutArkworks(Polynomials, ReferenceCommitments):
