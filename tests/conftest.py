@@ -27,6 +27,14 @@ os.environ["QANAT_STATE"] = tempfile.mkdtemp(prefix="qanat-state-")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give each module a state folder: on its chain contracts may have the addresses of another module's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QANAT_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Set Ape up for tests: `own_chain` isolates them, and no trace is printed of a revert that a test expects.
 
